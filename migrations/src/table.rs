@@ -1,0 +1,63 @@
+//! The shapes that the tables share.
+
+use sea_orm_migration::{prelude::*, schema::*};
+
+/// A table of one organisation's rows: `organisation_id`, not null, and the reference to its organisation.
+pub fn of_organisation(name: &'static str) -> TableCreateStatement {
+    Table::create()
+        .table(name)
+        .col(big_integer("organisation_id"))
+        .foreign_key(
+            ForeignKey::create()
+                .name(format!("{name}_organisation"))
+                .from(name, "organisation_id")
+                .to("organisations", "id"),
+        )
+        .take()
+}
+
+/// A directory table: `key` for other rows to refer to, and `id` for callers to name.
+pub fn of_directory(name: &'static str) -> TableCreateStatement {
+    of_organisation(name)
+        .col(big_integer("key"))
+        .col(text("id"))
+        .primary_key(&mut primary_key(name, &["key"]))
+        .index(&mut unique(name, &["id"]))
+        .take()
+}
+
+/// The primary key: the organisation, then `columns`.
+pub fn primary_key(table: &str, columns: &[&'static str]) -> IndexCreateStatement {
+    columns
+        .iter()
+        .fold(Index::create().name(format!("{table}_key")).col("organisation_id"), |index, column| index.col(*column))
+        .take()
+}
+
+/// A unique key: the organisation, then `columns`. Rows in which one of them is NULL never collide.
+pub fn unique(table: &str, columns: &[&'static str]) -> IndexCreateStatement {
+    columns
+        .iter()
+        .fold(
+            Index::create().unique().name(format!("{table}_unique_{}", columns.join("_"))).col("organisation_id"),
+            |index, column| index.col(*column),
+        )
+        .take()
+}
+
+/// A reference to a directory row of the same organisation.
+pub fn reference(from: &'static str, column: &'static str, to: &'static str) -> ForeignKeyCreateStatement {
+    ForeignKey::create()
+        .name(format!("{from}_{column}"))
+        .from(from, ("organisation_id", column))
+        .to(to, ("organisation_id", "key"))
+        .take()
+}
+
+/// Drops `tables`, in the order given.
+pub async fn drop_all(manager: &SchemaManager<'_>, tables: &[&'static str]) -> Result<(), DbErr> {
+    for table in tables {
+        manager.drop_table(Table::drop().table(*table).take()).await?;
+    }
+    Ok(())
+}

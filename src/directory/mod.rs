@@ -1,0 +1,1 @@
+//! The directory: reference data, loaded from files.

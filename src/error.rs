@@ -1,0 +1,97 @@
+//! What refuses a whole call.
+//!
+//! An [`Error`] keeps what the caller may read (its message) apart from what only the log may hold (its cause).
+//! Failures of single events are no `Error`s; they are [`crate::referral::violation::Violation`]s of an answered call.
+
+use std::{error::Error as StdError, fmt};
+
+/// Why a call is refused. `transport::status` gives each kind its code, gRPC code and HTTP status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    InvalidToken,
+    InvalidCredentials,
+    AccessDenied,
+    MalformedRequest,
+    MissingMandatoryAttribute,
+    MaximumNumberOfEventsExceeded,
+    InvalidFieldsSet,
+    UnknownAttribute,
+    NotFound,
+    MethodNotAllowed,
+    UnsupportedMediaType,
+    RequestTooLarge,
+    TooManyRequests,
+    DeadlineExceeded,
+    ServiceUnavailable,
+    Internal,
+}
+
+/// A refused call.
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    field: Option<String>,
+    cause: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), field: None, cause: None }
+    }
+
+    /// A failure of ours: the caller reads a fixed sentence, the log gets the cause.
+    pub fn internal(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::new(ErrorKind::Internal, "The service could not complete the call.").caused_by(cause)
+    }
+
+    /// Names the attribute of the call that is at fault.
+    pub fn at_field(mut self, field: impl Into<String>) -> Self {
+        self.field = Some(field.into());
+        self
+    }
+
+    /// Keeps what happened beneath, for the log alone.
+    pub fn caused_by(mut self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.cause = Some(cause.into());
+        self
+    }
+
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The sentence for the caller.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    pub fn field(&self) -> Option<&str> {
+        self.field.as_deref()
+    }
+
+    /// The cause, for the log.
+    pub fn cause(&self) -> Option<&(dyn StdError + Send + Sync + 'static)> {
+        self.cause.as_deref()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// With the cause: for the log and the command line, never for a caller.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.kind, self.message)?;
+        match &self.cause {
+            Some(cause) => write!(f, " ({cause})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl StdError for Error {}

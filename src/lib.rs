@@ -1,0 +1,7 @@
+//! Creates referral customer events in bulk.
+pub mod contract;
+pub mod directory;
+pub mod error;
+pub mod secret;
+pub mod storage;
+mod transport;

@@ -1,0 +1,104 @@
+//! Secrets: values that cannot be printed by accident, and the keyed hash under which codes are stored.
+
+use std::fmt;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+
+/// A password, a code or a token as the caller gave it. It has no `Display`, and its `Debug` shows nothing.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(value.into())
+    }
+
+    /// The value itself. Each call of this is a place where a secret could leak.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// A key of 256 bits: for signing tokens, or for hashing codes.
+#[derive(Clone)]
+pub struct Key([u8; 32]);
+
+impl Key {
+    /// Reads 64 hex digits.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let mut key = [0; 32];
+        hex::decode_to_slice(text.trim(), &mut key).ok()?;
+        Some(Self(key))
+    }
+
+    pub fn generate() -> Result<Self, getrandom::Error> {
+        let mut key = [0; 32];
+        getrandom::fill(&mut key)?;
+        Ok(Self(key))
+    }
+
+    pub fn to_hex(&self) -> Secret {
+        Secret(hex::encode(self.0))
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key(…)")
+    }
+}
+
+/// Hashes the codes of access tokens with a key that the database does not hold, so that a copy of the database does
+/// not give away four-digit codes. What a code is for, its organisation and (for a pass code) its access token go into
+/// the hash: equal codes of two tokens don't look equal.
+#[derive(Clone)]
+pub struct CodeHasher(Hmac<Sha256>);
+
+impl CodeHasher {
+    pub fn new(key: &Key) -> Self {
+        // HMAC fills a short key up to its block with zeros; done here, no length can be wrong.
+        let mut block = [0; 64];
+        block[..32].copy_from_slice(&key.0);
+        Self(Hmac::new(&block.into()))
+    }
+
+    pub fn authentication_code(&self, organisation_id: i64, code: &Secret) -> String {
+        self.hash(&["authentication_code", &organisation_id.to_string(), code.expose()])
+    }
+
+    pub fn one_time_password(&self, organisation_id: i64, code: &Secret) -> String {
+        self.hash(&["one_time_password", &organisation_id.to_string(), code.expose()])
+    }
+
+    /// `access_token_id` is the public id of the access token that the pass code belongs to.
+    pub fn pass_code(&self, organisation_id: i64, access_token_id: &str, code: &Secret) -> String {
+        self.hash(&["pass_code", &organisation_id.to_string(), access_token_id, code.expose()])
+    }
+
+    fn hash(&self, parts: &[&str]) -> String {
+        let mut mac = self.0.clone();
+        for part in parts {
+            // The length first: no two lists of parts give the same bytes.
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part.as_bytes());
+        }
+        hex::encode(mac.finalize().into_bytes())
+    }
+}
+
+/// Compares in a time that does not tell where the two differ.
+pub fn equal_in_constant_time(a: &str, b: &str) -> bool {
+    a.as_bytes().ct_eq(b.as_bytes()).into()
+}

@@ -1,0 +1,23 @@
+//! Using up one-time passwords.
+
+use sea_orm::{ConnectionTrait, DbErr};
+
+use super::sql::{each_tuple, json, statement};
+
+/// Marks the one-time passwords of access tokens as used, each by the event of that number. Answers how many were
+/// still live: fewer than given means that another call used one first.
+pub async fn use_one_time_passwords<C: ConnectionTrait>(
+    connection: &C,
+    organisation_id: i64,
+    tokens_and_events: &[(i64, i64)],
+) -> Result<u64, DbErr> {
+    let each = each_tuple(connection.get_database_backend(), 2);
+    let sql = format!(
+        "UPDATE access_tokens SET one_time_password_live = NULL, \
+         one_time_password_used_by = CAST(k.value ->> 1 AS BIGINT) FROM {each} \
+         WHERE access_tokens.organisation_id = $1 AND access_tokens.key = CAST(k.value ->> 0 AS BIGINT) \
+         AND access_tokens.one_time_password_live"
+    );
+    let values = vec![organisation_id.into(), json(&tokens_and_events)];
+    Ok(connection.execute_raw(statement(connection, sql, values)).await?.rows_affected())
+}

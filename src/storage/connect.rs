@@ -1,0 +1,131 @@
+//! Connecting, migrating, beginning.
+
+use std::time::Duration;
+
+use migrations::{Migrator, MigratorTrait};
+use sea_orm::{
+    ConnectOptions, DatabaseConnection, DatabaseTransaction, DbBackend, SqliteTransactionMode, TransactionOptions,
+    TransactionTrait,
+};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// A database that is open.
+///
+/// On SQLite there is one connection that writes, for SQLite lets one write at a time and a queue of our own is fairer
+/// and faster than its polling; on PostgreSQL both fields are the same pool.
+#[derive(Clone)]
+pub struct Database {
+    write: DatabaseConnection,
+    read: DatabaseConnection,
+}
+
+/// Connections for reading beside the one that writes, on SQLite.
+const SQLITE_READERS: u32 = 4;
+/// Connections, on PostgreSQL.
+const POSTGRES_CONNECTIONS: u32 = 16;
+/// How long a call waits for a connection before it is answered with `ServiceUnavailableException`.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a writer waits for another process that writes to the same SQLite file.
+const SQLITE_BUSY_TIMEOUT_MS: &str = "10000";
+
+impl Database {
+    /// Opens the database that `url` names (`sqlite:…` or `postgres://…`); a SQLite file that is not there is made.
+    pub async fn connect(url: &str) -> Result<Self> {
+        if is_sqlite(url) {
+            let write = connect_sqlite(url, 1).await?;
+            let read = connect_sqlite(url, SQLITE_READERS).await?;
+            return Ok(Self { write, read });
+        }
+        if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+            return Err(Error::new(
+                ErrorKind::ServiceUnavailable,
+                "the database URL begins with sqlite:, postgres:// or postgresql://",
+            ));
+        }
+        let mut options = ConnectOptions::new(url);
+        options
+            .max_connections(POSTGRES_CONNECTIONS)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_timeout(ACQUIRE_TIMEOUT)
+            .sqlx_logging(false);
+        let connection = open(options).await?;
+        Ok(Self { write: connection.clone(), read: connection })
+    }
+
+    /// Brings the schema up to date.
+    pub async fn migrate(&self) -> Result<()> {
+        Ok(Migrator::up(&self.write, None).await?)
+    }
+
+    /// How many steps of the schema are missing.
+    pub async fn pending_migrations(&self) -> Result<usize> {
+        Ok(Migrator::get_pending_migrations_read_only(&self.write).await?.len())
+    }
+
+    /// Begins a transaction that will write. On SQLite it takes the write lock at once: a transaction that reads
+    /// first and asks for the lock later can be refused it.
+    pub async fn begin(&self) -> Result<DatabaseTransaction> {
+        let options = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        };
+        Ok(self.write.begin_with_options(options).await?)
+    }
+
+    /// For reads outside a transaction.
+    pub fn read(&self) -> &DatabaseConnection {
+        &self.read
+    }
+
+    /// For single statements that write.
+    pub fn write(&self) -> &DatabaseConnection {
+        &self.write
+    }
+
+    pub fn is_sqlite(&self) -> bool {
+        self.write.get_database_backend() == DbBackend::Sqlite
+    }
+
+    /// Calls `observer` with each statement's text, from now on. Its clones made earlier are not observed.
+    pub fn observe_statements(&mut self, observer: impl Fn(&str) + Clone + Send + Sync + 'static) {
+        for connection in [&mut self.write, &mut self.read] {
+            let observer = observer.clone();
+            connection.set_metric_callback(move |info| observer(&info.statement.sql));
+        }
+    }
+
+    /// Waits for the connections in use and closes them all.
+    pub async fn close(self) -> Result<()> {
+        self.read.close().await?;
+        Ok(self.write.close().await?)
+    }
+}
+
+/// Whether the URL names a SQLite file.
+pub fn is_sqlite(url: &str) -> bool {
+    url.starts_with("sqlite:")
+}
+
+async fn connect_sqlite(url: &str, connections: u32) -> Result<DatabaseConnection> {
+    let mut options = ConnectOptions::new(url);
+    options.max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT).sqlx_logging(false);
+    options.map_sqlx_sqlite_opts(|options| {
+        options
+            .create_if_missing(true)
+            .foreign_keys(true)
+            .pragma("busy_timeout", SQLITE_BUSY_TIMEOUT_MS)
+            .pragma("journal_mode", "WAL")
+            // FULL syncs the log at every commit: what was acknowledged survives a power cut.
+            .pragma("synchronous", "FULL")
+            .pragma("temp_store", "MEMORY")
+            .pragma("cache_size", "-16000")
+    });
+    open(options).await
+}
+
+async fn open(options: ConnectOptions) -> Result<DatabaseConnection> {
+    sea_orm::Database::connect(options)
+        .await
+        .map_err(|cause| Error::new(ErrorKind::ServiceUnavailable, "the database cannot be opened").caused_by(cause))
+}

@@ -1,0 +1,43 @@
+//! The counters of an organisation.
+
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Value};
+
+use super::sql::statement;
+
+/// What is counted.
+#[derive(Clone, Copy, Debug)]
+pub enum Counter {
+    EventNumber,
+    DirectoryKey,
+}
+
+impl Counter {
+    fn name(self) -> &'static str {
+        match self {
+            Self::EventNumber => "event_number",
+            Self::DirectoryKey => "directory_key",
+        }
+    }
+}
+
+#[derive(FromQueryResult)]
+struct Last {
+    last_value: i64,
+}
+
+/// Takes the next `count` values and answers the first of them. Gaps come about where a transaction is rolled back.
+pub async fn take<C: ConnectionTrait>(
+    connection: &C,
+    organisation_id: i64,
+    counter: Counter,
+    count: usize,
+) -> Result<i64, DbErr> {
+    let count = i64::try_from(count).map_err(|_| DbErr::ConvertFromU64("i64"))?;
+    let values: Vec<Value> = vec![organisation_id.into(), counter.name().into(), count.into()];
+    let sql = "INSERT INTO counters (organisation_id, name, last_value) VALUES ($1, $2, $3) \
+               ON CONFLICT (organisation_id, name) DO UPDATE SET last_value = counters.last_value + $3 \
+               RETURNING last_value";
+    let last = Last::find_by_statement(statement(connection, sql, values)).one(connection).await?;
+    let last = last.ok_or_else(|| DbErr::RecordNotFound("counter".to_owned()))?;
+    Ok(last.last_value - count + 1)
+}

@@ -1,0 +1,17 @@
+//! The database: connecting, transactions, and the queries, each a set at a time.
+//!
+//! Every finder takes the organisation first. What differs between the engines stands in `sql`, and nowhere else.
+
+pub mod access_tokens;
+pub mod connect;
+pub mod counters;
+pub mod entity;
+mod error;
+pub mod parties;
+pub mod places;
+pub mod referral_events;
+mod sql;
+pub mod users;
+
+pub use connect::Database;
+pub use error::{is_contention, is_unique_violation};

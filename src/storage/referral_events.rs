@@ -1,0 +1,115 @@
+//! The referral events: what a call must know of those that are there, and the insert.
+
+use sea_orm::{
+    ActiveModelTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, FromQueryResult, IntoActiveModel, Iterable,
+    TryInsertResult, sea_query::OnConflict,
+};
+use uuid::Uuid;
+
+use super::{
+    entity::referral_event::{ActiveModel, Column, Entity, Model},
+    sql::{each_text, each_tuple, json, statement},
+};
+
+/// What stands in the way of referring an account, or may.
+#[derive(Debug, FromQueryResult)]
+pub struct Standing {
+    pub account_key: i64,
+    /// Who referred the account; `None` in the row that says that the account has itself referred somebody.
+    pub referred_by_account_key: Option<i64>,
+}
+
+/// For each account: by whom it was referred, and whether it has referred anybody.
+pub async fn find_standing<C: ConnectionTrait>(
+    connection: &C,
+    organisation_id: i64,
+    referred_account_keys: &[i64],
+) -> Result<Vec<Standing>, DbErr> {
+    let each = each_text(connection.get_database_backend(), 2);
+    let sql = format!(
+        "SELECT e.referred_account_key AS account_key, e.referred_by_account_key \
+         FROM {each} CROSS JOIN referral_events e \
+         WHERE e.organisation_id = $1 AND e.referred_account_key = CAST(k.value AS BIGINT) AND e.in_force \
+         UNION ALL \
+         SELECT CAST(k.value AS BIGINT) AS account_key, CAST(NULL AS BIGINT) AS referred_by_account_key \
+         FROM {each} WHERE EXISTS (SELECT 1 FROM referral_events e WHERE e.organisation_id = $1 \
+         AND e.referred_by_account_key = CAST(k.value AS BIGINT) AND e.in_force)"
+    );
+    let values = vec![organisation_id.into(), json(&referred_account_keys)];
+    Standing::find_by_statement(statement(connection, sql, values)).all(connection).await
+}
+
+/// An event in force that an external reference names.
+#[derive(Clone, Debug, FromQueryResult)]
+pub struct Referenced {
+    pub external_system: String,
+    pub external_system_reference_number: String,
+    pub id: Uuid,
+    pub number: i64,
+    pub content_hash: Vec<u8>,
+}
+
+/// The events in force under the external references, each a system (empty where there is none) and a number.
+pub async fn find_many_by_external_reference<C: ConnectionTrait>(
+    connection: &C,
+    organisation_id: i64,
+    references: &[(&str, &str)],
+) -> Result<Vec<Referenced>, DbErr> {
+    let each = each_tuple(connection.get_database_backend(), 2);
+    let sql = format!(
+        "SELECT e.external_system, e.external_system_reference_number, e.id, e.number, e.content_hash \
+         FROM {each} CROSS JOIN referral_events e \
+         WHERE e.organisation_id = $1 AND e.external_system = k.value ->> 0 \
+         AND e.external_system_reference_number = k.value ->> 1 AND e.in_force"
+    );
+    let values = vec![organisation_id.into(), json(&references)];
+    Referenced::find_by_statement(statement(connection, sql, values)).all(connection).await
+}
+
+/// A referral in force, as an edge of the graph of referrals.
+#[derive(Debug, FromQueryResult)]
+pub struct Edge {
+    pub referred_account_key: i64,
+    pub referred_by_account_key: i64,
+}
+
+/// The referrals on the way up from the accounts: who referred them, who referred those, and so on. It ends in a
+/// circle too, for UNION takes each referral once.
+pub async fn find_ancestry<C: ConnectionTrait>(
+    connection: &C,
+    organisation_id: i64,
+    account_keys: &[i64],
+) -> Result<Vec<Edge>, DbErr> {
+    let each = each_text(connection.get_database_backend(), 2);
+    let sql = format!(
+        "WITH RECURSIVE up(referred_account_key, referred_by_account_key) AS (\
+         SELECT e.referred_account_key, e.referred_by_account_key FROM {each} CROSS JOIN referral_events e \
+         WHERE e.organisation_id = $1 AND e.referred_account_key = CAST(k.value AS BIGINT) AND e.in_force \
+         UNION \
+         SELECT e.referred_account_key, e.referred_by_account_key FROM up CROSS JOIN referral_events e \
+         WHERE e.organisation_id = $1 AND e.referred_account_key = up.referred_by_account_key AND e.in_force) \
+         SELECT referred_account_key, referred_by_account_key FROM up"
+    );
+    let values = vec![organisation_id.into(), json(&account_keys)];
+    Edge::find_by_statement(statement(connection, sql, values)).all(connection).await
+}
+
+/// Inserts `events` and answers how many went in. A row that collides with another call's is passed over, so fewer
+/// than given means that a race was lost.
+pub async fn insert_many<C: ConnectionTrait>(connection: &C, events: Vec<Model>) -> Result<u64, DbErr> {
+    let binds = match connection.get_database_backend() {
+        DbBackend::Postgres => 65_535,
+        _ => 32_766,
+    };
+    let rows_a_statement = binds / Column::iter().count();
+    let mut inserted = 0;
+    let mut events = events.into_iter().map(|event| event.into_active_model().reset_all()).peekable();
+    while events.peek().is_some() {
+        let rows: Vec<ActiveModel> = events.by_ref().take(rows_a_statement).collect();
+        let insert = Entity::insert_many(rows).on_conflict(OnConflict::new().do_nothing().to_owned());
+        if let TryInsertResult::Inserted(count) = insert.try_insert().exec_without_returning(connection).await? {
+            inserted += count;
+        }
+    }
+    Ok(inserted)
+}

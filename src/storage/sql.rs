@@ -1,0 +1,32 @@
+//! What differs between the engines.
+//!
+//! The set-based queries are plain SQL that both engines read. A set of keys travels as one JSON array in one
+//! parameter, so a statement has the same text, and is prepared once, whatever the number of keys.
+
+use sea_orm::{ConnectionTrait, DbBackend, Statement, Value};
+
+/// A FROM item that turns the JSON array in parameter `$n` into rows `k(value)`, `value` being text.
+pub fn each_text(backend: DbBackend, n: usize) -> String {
+    match backend {
+        DbBackend::Postgres => format!("jsonb_array_elements_text(${n}::jsonb) AS k(value)"),
+        _ => format!("json_each(${n}) AS k"),
+    }
+}
+
+/// The same for an array of arrays; an element's parts are `k.value ->> 0`, `k.value ->> 1`, …, as text.
+pub fn each_tuple(backend: DbBackend, n: usize) -> String {
+    match backend {
+        DbBackend::Postgres => format!("jsonb_array_elements(${n}::jsonb) AS k(value)"),
+        _ => format!("json_each(${n}) AS k"),
+    }
+}
+
+/// A statement for the engine that `connection` talks to.
+pub fn statement<C: ConnectionTrait>(connection: &C, sql: impl Into<String>, values: Vec<Value>) -> Statement {
+    Statement::from_sql_and_values(connection.get_database_backend(), sql, values)
+}
+
+/// `keys` as the JSON array that [`each_text`] and [`each_tuple`] read.
+pub fn json<T: serde::Serialize>(keys: &T) -> Value {
+    serde_json::json!(keys).to_string().into()
+}

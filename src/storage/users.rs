@@ -1,0 +1,96 @@
+//! Organisations, users and released tokens.
+
+use chrono::{DateTime, Utc};
+use sea_orm::{
+    ActiveValue::{NotSet, Set},
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, Value,
+    sea_query::OnConflict,
+};
+use uuid::Uuid;
+
+use super::{
+    entity::{organisation, released_token, unit, user},
+    sql::statement,
+};
+
+pub async fn find_organisation<C: ConnectionTrait>(
+    connection: &C,
+    name: &str,
+) -> Result<Option<organisation::Model>, DbErr> {
+    organisation::Entity::find().filter(organisation::Column::Name.eq(name)).one(connection).await
+}
+
+/// Adds an organisation and answers its id.
+pub async fn add_organisation<C: ConnectionTrait>(
+    connection: &C,
+    name: &str,
+    created_on: DateTime<Utc>,
+) -> Result<i64, DbErr> {
+    let row = organisation::ActiveModel { id: NotSet, name: Set(name.to_owned()), created_on: Set(created_on) };
+    Ok(organisation::Entity::insert(row).exec(connection).await?.last_insert_id)
+}
+
+pub async fn find_user<C: ConnectionTrait>(
+    connection: &C,
+    organisation_id: i64,
+    name: &str,
+) -> Result<Option<user::Model>, DbErr> {
+    user::Entity::find()
+        .filter(user::Column::OrganisationId.eq(organisation_id))
+        .filter(user::Column::Name.eq(name))
+        .one(connection)
+        .await
+}
+
+pub async fn add_user<C: ConnectionTrait>(connection: &C, user: user::Model) -> Result<(), DbErr> {
+    let row = user::ActiveModel::from(user);
+    user::Entity::insert(row).exec_without_returning(connection).await?;
+    Ok(())
+}
+
+pub async fn unit_exists<C: ConnectionTrait>(connection: &C, organisation_id: i64, id: &str) -> Result<bool, DbErr> {
+    let unit = unit::Entity::find()
+        .filter(unit::Column::OrganisationId.eq(organisation_id))
+        .filter(unit::Column::Id.eq(id))
+        .one(connection)
+        .await?;
+    Ok(unit.is_some())
+}
+
+#[derive(FromQueryResult)]
+struct Role {
+    role: String,
+}
+
+/// The role of a token's user; `None` where the user is gone or the token was released.
+pub async fn find_role<C: ConnectionTrait>(
+    connection: &C,
+    organisation_id: i64,
+    user_id: &str,
+    token_id: Uuid,
+) -> Result<Option<String>, DbErr> {
+    let values: Vec<Value> = vec![organisation_id.into(), user_id.into(), token_id.into()];
+    let sql = "SELECT u.role FROM users u WHERE u.organisation_id = $1 AND u.id = $2 AND NOT EXISTS \
+               (SELECT 1 FROM released_tokens r WHERE r.organisation_id = $1 AND r.token_id = $3)";
+    let role = Role::find_by_statement(statement(connection, sql, values)).one(connection).await?;
+    Ok(role.map(|role| role.role))
+}
+
+/// Keeps a released token until it would have expired, and forgets the organisation's that have.
+pub async fn release_token<C: ConnectionTrait>(
+    connection: &C,
+    token: released_token::Model,
+    now: DateTime<Utc>,
+) -> Result<(), DbErr> {
+    released_token::Entity::delete_many()
+        .filter(released_token::Column::OrganisationId.eq(token.organisation_id))
+        .filter(released_token::Column::ExpiresOn.lt(now))
+        .exec(connection)
+        .await?;
+    released_token::Entity::insert(released_token::ActiveModel::from(token))
+        .on_conflict(OnConflict::new().do_nothing().to_owned())
+        .try_insert()
+        .exec_without_returning(connection)
+        .await?;
+    Ok(())
+}
