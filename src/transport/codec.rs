@@ -10,6 +10,9 @@ use tonic::{
 };
 use tonic_prost::{ProstCodec, ProstEncoder};
 
+use super::status;
+use crate::error::{Error, ErrorKind};
+
 pub struct ContractCodec<T, U>(PhantomData<(T, U)>);
 
 impl<T, U> Default for ContractCodec<T, U> {
@@ -44,6 +47,9 @@ impl<U: Message + Default> Decoder for ContractDecoder<U> {
     type Error = Status;
 
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
-        U::decode(buffer).map(Some).map_err(|error| Status::invalid_argument(error.to_string()))
+        U::decode(buffer).map(Some).map_err(|cause| {
+            let message = format!("The message cannot be read: {cause}.");
+            status::grpc_status(&Error::new(ErrorKind::MalformedRequest, message), None)
+        })
     }
 }

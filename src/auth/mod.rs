@@ -1,0 +1,142 @@
+//! Who calls, and what they may do: passwords, tokens, roles.
+
+pub mod password;
+mod token;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use uuid::Uuid;
+
+use crate::{
+    error::{Error, ErrorKind, Result},
+    secret::{Key, Secret},
+    storage::{Database, entity::released_token, users},
+};
+use token::{Claims, Signer};
+
+/// How long a token is valid, used or not.
+pub const TOKEN_LIFETIME: TimeDelta = TimeDelta::hours(2);
+
+/// What a user may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Reads.
+    Reader,
+    /// Reads, creates and cancels.
+    Caller,
+    /// All of it, and the directory.
+    Administrator,
+}
+
+impl Role {
+    pub const NAMES: [&str; 3] = ["reader", "caller", "administrator"];
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "reader" => Some(Self::Reader),
+            "caller" => Some(Self::Caller),
+            "administrator" => Some(Self::Administrator),
+            _ => None,
+        }
+    }
+
+    fn may_create(self) -> bool {
+        match self {
+            Self::Reader => false,
+            Self::Caller | Self::Administrator => true,
+        }
+    }
+}
+
+/// Who calls, known by a valid token.
+#[derive(Debug)]
+pub struct Caller {
+    pub organisation_id: i64,
+    pub role: Role,
+    token_id: Uuid,
+    token_expires_on: DateTime<Utc>,
+}
+
+impl Caller {
+    /// Refuses a caller whose role is to read alone.
+    pub fn require_creation(&self) -> Result<()> {
+        if self.role.may_create() {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::AccessDenied, "The user's role does not allow to create events."))
+    }
+}
+
+/// What a user gives for a token.
+#[derive(Debug)]
+pub struct Credentials {
+    pub username: String,
+    pub password: Secret,
+    pub organisation: String,
+    /// The id of the unit to work in; not given, the user's default unit.
+    pub unit: Option<String>,
+}
+
+/// Issues, checks and releases tokens.
+#[derive(Clone)]
+pub struct Authenticator {
+    database: Database,
+    signer: Signer,
+}
+
+impl Authenticator {
+    pub fn new(database: Database, token_key: &Key) -> Self {
+        Self { database, signer: Signer::new(token_key) }
+    }
+
+    /// Exchanges credentials for a token. Every wrong part of them gives the same answer after the same work.
+    pub async fn create_token(&self, credentials: Credentials) -> Result<Secret> {
+        let refused = || Error::new(ErrorKind::InvalidCredentials, "The credentials are not valid.");
+        let organisation = users::find_organisation(self.database.read(), &credentials.organisation).await?;
+        // No organisation has the id 0; looking there keeps the number of look-ups the same.
+        let organisation_id = organisation.map_or(0, |organisation| organisation.id);
+        let user = users::find_user(self.database.read(), organisation_id, &credentials.username).await?;
+        let hash = user.as_ref().map(|user| user.password_hash.clone());
+        let matches = password::verify(credentials.password, hash).await?;
+        let user = user.filter(|_| matches).ok_or_else(refused)?;
+        let unit = match credentials.unit {
+            Some(unit) if !users::unit_exists(self.database.read(), organisation_id, &unit).await? => {
+                return Err(refused());
+            }
+            Some(unit) => Some(unit),
+            None => user.default_unit_id,
+        };
+        let now = Utc::now();
+        self.signer.sign(&Claims {
+            jti: Uuid::new_v4(),
+            usr: user.id,
+            org: organisation_id,
+            oun: unit,
+            iat: now.timestamp(),
+            exp: (now + TOKEN_LIFETIME).timestamp(),
+        })
+    }
+
+    /// Who calls with this token.
+    pub async fn authenticate(&self, token: &Secret) -> Result<Caller> {
+        let claims = self.signer.verify(token).ok_or_else(invalid_token)?;
+        let role = users::find_role(self.database.read(), claims.org, &claims.usr, claims.jti).await?;
+        let role = role.as_deref().and_then(Role::from_name).ok_or_else(invalid_token)?;
+        let token_expires_on = DateTime::from_timestamp(claims.exp, 0).ok_or_else(invalid_token)?;
+        Ok(Caller { organisation_id: claims.org, role, token_id: claims.jti, token_expires_on })
+    }
+
+    /// Ends the caller's token.
+    pub async fn release_token(&self, caller: &Caller) -> Result<()> {
+        let token = released_token::Model {
+            organisation_id: caller.organisation_id,
+            token_id: caller.token_id,
+            expires_on: caller.token_expires_on,
+        };
+        Ok(users::release_token(self.database.write(), token, Utc::now()).await?)
+    }
+}
+
+/// The same for every reason that a token is not accepted.
+pub fn invalid_token() -> Error {
+    Error::new(ErrorKind::InvalidToken, "The token is not valid.").at_field("token")
+}

@@ -1,0 +1,55 @@
+//! Tokens: JSON web tokens, signed with HMAC-SHA-256.
+
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{
+    error::{Error, Result},
+    secret::{Key, Secret},
+};
+
+/// What a token says.
+#[derive(Serialize, Deserialize)]
+pub struct Claims {
+    /// Id of the token, by which it is released.
+    pub jti: Uuid,
+    /// Id of the user.
+    pub usr: String,
+    /// Id of the organisation.
+    pub org: i64,
+    /// Id of the unit that the user works in.
+    pub oun: Option<String>,
+    /// When it was issued, in seconds since 1970.
+    pub iat: i64,
+    /// When it expires, in seconds since 1970.
+    pub exp: i64,
+}
+
+#[derive(Clone)]
+pub struct Signer {
+    encoding: EncodingKey,
+    decoding: DecodingKey,
+    validation: Validation,
+}
+
+impl Signer {
+    pub fn new(key: &Key) -> Self {
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.leeway = 0;
+        Self {
+            encoding: EncodingKey::from_secret(key.as_bytes()),
+            decoding: DecodingKey::from_secret(key.as_bytes()),
+            validation,
+        }
+    }
+
+    pub fn sign(&self, claims: &Claims) -> Result<Secret> {
+        encode(&Header::new(Algorithm::HS256), claims, &self.encoding).map(Secret::new).map_err(Error::internal)
+    }
+
+    /// What the token says; `None` where it is malformed, forged or expired.
+    pub fn verify(&self, token: &Secret) -> Option<Claims> {
+        decode(token.expose(), &self.decoding, &self.validation).ok().map(|token| token.claims)
+    }
+}

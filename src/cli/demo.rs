@@ -1,0 +1,103 @@
+//! The demo organisation, on which the documented example gives the documented answer.
+
+use std::net::SocketAddr;
+
+use chrono::Utc;
+use uuid::Uuid;
+
+use super::Failure;
+use crate::{
+    auth::{Authenticator, Credentials, Role, password},
+    config::{Keys, SettingError},
+    directory::{self, DirectoryKind},
+    referral::{
+        self,
+        bulk_create::Rules,
+        event::{EventRequest, Instant, PartyIdentifier, PartyIdentifiers, PlaceIdentifier},
+    },
+    secret::{CodeHasher, Secret},
+    storage::{Database, entity::user, users},
+};
+
+const NAME: &str = "demo";
+const PARTICIPANTS: u32 = 20;
+/// Who was referred before, by whom: seven events, so that the next number is 8, RP0000000004 among the referred.
+const REFERRALS: [(u32, u32); 7] = [(4, 1), (5, 1), (6, 2), (7, 2), (8, 3), (9, 3), (13, 11)];
+
+/// Makes the organisation, its user, its directory and its first events, where they are not there yet.
+pub async fn prepare(database: &Database, keys: &Keys) -> Result<(), Failure> {
+    if users::find_organisation(database.read(), NAME).await?.is_some() {
+        return Ok(());
+    }
+    let organisation_id = users::add_organisation(database.write(), NAME, Utc::now()).await?;
+    let user = user::Model {
+        organisation_id,
+        id: format!("{:X}", Uuid::now_v7().simple()),
+        name: NAME.to_owned(),
+        password_hash: password::hash(Secret::new(NAME)).await?,
+        role: Role::NAMES[2].to_owned(),
+        default_unit_id: None,
+        created_on: Utc::now(),
+    };
+    users::add_user(database.write(), user).await?;
+
+    let hasher = CodeHasher::new(&keys.hash);
+    let numbers = || 1..=PARTICIPANTS;
+    let accounts: String = numbers().map(|n| format!("ACR{n:010}\n")).collect();
+    let participants: String = numbers().map(|n| format!("RP{n:010},ACR{n:010}\n")).collect();
+    let files = [
+        (DirectoryKind::BusinessUnits, "code,name\nBU1,Demo Business Unit\n".to_owned()),
+        (DirectoryKind::Units, "name,alternative_code,business_unit_code\nAdmin Unit,ADMIN,BU1\n".to_owned()),
+        (DirectoryKind::Taps, "code,name,unit_alternative_code,is_default\nTAP1,Demo Till,ADMIN,true\n".to_owned()),
+        (DirectoryKind::AccountsReceivable, format!("number\n{accounts}")),
+        (DirectoryKind::RewardsParticipants, format!("number,accounts_receivable_number\n{participants}")),
+    ];
+    for (kind, text) in files {
+        let summary = directory::import(database, &hasher, organisation_id, kind, text.as_bytes(), |_| {}).await?;
+        if summary.rejected > 0 {
+            return Err(SettingError::new(format!("the demo's {} were rejected", kind.name())).into());
+        }
+    }
+    let events = REFERRALS.into_iter().map(|(referred, referrer)| event(referred, referrer)).collect();
+    referral::bulk_create(database, &hasher, &Rules::default(), organisation_id, events).await?;
+    Ok(())
+}
+
+fn event(referred: u32, referrer: u32) -> EventRequest {
+    let participant = |n: u32| PartyIdentifiers {
+        rewards_participant: Some(PartyIdentifier { number: Some(format!("RP{n:010}")), ..Default::default() }),
+        ..Default::default()
+    };
+    EventRequest {
+        request_unique_identifier: Some(referred.to_string()),
+        performed_by_unit: Some(PlaceIdentifier { name: Some("Admin Unit".to_owned()), ..Default::default() }),
+        // 2016-06-21T15:00:00Z, the day before the documented example.
+        performed_on: Some(Instant { seconds: 1_466_521_200, nanoseconds: 0 }),
+        referred: participant(referred),
+        referred_by: participant(referrer),
+        ..Default::default()
+    }
+}
+
+/// The documented example, without its token.
+const EXAMPLE: &str = r#"{"referral_customer_events_set":[{"request_unique_identifier":"125","performed_by_unit_identifier":{"name":"Admin Unit"},"performed_on":"2016-06-22T15:00:00Z","referred_rewards_participant_identifier":{"number":"RP0000000017"},"referred_by_rewards_participant_identifier":{"number":"RP0000000010"}},{"request_unique_identifier":"124","performed_by_unit_identifier":{"name":"Admin Unit"},"performed_on":"2016-06-22T15:00:00Z","referred_rewards_participant_identifier":{"number":"RP0000000014"},"referred_by_rewards_participant_identifier":{"number":"RP0000000012"}},{"request_unique_identifier":"123","performed_by_unit_identifier":{"name":"Admin Unit"},"performed_on":"2016-06-22T15:00:00Z","referred_rewards_participant_identifier":{"number":"RP0000000004"},"referred_by_rewards_participant_identifier":{"number":"RP0000000010"}}]}"#;
+
+/// Prints the documented example, ready to be sent, for either transport.
+pub async fn print_calls(address: SocketAddr, database: &Database, keys: &Keys) -> Result<(), Failure> {
+    let credentials = Credentials {
+        username: NAME.to_owned(),
+        password: Secret::new(NAME),
+        organisation: NAME.to_owned(),
+        unit: None,
+    };
+    let token = Authenticator::new(database.clone(), &keys.token).create_token(credentials).await?;
+    let token = token.expose();
+    println!(
+        "The demo organisation is \"{NAME}\", its user \"{NAME}\", the password \"{NAME}\". The documented example:\n\n\
+         curl http://{address}/customer_events/bulk/referrals/create -H 'content-type: application/json' \
+         -H 'authorization: Bearer {token}' -d '{EXAMPLE}'\n\n\
+         grpcurl -plaintext -H 'authorization: Bearer {token}' -d '{EXAMPLE}' {address} \
+         referral.v1.ReferralEventService/BulkCreateReferralEvents\n"
+    );
+    Ok(())
+}

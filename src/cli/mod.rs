@@ -1,0 +1,128 @@
+//! The command line.
+
+mod demo;
+mod migrate;
+mod organisation;
+mod serve;
+mod user;
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    config::{HASH_KEY, Keys, MissingKeys, SettingError, TOKEN_KEY},
+    error::Error,
+    storage::Database,
+};
+
+/// Creates referral customer events in bulk, over gRPC and REST.
+#[derive(Debug, Parser)]
+#[command(name = "referral-events", version)]
+pub struct Cli {
+    #[command(flatten)]
+    settings: Settings,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// The settings that all commands share.
+#[derive(Args)]
+struct Settings {
+    /// The database: a SQLite file (sqlite:PATH), or PostgreSQL (postgres://USER@HOST/DATABASE)
+    #[arg(long, global = true, env = "DATABASE_URL", hide_env_values = true, default_value = DEFAULT_DATABASE_URL)]
+    database_url: String,
+    /// The key that signs tokens, 64 hex digits; made beside the database where it is SQLite
+    #[arg(long, global = true, env = TOKEN_KEY, hide_env_values = true)]
+    token_key: Option<String>,
+    /// The key that hashes the codes of access tokens, 64 hex digits; made beside the database where it is SQLite
+    #[arg(long, global = true, env = HASH_KEY, hide_env_values = true)]
+    hash_key: Option<String>,
+    /// What to log: a level, or levels by module (info,referral_events=debug)
+    #[arg(long, global = true, env = "REFERRAL_EVENTS_LOG", default_value = "info")]
+    log: String,
+}
+
+const DEFAULT_DATABASE_URL: &str = "sqlite:referral-events.db";
+
+/// Shows neither the keys nor the URL, which may hold a password.
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Settings").field("log", &self.log).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serves gRPC and REST on one port
+    Serve(serve::ServeArguments),
+    /// Brings the database's schema up to date
+    Migrate,
+    /// Manages organisations
+    #[command(subcommand)]
+    Organisation(organisation::OrganisationCommand),
+    /// Manages users
+    #[command(subcommand)]
+    User(user::UserCommand),
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Setting(#[from] SettingError),
+    #[error("{0:?}")]
+    Call(#[from] Error),
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+impl From<sea_orm::DbErr> for Failure {
+    fn from(error: sea_orm::DbErr) -> Self {
+        Self::Call(error.into())
+    }
+}
+
+/// Runs a command to its end.
+pub async fn run(cli: Cli) -> ExitCode {
+    match dispatch(cli).await {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
+    let settings = cli.settings;
+    let filter = EnvFilter::try_new(&settings.log)
+        .map_err(|error| SettingError::new(format!("the log setting cannot be read: {error}")))?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match cli.command {
+        Command::Serve(arguments) => serve::run(arguments, settings).await?,
+        Command::Migrate => migrate::run(&settings).await?,
+        Command::Organisation(command) => organisation::run(command, &settings).await?,
+        Command::User(command) => user::run(command, &settings).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Settings {
+    fn keys(&self, missing: MissingKeys) -> Result<Keys, Failure> {
+        Ok(Keys::resolve(self.token_key.as_deref(), self.hash_key.as_deref(), &self.database_url, missing)?)
+    }
+
+    /// The database, its schema up to date: SQLite is brought there, PostgreSQL must be already.
+    async fn open(&self) -> Result<Database, Failure> {
+        let database = Database::connect(&self.database_url).await?;
+        if database.is_sqlite() {
+            database.migrate().await?;
+        } else if database.pending_migrations().await? > 0 {
+            let message = "the database's schema is behind this version; run: referral-events migrate";
+            return Err(SettingError::new(message).into());
+        }
+        Ok(database)
+    }
+}

@@ -1,0 +1,47 @@
+//! `organisation add`: adds an organisation.
+
+use chrono::Utc;
+use clap::Subcommand;
+
+use super::{Failure, Settings};
+use crate::{
+    config::SettingError,
+    storage::{Database, entity::organisation, is_unique_violation, users},
+};
+
+#[derive(Debug, Subcommand)]
+pub enum OrganisationCommand {
+    /// Adds an organisation
+    Add {
+        /// Its name, by which its users log in
+        name: String,
+    },
+}
+
+pub async fn run(command: OrganisationCommand, settings: &Settings) -> Result<(), Failure> {
+    let OrganisationCommand::Add { name } = command;
+    check_name(&name)?;
+    let database = settings.open().await?;
+    match users::add_organisation(database.write(), &name, Utc::now()).await {
+        Ok(_) => println!("added the organisation {name}"),
+        Err(error) if is_unique_violation(&error) => {
+            return Err(SettingError::new(format!("there is an organisation {name} already")).into());
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(database.close().await?)
+}
+
+/// The organisation of a name that was given on the command line.
+pub async fn find(database: &Database, name: &str) -> Result<organisation::Model, Failure> {
+    let organisation = users::find_organisation(database.read(), name).await?;
+    organisation.ok_or_else(|| SettingError::new(format!("there is no organisation {name}")).into())
+}
+
+/// Names are 1 to 255 characters, none of them a control character.
+pub fn check_name(name: &str) -> Result<(), Failure> {
+    if name.trim().is_empty() || name.chars().count() > 255 || name.chars().any(char::is_control) {
+        return Err(SettingError::new("a name has 1 to 255 characters, none of them a control character").into());
+    }
+    Ok(())
+}

@@ -1,0 +1,88 @@
+//! `serve`: runs the server until it is told to stop.
+
+use std::{net::SocketAddr, time::Duration};
+
+use clap::Args;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+
+use super::{DEFAULT_DATABASE_URL, Failure, Settings, demo};
+use crate::{
+    config::{Config, MissingKeys, SettingError},
+    referral::bulk_create::Rules,
+    server,
+};
+
+#[derive(Args, Debug)]
+pub struct ServeArguments {
+    /// The address to serve on; port 0 takes a free one
+    #[arg(long, env = "REFERRAL_EVENTS_LISTEN", default_value = "127.0.0.1:50051")]
+    listen: SocketAddr,
+    /// Serves a demo organisation, in a database of its own that is gone afterwards; on loopback only
+    #[arg(long)]
+    demo: bool,
+    /// Lets referrals form circles
+    #[arg(long, env = "REFERRAL_EVENTS_ALLOW_CIRCLES")]
+    allow_circles: bool,
+    /// Answers refused REST calls with HTTP 200 too, for callers that look at status.code alone
+    #[arg(long, env = "REFERRAL_EVENTS_ALWAYS_OK")]
+    always_ok: bool,
+    /// How long a call may take, in seconds
+    #[arg(long, env = "REFERRAL_EVENTS_TIME_LIMIT", default_value_t = 30)]
+    time_limit: u64,
+    /// How many calls may be under way at once; more are refused with TooManyRequestsException
+    #[arg(long, env = "REFERRAL_EVENTS_MAXIMUM_CALLS", default_value_t = 256)]
+    maximum_calls: usize,
+    /// How long calls under way may take to end once the server is told to stop, in seconds
+    #[arg(long, env = "REFERRAL_EVENTS_DRAIN_LIMIT", default_value_t = 10)]
+    drain_limit: u64,
+}
+
+pub async fn run(arguments: ServeArguments, mut settings: Settings) -> Result<(), Failure> {
+    let is_loopback = arguments.listen.ip().is_loopback();
+    let demo_directory = if arguments.demo {
+        if !is_loopback {
+            return Err(
+                SettingError::new("--demo has a password that everybody knows; it serves on loopback only").into()
+            );
+        }
+        let directory = tempfile::Builder::new().prefix("referral-events-demo-").tempdir()?;
+        if settings.database_url == DEFAULT_DATABASE_URL {
+            settings.database_url = format!("sqlite:{}", directory.path().join("demo.db").display());
+        }
+        Some(directory)
+    } else {
+        None
+    };
+    let missing = if is_loopback { MissingKeys::KeepBesideDatabase } else { MissingKeys::Refuse };
+    let keys = settings.keys(missing)?;
+    let database = settings.open().await?;
+    let listener = TcpListener::bind(arguments.listen)
+        .await
+        .map_err(|error| SettingError::new(format!("{} cannot be listened on: {error}", arguments.listen)))?;
+    let address = listener.local_addr()?;
+    if demo_directory.is_some() {
+        demo::prepare(&database, &keys).await?;
+        demo::print_calls(address, &database, &keys).await?;
+    }
+    println!("serving gRPC and REST on {address}");
+    let config = Config {
+        rules: Rules { allow_circles: arguments.allow_circles },
+        always_ok: arguments.always_ok,
+        time_limit: Duration::from_secs(arguments.time_limit),
+        maximum_calls: arguments.maximum_calls,
+        drain_limit: Duration::from_secs(arguments.drain_limit),
+    };
+    let mut terminate = signal(SignalKind::terminate())?;
+    let shutdown = async move {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
+        tracing::info!("stopping");
+    };
+    server::run(listener, database.clone(), keys, config, shutdown).await?;
+    Ok(database.close().await?)
+}

@@ -1,0 +1,69 @@
+//! `user add`: adds a user, with a password from standard input.
+
+use chrono::Utc;
+use clap::{Subcommand, builder::PossibleValuesParser};
+use uuid::Uuid;
+
+use super::{
+    Failure, Settings,
+    organisation::{check_name, find},
+};
+use crate::{
+    auth::{Role, password},
+    config::SettingError,
+    secret::Secret,
+    storage::{entity::user, is_unique_violation, users},
+};
+
+#[derive(Debug, Subcommand)]
+pub enum UserCommand {
+    /// Adds a user; the password is the first line of standard input
+    Add {
+        /// The name to log in with
+        name: String,
+        /// The organisation's name
+        #[arg(long)]
+        organisation: String,
+        /// What the user may do: read; create and cancel too; all of it and the directory
+        #[arg(long, value_parser = PossibleValuesParser::new(Role::NAMES))]
+        role: String,
+        /// The id of the user's default unit
+        #[arg(long)]
+        unit: Option<String>,
+    },
+}
+
+pub async fn run(command: UserCommand, settings: &Settings) -> Result<(), Failure> {
+    let UserCommand::Add { name, organisation, role, unit } = command;
+    check_name(&name)?;
+    let database = settings.open().await?;
+    let organisation = find(&database, &organisation).await?;
+    if let Some(unit) = &unit
+        && !users::unit_exists(database.read(), organisation.id, unit).await?
+    {
+        return Err(SettingError::new(format!("there is no unit with the id {unit}")).into());
+    }
+    let mut password = String::new();
+    std::io::stdin().read_line(&mut password)?;
+    let password = Secret::new(password.trim_end_matches(['\n', '\r']));
+    if password.expose().is_empty() {
+        return Err(SettingError::new("the password is empty; give it on standard input").into());
+    }
+    let user = user::Model {
+        organisation_id: organisation.id,
+        id: format!("{:X}", Uuid::now_v7().simple()),
+        name: name.clone(),
+        password_hash: password::hash(password).await?,
+        role,
+        default_unit_id: unit,
+        created_on: Utc::now(),
+    };
+    match users::add_user(database.write(), user).await {
+        Ok(()) => println!("added the user {name} of {}", organisation.name),
+        Err(error) if is_unique_violation(&error) => {
+            return Err(SettingError::new(format!("there is a user {name} already")).into());
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(database.close().await?)
+}

@@ -1,0 +1,153 @@
+//! The settings of a server, and the keys.
+
+use std::{
+    fs::OpenOptions,
+    io::{ErrorKind as IoErrorKind, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use crate::{referral::bulk_create::Rules, secret::Key, storage::connect::is_sqlite};
+
+/// The largest request that is read, in bytes. A call of 1000 events with every attribute filled with the longest
+/// text of four-byte characters has 40 MB.
+pub const MAXIMUM_REQUEST_SIZE: usize = 48 * 1024 * 1024;
+
+/// How a server behaves.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub rules: Rules,
+    /// Answers refused REST calls with HTTP 200 too.
+    pub always_ok: bool,
+    /// How long a call may take.
+    pub time_limit: Duration,
+    /// How many calls may be under way at once; more are refused.
+    pub maximum_calls: usize,
+    /// How long the calls under way may take to end once the server is told to stop.
+    pub drain_limit: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            rules: Rules::default(),
+            always_ok: false,
+            time_limit: Duration::from_secs(30),
+            maximum_calls: 256,
+            drain_limit: Duration::from_secs(10),
+        }
+    }
+}
+
+/// A setting that cannot be used, said to whoever set it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct SettingError(String);
+
+impl SettingError {
+    pub fn new(message: impl Into<String>) -> Self {
+        Self(message.into())
+    }
+}
+
+type Result<T> = std::result::Result<T, SettingError>;
+
+/// The keys of a server.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    /// Signs tokens.
+    pub token: Key,
+    /// Hashes the codes of access tokens.
+    pub hash: Key,
+}
+
+/// The names under which the keys are set in the environment, and stand in the key file.
+pub const TOKEN_KEY: &str = "REFERRAL_EVENTS_TOKEN_KEY";
+pub const HASH_KEY: &str = "REFERRAL_EVENTS_HASH_KEY";
+
+/// Where the keys come from that are not set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MissingKeys {
+    /// From a file beside a SQLite database, which is made where it is not there.
+    KeepBesideDatabase,
+    /// From nowhere: they must be set.
+    Refuse,
+}
+
+impl Keys {
+    /// The keys as set; one that is not set comes from where `missing` says.
+    pub fn resolve(token: Option<&str>, hash: Option<&str>, database_url: &str, missing: MissingKeys) -> Result<Self> {
+        let token = token.map(|text| parse(TOKEN_KEY, text)).transpose()?;
+        let hash = hash.map(|text| parse(HASH_KEY, text)).transpose()?;
+        if let (Some(token), Some(hash)) = (&token, &hash) {
+            return Ok(Self { token: token.clone(), hash: hash.clone() });
+        }
+        let file = match (missing, sqlite_path(database_url)) {
+            (MissingKeys::KeepBesideDatabase, Some(path)) => key_file(&path),
+            _ => {
+                return Err(SettingError::new(format!(
+                    "{TOKEN_KEY} and {HASH_KEY} must be set, each to 64 hex digits: keys are made only for a SQLite \
+                     database that is served on a loopback address"
+                )));
+            }
+        };
+        let kept = read_or_make(&file)?;
+        Ok(Self { token: token.unwrap_or(kept.token), hash: hash.unwrap_or(kept.hash) })
+    }
+
+    /// New keys, kept nowhere.
+    pub fn generate() -> Result<Self> {
+        let generate = || Key::generate().map_err(|error| SettingError::new(format!("no key can be made: {error}")));
+        Ok(Self { token: generate()?, hash: generate()? })
+    }
+}
+
+fn parse(name: &str, text: &str) -> Result<Key> {
+    Key::from_hex(text).ok_or_else(|| SettingError::new(format!("{name} must be 64 hex digits")))
+}
+
+/// The file of a SQLite URL.
+pub fn sqlite_path(url: &str) -> Option<PathBuf> {
+    if !is_sqlite(url) {
+        return None;
+    }
+    let path = url.trim_start_matches("sqlite:").trim_start_matches("//");
+    let path = path.split('?').next().unwrap_or_default();
+    Some(PathBuf::from(path))
+}
+
+fn key_file(database: &Path) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(".keys");
+    PathBuf::from(name)
+}
+
+/// The keys of the file; where there is none, it is made, for its owner's eyes alone.
+fn read_or_make(file: &Path) -> Result<Keys> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(file) {
+        Ok(mut opened) => {
+            let keys = Keys::generate()?;
+            let text =
+                format!("{TOKEN_KEY}={}\n{HASH_KEY}={}\n", keys.token.to_hex().expose(), keys.hash.to_hex().expose());
+            opened
+                .write_all(text.as_bytes())
+                .and_then(|()| opened.sync_all())
+                .map_err(|error| unusable(file, error))?;
+            Ok(keys)
+        }
+        Err(error) if error.kind() == IoErrorKind::AlreadyExists => {
+            let text = std::fs::read_to_string(file).map_err(|error| unusable(file, error))?;
+            let line = |name: &str| {
+                let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+                parse(name, value.ok_or_else(|| SettingError::new(format!("{} has no {name}", file.display())))?)
+            };
+            Ok(Keys { token: line(TOKEN_KEY)?, hash: line(HASH_KEY)? })
+        }
+        Err(error) => Err(unusable(file, error)),
+    }
+}
+
+fn unusable(file: &Path, error: std::io::Error) -> SettingError {
+    SettingError::new(format!("the key file {} cannot be used: {error}", file.display()))
+}

@@ -1,0 +1,238 @@
+//! From the names that events give to the rows of the directory: all names of a call at once.
+
+use std::collections::{HashMap, HashSet};
+
+use chrono::{DateTime, Utc};
+use sea_orm::{ConnectionTrait, DbErr};
+
+use super::{
+    content::content_hash,
+    event::{CheckedEvent, Details, PartyBy, PartyKey, PartyKind},
+    performed_by::{self, NamedPlaces, PerformedBy},
+    validate::place_field,
+    violation::Violation,
+};
+use crate::{
+    secret::{CodeHasher, equal_in_constant_time},
+    storage::{
+        parties::{self, Party, PartyColumn, PartyName, Token},
+        places::{self, Place, PlaceName},
+    },
+};
+
+/// An event whose identifiers are resolved.
+#[derive(Debug)]
+pub struct ResolvedEvent {
+    pub classification_key: Option<i64>,
+    pub performed_by: PerformedBy,
+    pub referred: ResolvedParty,
+    pub referred_by: ResolvedParty,
+    pub details: Details,
+    /// Present where there is an external reference.
+    pub content_hash: Option<Vec<u8>>,
+}
+
+/// A party that was found.
+#[derive(Debug)]
+pub struct ResolvedParty {
+    pub account_key: i64,
+    /// The path of the attribute that named it.
+    pub field: String,
+    /// It, in a sentence.
+    pub label: String,
+    /// Why it may not take part, if so.
+    pub inactive: Vec<Violation>,
+    /// The one-time password that identified it, if one did.
+    pub one_time_password: Option<OneTimePassword>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OneTimePassword {
+    pub access_token_key: i64,
+    /// The number of the event that used it up already.
+    pub used_by: Option<i64>,
+}
+
+const ACTIVE_ACCOUNT: &str = "ACTIVE";
+const EFFECTIVE: &str = "EFFECTIVE";
+
+/// Resolves the events, in order; a constant number of statements. `now` decides which access tokens are effective.
+pub async fn resolve<C: ConnectionTrait>(
+    connection: &C,
+    organisation_id: i64,
+    hasher: &CodeHasher,
+    events: &[(usize, &CheckedEvent)],
+    now: DateTime<Utc>,
+) -> Result<Vec<Result<ResolvedEvent, Vec<Violation>>>, DbErr> {
+    let names: HashSet<&PlaceName> = events.iter().flat_map(|(_, event)| event.places()).collect();
+    let places = places::find_many_by_name(connection, organisation_id, &names).await?;
+    let parties = find_parties(connection, organisation_id, hasher, events).await?;
+    let resolver = Resolver { organisation_id, hasher, places, parties, now };
+    Ok(events.iter().map(|(_, event)| resolver.event(event)).collect())
+}
+
+async fn find_parties<C: ConnectionTrait>(
+    connection: &C,
+    organisation_id: i64,
+    hasher: &CodeHasher,
+    events: &[(usize, &CheckedEvent)],
+) -> Result<HashMap<PartyName, Vec<Party>>, DbErr> {
+    let names: HashSet<PartyName> = events
+        .iter()
+        .flat_map(|(_, event)| [&event.referred, &event.referred_by])
+        .map(|key| name_of(key, organisation_id, hasher))
+        .collect();
+    let mut found = parties::find_many_by_name(connection, organisation_id, &names).await?;
+    let by_participant = names.iter().filter(|name| !found.contains_key(name)).filter_map(participants_name).collect();
+    found.extend(parties::find_many_by_name(connection, organisation_id, &by_participant).await?);
+    Ok(found)
+}
+
+/// What to look for first.
+fn name_of(key: &PartyKey, organisation_id: i64, hasher: &CodeHasher) -> PartyName {
+    let (column, value) = match (&key.by, key.kind) {
+        (PartyBy::Id(id), PartyKind::AccountsReceivable) => (PartyColumn::AccountId, id.clone()),
+        (PartyBy::Id(id), PartyKind::RewardsParticipant) => (PartyColumn::ParticipantId, id.clone()),
+        (PartyBy::Number(number), PartyKind::AccountsReceivable) => (PartyColumn::AccountNumber, number.clone()),
+        (PartyBy::Number(number), PartyKind::RewardsParticipant) => (PartyColumn::ParticipantNumber, number.clone()),
+        (PartyBy::AuthenticationCode(code), _) => {
+            (PartyColumn::AuthenticationCodeHash, hasher.authentication_code(organisation_id, code))
+        }
+        (PartyBy::PassCode { identifier, .. }, _) => (PartyColumn::TokenIdentifier, identifier.clone()),
+        (PartyBy::OneTimePassword(password), _) => {
+            (PartyColumn::OneTimePasswordHash, hasher.one_time_password(organisation_id, password))
+        }
+    };
+    PartyName { column, value }
+}
+
+/// An accounts receivable identifier that names no account may name its participant.
+fn participants_name(name: &PartyName) -> Option<PartyName> {
+    let column = match name.column {
+        PartyColumn::AccountId => PartyColumn::ParticipantId,
+        PartyColumn::AccountNumber => PartyColumn::ParticipantNumber,
+        _ => return None,
+    };
+    Some(PartyName { column, value: name.value.clone() })
+}
+
+struct Resolver<'a> {
+    organisation_id: i64,
+    hasher: &'a CodeHasher,
+    places: HashMap<PlaceName, Place>,
+    parties: HashMap<PartyName, Vec<Party>>,
+    now: DateTime<Utc>,
+}
+
+impl Resolver<'_> {
+    fn event(&self, event: &CheckedEvent) -> Result<ResolvedEvent, Vec<Violation>> {
+        let mut violations = Vec::new();
+        let mut place = |name: &Option<PlaceName>| {
+            let name = name.as_ref()?;
+            let place = self.places.get(name).copied();
+            if place.is_none() {
+                violations.push(Violation::place_not_found(name.kind, &place_field(name), &name.value));
+            }
+            place
+        };
+        let classification = place(&event.classification);
+        let named = NamedPlaces {
+            business_unit: place(&event.performed_by_business_unit),
+            unit: place(&event.performed_by_unit),
+            tap: place(&event.performed_by_tap),
+            device: place(&event.performed_by_device),
+        };
+        let performed_by = performed_by::derive(named).unwrap_or_else(|performed_by::Mismatch| {
+            let field = event.places().find(|name| Some(*name) != event.classification.as_ref()).map(place_field);
+            violations.push(Violation::performed_by_mismatch(&field.unwrap_or_default()));
+            PerformedBy::default()
+        });
+        let mut party = |key| self.party(key).map_err(|violation| violations.push(violation)).ok();
+        let (referred, referred_by) = (party(&event.referred), party(&event.referred_by));
+        let (Some(referred), Some(referred_by), true) = (referred, referred_by, violations.is_empty()) else {
+            return Err(violations);
+        };
+        let key = |place: Option<Place>| place.map(|place| place.key);
+        let named_keys =
+            [key(classification), key(named.business_unit), key(named.unit), key(named.tap), key(named.device)];
+        let content_hash = event
+            .details
+            .external_reference()
+            .map(|_| content_hash(named_keys, [referred.account_key, referred_by.account_key], &event.details));
+        Ok(ResolvedEvent {
+            classification_key: key(classification),
+            performed_by,
+            referred,
+            referred_by,
+            details: event.details.clone(),
+            content_hash,
+        })
+    }
+
+    fn party(&self, key: &PartyKey) -> Result<ResolvedParty, Violation> {
+        let name = name_of(key, self.organisation_id, self.hasher);
+        let found = self
+            .parties
+            .get(&name)
+            .or_else(|| participants_name(&name).and_then(|name| self.parties.get(&name)))
+            .map_or(&[][..], Vec::as_slice);
+        let (party, one_time_password) = match &key.by {
+            PartyBy::Id(_) | PartyBy::Number(_) => (found.first().ok_or_else(|| not_found(key))?, None),
+            _ => self.identified(key, found).ok_or_else(|| Violation::invalid_access_token(&key.field()))?,
+        };
+        let (field, label) = (key.field(), key.label());
+        let mut inactive = Vec::new();
+        if party.account_state != ACTIVE_ACCOUNT {
+            inactive.push(Violation::accounts_receivable_not_active(&field, &label));
+        }
+        if party.participant_state.as_ref().is_some_and(|state| state != EFFECTIVE) {
+            inactive.push(Violation::rewards_participant_not_effective(&field, &label));
+        }
+        Ok(ResolvedParty { account_key: party.account_key, field, label, inactive, one_time_password })
+    }
+
+    /// The party that an access token identifies, and the one-time password where it took one.
+    fn identified<'p>(&self, key: &PartyKey, found: &'p [Party]) -> Option<(&'p Party, Option<OneTimePassword>)> {
+        let mut effective = found.iter().filter_map(|party| {
+            let token = party.token.as_ref()?;
+            self.is_effective(token).then_some((party, token))
+        });
+        match &key.by {
+            PartyBy::PassCode { pass_code, .. } => {
+                // Hashed whether or not the token exists, so that both take the same time.
+                let token_id = found.first().and_then(|party| party.token.as_ref()).map_or("", |token| &token.id);
+                let hash = self.hasher.pass_code(self.organisation_id, token_id, pass_code);
+                effective
+                    .find(|(_, token)| {
+                        token.pass_code_hash.as_ref().is_some_and(|stored| equal_in_constant_time(stored, &hash))
+                    })
+                    .map(|(party, _)| (party, None))
+            }
+            PartyBy::OneTimePassword(_) => effective
+                .filter(|(_, token)| {
+                    let expired = token.one_time_password_expires_on.is_some_and(|end| end < self.now);
+                    token.one_time_password_used_by.is_some() || !expired
+                })
+                // One that can still be used comes first, then the one that was used last.
+                .max_by_key(|(_, token)| (token.one_time_password_live.is_some(), token.one_time_password_used_by))
+                .map(|(party, token)| {
+                    let used_by = token.one_time_password_used_by;
+                    (party, Some(OneTimePassword { access_token_key: token.key, used_by }))
+                }),
+            _ => effective.next().map(|(party, _)| (party, None)),
+        }
+    }
+
+    fn is_effective(&self, token: &Token) -> bool {
+        token.state == EFFECTIVE
+            && token.effective_from.is_none_or(|from| from <= self.now)
+            && token.effective_to.is_none_or(|to| self.now <= to)
+    }
+}
+
+fn not_found(key: &PartyKey) -> Violation {
+    match key.kind {
+        PartyKind::AccountsReceivable => Violation::accounts_receivable_not_found(&key.field(), &key.label()),
+        PartyKind::RewardsParticipant => Violation::rewards_participant_not_found(&key.field(), &key.label()),
+    }
+}

@@ -1,0 +1,310 @@
+//! Whether an event is well-formed: everything that can be said of it without looking anything up. Pure.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Datelike, SubsecRound, TimeDelta, Utc};
+
+use super::{
+    event::{
+        AccessTokenIdentifier, CheckedEvent, Details, EventRequest, Instant, PartyBy, PartyIdentifier,
+        PartyIdentifiers, PartyKey, PartyKind, PartyRole, PlaceIdentifier, party_attribute,
+    },
+    violation::Violation,
+};
+use crate::{
+    secret::Secret,
+    storage::places::{PlaceColumn, PlaceKind, PlaceName},
+};
+
+/// Characters that a text may have.
+pub const MAXIMUM_TEXT_LENGTH: usize = 255;
+/// Characters that a description may have.
+pub const MAXIMUM_DESCRIPTION_LENGTH: usize = 4000;
+/// How far ahead of the server's clock `performed_on` may lie.
+pub const MAXIMUM_AHEAD: TimeDelta = TimeDelta::hours(24);
+
+/// Checks the events of one call, in order; `now` is the server's clock.
+pub fn validate(requests: Vec<EventRequest>, now: DateTime<Utc>) -> Vec<Result<CheckedEvent, Vec<Violation>>> {
+    let mut times_used: HashMap<String, usize> = HashMap::new();
+    for identifier in requests.iter().filter_map(|request| request.request_unique_identifier.as_deref()) {
+        if !is_blank(identifier) {
+            *times_used.entry(identifier.to_owned()).or_default() += 1;
+        }
+    }
+    requests
+        .into_iter()
+        .map(|request| {
+            let shared = request
+                .request_unique_identifier
+                .as_ref()
+                .is_some_and(|identifier| times_used.get(identifier).is_some_and(|times| *times > 1));
+            Validator { now, violations: Vec::new() }.event(request, shared)
+        })
+        .collect()
+}
+
+fn is_blank(text: &str) -> bool {
+    text.trim().is_empty()
+}
+
+/// A blank text of an attribute whose presence matters counts as not given.
+fn given(text: Option<String>) -> Option<String> {
+    text.filter(|text| !is_blank(text))
+}
+
+struct Validator {
+    now: DateTime<Utc>,
+    violations: Vec<Violation>,
+}
+
+impl Validator {
+    fn event(mut self, mut request: EventRequest, shared: bool) -> Result<CheckedEvent, Vec<Violation>> {
+        // An attribute that could not be read would only be reported once more, as missing.
+        if !request.violations.is_empty() {
+            return Err(request.violations);
+        }
+        let identifier = given(request.request_unique_identifier.take());
+        match &identifier {
+            None => self.violations.push(Violation::missing("request_unique_identifier")),
+            Some(identifier) => {
+                self.text("request_unique_identifier", identifier);
+                if shared {
+                    self.violations.push(Violation::duplicate_request_unique_identifier(identifier));
+                }
+            }
+        }
+
+        use PlaceKind::{BusinessUnit, Classification, Device, TransactionAcquiringPoint, Unit};
+        let anywhere = request.performed_by_business_unit.is_some()
+            || request.performed_by_unit.is_some()
+            || request.performed_by_tap.is_some()
+            || request.performed_by_device.is_some();
+        if !anywhere {
+            self.violations.push(Violation::missing("performed_by_business_unit_identifier"));
+        }
+        let classification = self.place(Classification, request.classification.take());
+        let performed_by_business_unit = self.place(BusinessUnit, request.performed_by_business_unit.take());
+        let performed_by_unit = self.place(Unit, request.performed_by_unit.take());
+        let performed_by_tap = self.place(TransactionAcquiringPoint, request.performed_by_tap.take());
+        let performed_by_device = self.place(Device, request.performed_by_device.take());
+        let referred = self.party(PartyRole::Referred, std::mem::take(&mut request.referred));
+        let referred_by = self.party(PartyRole::ReferredBy, std::mem::take(&mut request.referred_by));
+        let details = self.details(request);
+
+        match (identifier, referred, referred_by, details) {
+            (Some(request_unique_identifier), Some(referred), Some(referred_by), Some(details))
+                if self.violations.is_empty() =>
+            {
+                Ok(CheckedEvent {
+                    request_unique_identifier,
+                    classification,
+                    performed_by_business_unit,
+                    performed_by_unit,
+                    performed_by_tap,
+                    performed_by_device,
+                    referred,
+                    referred_by,
+                    details,
+                })
+            }
+            _ => Err(self.violations),
+        }
+    }
+
+    fn details(&mut self, request: EventRequest) -> Option<Details> {
+        let performed_on = match request.performed_on {
+            Some(instant) => self.date("performed_on", instant),
+            None => {
+                self.violations.push(Violation::missing("performed_on"));
+                None
+            }
+        };
+        if performed_on.is_some_and(|date| date > self.now + MAXIMUM_AHEAD) {
+            let description = "The date is more than 24 hours ahead of the server's clock";
+            self.violations.push(Violation::invalid_value("performed_on", description));
+        }
+        if let Some(description) = &request.description {
+            self.text_of("description", description, MAXIMUM_DESCRIPTION_LENGTH);
+        }
+        let external_system = given(request.external_system);
+        let external_system_reference_number = given(request.external_system_reference_number);
+        self.optional_text("external_system", external_system.as_deref());
+        self.optional_text("external_system_reference_number", external_system_reference_number.as_deref());
+        for (n, text) in (1..).zip(&request.udf_strings) {
+            if let Some(text) = text {
+                self.text(&format!("udf_string_{n}"), text);
+            }
+        }
+        for (n, number) in (1..).zip(&request.udf_floats) {
+            if number.is_some_and(|number| !number.is_finite()) {
+                let description = "The number is not finite";
+                self.violations.push(Violation::invalid_value(&format!("udf_float_{n}"), description));
+            }
+        }
+        let mut udf_dates = [None; 4];
+        for (n, (date, instant)) in (1..).zip(udf_dates.iter_mut().zip(request.udf_dates)) {
+            *date = instant.and_then(|instant| self.date(&format!("udf_date_{n}"), instant));
+        }
+        Some(Details {
+            performed_on: performed_on?,
+            description: request.description,
+            external_system: external_system.unwrap_or_default(),
+            external_system_reference_number,
+            udf_strings: request.udf_strings,
+            udf_floats: request.udf_floats,
+            udf_dates,
+        })
+    }
+
+    fn text(&mut self, field: &str, text: &str) {
+        self.text_of(field, text, MAXIMUM_TEXT_LENGTH);
+    }
+
+    fn optional_text(&mut self, field: &str, text: Option<&str>) {
+        if let Some(text) = text {
+            self.text(field, text);
+        }
+    }
+
+    fn text_of(&mut self, field: &str, text: &str, maximum: usize) {
+        // A text of no more bytes than that has no more characters either, and is nearly every text.
+        if text.len() > maximum && text.chars().count() > maximum {
+            let description = format!("The text is longer than {maximum} characters");
+            self.violations.push(Violation::invalid_value(field, &description));
+        }
+        if text.chars().any(|c| c.is_control() && !matches!(c, '\t' | '\n' | '\r')) {
+            self.violations.push(Violation::invalid_value(field, "The text contains a control character"));
+        }
+    }
+
+    /// The date to the microsecond, which is what both databases keep.
+    fn date(&mut self, field: &str, instant: Instant) -> Option<DateTime<Utc>> {
+        let date = u32::try_from(instant.nanoseconds)
+            .ok()
+            .filter(|nanoseconds| *nanoseconds < 1_000_000_000)
+            .and_then(|nanoseconds| DateTime::from_timestamp(instant.seconds, nanoseconds))
+            .filter(|date| (1..=9999).contains(&date.year()));
+        if date.is_none() {
+            let description = "The date is outside the years 1 to 9999";
+            self.violations.push(Violation::invalid_value(field, description));
+        }
+        date.map(|date| date.trunc_subsecs(6))
+    }
+
+    fn place(&mut self, kind: PlaceKind, identifier: Option<PlaceIdentifier>) -> Option<PlaceName> {
+        let identifier = identifier?;
+        let attribute = place_attribute(kind);
+        let fields = [
+            (PlaceColumn::Id, identifier.id),
+            (PlaceColumn::Name, identifier.name),
+            (PlaceColumn::Code, identifier.code),
+        ];
+        let mut names = fields
+            .into_iter()
+            .filter_map(|(column, value)| given(value).map(|value| PlaceName { kind, column, value }))
+            .collect::<Vec<_>>();
+        for name in &names {
+            self.text(&place_field(name), &name.value);
+        }
+        if names.len() != 1 {
+            self.violations.push(one_field_expected(attribute, names.len()));
+        }
+        names.pop()
+    }
+
+    fn party(&mut self, role: PartyRole, identifiers: PartyIdentifiers) -> Option<PartyKey> {
+        let (kind, identifier) = match (identifiers.accounts_receivable, identifiers.rewards_participant) {
+            (Some(identifier), None) => (PartyKind::AccountsReceivable, identifier),
+            (None, Some(identifier)) => (PartyKind::RewardsParticipant, identifier),
+            (None, None) => {
+                self.violations.push(Violation::missing(party_attribute(role, PartyKind::AccountsReceivable)));
+                return None;
+            }
+            (Some(_), Some(_)) => {
+                self.violations.push(Violation::invalid_identifier(
+                    party_attribute(role, PartyKind::RewardsParticipant),
+                    "Both an accounts receivable identifier and a rewards participant identifier are given",
+                ));
+                return None;
+            }
+        };
+        let by = self.party_identifier(party_attribute(role, kind), identifier)?;
+        Some(PartyKey { role, kind, by })
+    }
+
+    fn party_identifier(&mut self, attribute: &str, identifier: PartyIdentifier) -> Option<PartyBy> {
+        let id = given(identifier.id);
+        let number = given(identifier.number);
+        self.optional_text(&format!("{attribute}.id"), id.as_deref());
+        self.optional_text(&format!("{attribute}.number"), number.as_deref());
+        let fields = [id.is_some(), number.is_some(), identifier.access_token.is_some()];
+        let count = fields.into_iter().filter(|given| *given).count();
+        if count != 1 {
+            self.violations.push(one_field_expected(attribute, count));
+            return None;
+        }
+        if let Some(token) = identifier.access_token {
+            return self.access_token(&format!("{attribute}.access_token_identifier"), token);
+        }
+        id.map(PartyBy::Id).or(number.map(PartyBy::Number))
+    }
+
+    fn access_token(&mut self, attribute: &str, token: AccessTokenIdentifier) -> Option<PartyBy> {
+        let secret = |secret: Option<Secret>| secret.filter(|secret| !is_blank(secret.expose()));
+        let authentication_code = secret(token.authentication_code);
+        let identifier = given(token.identifier);
+        let pass_code = secret(token.pass_code);
+        let one_time_password = secret(token.one_time_password);
+        let texts = [
+            ("authentication_code", authentication_code.as_ref().map(Secret::expose)),
+            ("identifier", identifier.as_deref()),
+            ("pass_code", pass_code.as_ref().map(Secret::expose)),
+            ("one_time_password", one_time_password.as_ref().map(Secret::expose)),
+        ];
+        for (field, text) in texts {
+            self.optional_text(&format!("{attribute}.{field}"), text);
+        }
+        match (authentication_code, identifier, pass_code, one_time_password) {
+            (Some(code), None, None, None) => Some(PartyBy::AuthenticationCode(code)),
+            (None, Some(identifier), Some(pass_code), None) => Some(PartyBy::PassCode { identifier, pass_code }),
+            (None, None, None, Some(password)) => Some(PartyBy::OneTimePassword(password)),
+            _ => {
+                let description = "Exactly one of an authentication code, an identifier with its pass code and a \
+                                   one-time password is expected";
+                self.violations.push(Violation::invalid_identifier(attribute, description));
+                None
+            }
+        }
+    }
+}
+
+fn one_field_expected(attribute: &str, count: usize) -> Violation {
+    let description = if count == 0 {
+        "None of the identifier's fields is given"
+    } else {
+        "More than one of the identifier's fields is given"
+    };
+    Violation::invalid_identifier(attribute, description)
+}
+
+/// The documented name of the attribute that names a place of this kind.
+fn place_attribute(kind: PlaceKind) -> &'static str {
+    match kind {
+        PlaceKind::BusinessUnit => "performed_by_business_unit_identifier",
+        PlaceKind::Unit => "performed_by_unit_identifier",
+        PlaceKind::TransactionAcquiringPoint => "performed_by_tap_identifier",
+        PlaceKind::Device => "performed_by_device_identifier",
+        PlaceKind::Classification => "classification_identifier",
+    }
+}
+
+/// The path of the attribute that a place was named by.
+pub fn place_field(name: &PlaceName) -> String {
+    let field = match (name.kind, name.column) {
+        (_, PlaceColumn::Id) => "id",
+        (_, PlaceColumn::Name) => "name",
+        (PlaceKind::Unit | PlaceKind::Classification, PlaceColumn::Code) => "alternative_code",
+        (_, PlaceColumn::Code) => "code",
+    };
+    format!("{}.{field}", place_attribute(name.kind))
+}

@@ -1,0 +1,236 @@
+//! What is wrong with one event.
+
+use crate::storage::places::PlaceKind;
+
+/// Why an event is not created, in order of precedence: the first that applies is the event's error code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ViolationKind {
+    MalformedEvent,
+    UnknownAttribute,
+    MissingMandatoryAttribute,
+    InvalidAttributeValue,
+    DuplicateRequestUniqueIdentifier,
+    InvalidIdentifier,
+    BusinessUnitNotFound,
+    UnitNotFound,
+    TransactionAcquiringPointNotFound,
+    DeviceNotFound,
+    CustomerEventClassificationNotFound,
+    AccountsReceivableNotFound,
+    RewardsParticipantNotFound,
+    InvalidAccessToken,
+    PerformedByMismatch,
+    AccountsReceivableNotActive,
+    RewardsParticipantNotEffective,
+    ExternalReferenceConflict,
+    SelfReferral,
+    ReferralAlreadyExists,
+    ReferredByAnotherParticipant,
+    CircularReferral,
+}
+
+impl ViolationKind {
+    /// The documented error code.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::MalformedEvent => "MalformedEventException",
+            Self::UnknownAttribute => "UnknownAttributeException",
+            Self::MissingMandatoryAttribute => "MissingMandatoryAttributeException",
+            Self::InvalidAttributeValue => "InvalidAttributeValueException",
+            Self::DuplicateRequestUniqueIdentifier => "DuplicateRequestUniqueIdentifierException",
+            Self::InvalidIdentifier => "InvalidIdentifierException",
+            Self::BusinessUnitNotFound => "BusinessUnitNotFoundException",
+            Self::UnitNotFound => "UnitNotFoundException",
+            Self::TransactionAcquiringPointNotFound => "TransactionAcquiringPointNotFoundException",
+            Self::DeviceNotFound => "DeviceNotFoundException",
+            Self::CustomerEventClassificationNotFound => "CustomerEventClassificationNotFoundException",
+            Self::AccountsReceivableNotFound => "AccountsReceivableNotFoundException",
+            Self::RewardsParticipantNotFound => "RewardsParticipantNotFoundException",
+            Self::InvalidAccessToken => "InvalidAccessTokenException",
+            Self::PerformedByMismatch => "PerformedByMismatchException",
+            Self::AccountsReceivableNotActive => "AccountsReceivableNotActiveException",
+            Self::RewardsParticipantNotEffective => "RewardsParticipantNotEffectiveException",
+            Self::ExternalReferenceConflict => "ExternalReferenceConflictException",
+            Self::SelfReferral => "SelfReferralException",
+            Self::ReferralAlreadyExists => "ReferralAlreadyExistsException",
+            Self::ReferredByAnotherParticipant => "ReferredByAnotherParticipantException",
+            Self::CircularReferral => "CircularReferralException",
+        }
+    }
+}
+
+/// One thing that is wrong with one event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    pub kind: ViolationKind,
+    /// The path of the attribute at fault; empty where it is the event itself.
+    pub field: String,
+    /// The sentence in title case that names what was given.
+    error: String,
+    /// The sentence that says what is wrong.
+    description: String,
+}
+
+impl Violation {
+    fn new(kind: ViolationKind, field: impl Into<String>, error: String, description: impl Into<String>) -> Self {
+        Self { kind, field: field.into(), error, description: description.into() }
+    }
+
+    /// The documented form of an error's description.
+    pub fn error_description(&self) -> String {
+        format!("Error:{}. - Description:{}.", self.error, self.description)
+    }
+
+    pub fn not_an_object() -> Self {
+        let error = "Event Is Malformed".to_owned();
+        Self::new(ViolationKind::MalformedEvent, "", error, "The event is not an object")
+    }
+
+    /// `description` says what is expected.
+    pub fn malformed(field: &str, description: &str) -> Self {
+        let error = format!("Attribute {field} Is Malformed");
+        Self::new(ViolationKind::MalformedEvent, field, error, description)
+    }
+
+    pub fn unknown_attribute(field: &str) -> Self {
+        let error = format!("Attribute {field} Does Not Exist");
+        Self::new(ViolationKind::UnknownAttribute, field, error, "The attribute does not exist")
+    }
+
+    pub fn missing(field: &str) -> Self {
+        let error = format!("Attribute {field} Is Mandatory");
+        Self::new(ViolationKind::MissingMandatoryAttribute, field, error, "The attribute is missing or empty")
+    }
+
+    /// `description` says what the value must be.
+    pub fn invalid_value(field: &str, description: &str) -> Self {
+        let error = format!("Attribute {field} Has an Invalid Value");
+        Self::new(ViolationKind::InvalidAttributeValue, field, error, description)
+    }
+
+    pub fn duplicate_request_unique_identifier(identifier: &str) -> Self {
+        Self::new(
+            ViolationKind::DuplicateRequestUniqueIdentifier,
+            "request_unique_identifier",
+            format!("Request Unique Identifier {identifier} Is Not Unique"),
+            "The request unique identifier is shared with another event of the call",
+        )
+    }
+
+    /// `description` says how the identifier must be given.
+    pub fn invalid_identifier(field: &str, description: &str) -> Self {
+        let error = format!("Identifier {field} Is Invalid");
+        Self::new(ViolationKind::InvalidIdentifier, field, error, description)
+    }
+
+    pub fn place_not_found(kind: PlaceKind, field: &str, given: &str) -> Self {
+        let (violation, noun, description) = match kind {
+            PlaceKind::BusinessUnit => {
+                (ViolationKind::BusinessUnitNotFound, "Business Unit", "The business unit does not exist")
+            }
+            PlaceKind::Unit => (ViolationKind::UnitNotFound, "Unit", "The unit does not exist"),
+            PlaceKind::TransactionAcquiringPoint => (
+                ViolationKind::TransactionAcquiringPointNotFound,
+                "Transaction Acquiring Point",
+                "The transaction acquiring point does not exist",
+            ),
+            PlaceKind::Device => (ViolationKind::DeviceNotFound, "Device", "The device does not exist"),
+            PlaceKind::Classification => (
+                ViolationKind::CustomerEventClassificationNotFound,
+                "Customer Event Classification",
+                "The customer event classification does not exist",
+            ),
+        };
+        Self::new(violation, field, format!("{noun} {given} Was Not Found"), description)
+    }
+
+    pub fn accounts_receivable_not_found(field: &str, label: &str) -> Self {
+        let error = format!("{label} Was Not Found");
+        let description = "The accounts receivable does not exist";
+        Self::new(ViolationKind::AccountsReceivableNotFound, field, error, description)
+    }
+
+    pub fn rewards_participant_not_found(field: &str, label: &str) -> Self {
+        let error = format!("{label} Was Not Found");
+        let description = "The rewards participant does not exist";
+        Self::new(ViolationKind::RewardsParticipantNotFound, field, error, description)
+    }
+
+    /// The same for every reason that an access token does not identify: which one it was is nobody's business.
+    pub fn invalid_access_token(field: &str) -> Self {
+        Self::new(
+            ViolationKind::InvalidAccessToken,
+            field,
+            "Access Token Is Invalid".to_owned(),
+            "The access token does not identify a rewards participant",
+        )
+    }
+
+    pub fn performed_by_mismatch(field: &str) -> Self {
+        Self::new(
+            ViolationKind::PerformedByMismatch,
+            field,
+            "Performed by Identifiers Do Not Match".to_owned(),
+            "The business unit, unit, transaction acquiring point and device do not belong together",
+        )
+    }
+
+    pub fn accounts_receivable_not_active(field: &str, label: &str) -> Self {
+        Self::new(
+            ViolationKind::AccountsReceivableNotActive,
+            field,
+            format!("{label} Is Not Active"),
+            "The accounts receivable is not active",
+        )
+    }
+
+    pub fn rewards_participant_not_effective(field: &str, label: &str) -> Self {
+        Self::new(
+            ViolationKind::RewardsParticipantNotEffective,
+            field,
+            format!("{label} Is Not Effective"),
+            "The rewards participant is not effective",
+        )
+    }
+
+    pub fn external_reference_conflict(number: &str) -> Self {
+        Self::new(
+            ViolationKind::ExternalReferenceConflict,
+            "external_system_reference_number",
+            format!("External System Reference Number {number} Already Exists"),
+            "Another event with other content has the external system reference number",
+        )
+    }
+
+    pub fn self_referral(field: &str, label: &str) -> Self {
+        let error = format!("{label} Cannot Refer Itself");
+        Self::new(ViolationKind::SelfReferral, field, error, "A party cannot refer itself")
+    }
+
+    pub fn referral_already_exists(field: &str, label: &str) -> Self {
+        Self::new(
+            ViolationKind::ReferralAlreadyExists,
+            field,
+            format!("{label} Was Already Referred by the Same Participant"),
+            "The participant was already referred by the same participant",
+        )
+    }
+
+    pub fn referred_by_another_participant(field: &str, label: &str) -> Self {
+        Self::new(
+            ViolationKind::ReferredByAnotherParticipant,
+            field,
+            format!("{label} Was Already Referred by Another Participant"),
+            "The participant was already referred by another participant",
+        )
+    }
+
+    pub fn circular_referral(field: &str, label: &str) -> Self {
+        Self::new(
+            ViolationKind::CircularReferral,
+            field,
+            format!("Referral of {label} Closes a Circle"),
+            "The referred participant has, directly or through others, referred the one that refers it",
+        )
+    }
+}

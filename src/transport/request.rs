@@ -1,0 +1,81 @@
+//! What both transports take from the headers of a request.
+
+use std::{fmt, time::Duration};
+
+use axum::http::{HeaderMap, header::AUTHORIZATION};
+use uuid::Uuid;
+
+use crate::{
+    auth,
+    error::{Error, Result},
+    secret::Secret,
+};
+
+/// Names a request, in the log and to the caller: the caller's own `x-request-id`, or a new one.
+#[derive(Clone, Debug)]
+pub struct RequestId(String);
+
+pub const REQUEST_ID_HEADER: &str = "x-request-id";
+const MAXIMUM_REQUEST_ID_LENGTH: usize = 64;
+
+impl RequestId {
+    pub fn of(headers: &HeaderMap) -> Self {
+        let given = headers.get(REQUEST_ID_HEADER).and_then(|value| value.to_str().ok()).filter(|id| {
+            (1..=MAXIMUM_REQUEST_ID_LENGTH).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
+        });
+        Self(given.map_or_else(|| Uuid::new_v4().simple().to_string(), str::to_owned))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The token of a call: from the message, or from `authorization: Bearer …`; two that differ are refused.
+pub fn token(of_message: Option<String>, headers: &HeaderMap) -> Result<Secret> {
+    let of_message = of_message.filter(|token| !token.is_empty()).map(Secret::new);
+    let of_header = match headers.get(AUTHORIZATION) {
+        None => None,
+        Some(value) => Some(value.to_str().ok().and_then(bearer).ok_or_else(auth::invalid_token)?),
+    };
+    match (of_message, of_header) {
+        (Some(token), None) | (None, Some(token)) => Ok(token),
+        (Some(a), Some(b)) if a == b => Ok(a),
+        (Some(_), Some(_)) | (None, None) => Err(auth::invalid_token()),
+    }
+}
+
+fn bearer(value: &str) -> Option<Secret> {
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| Secret::new(token.trim()))
+}
+
+/// How long the caller is going to wait, by `grpc-timeout`: up to eight digits and a unit.
+pub fn timeout(headers: &HeaderMap) -> Result<Option<Duration>> {
+    let Some(value) = headers.get("grpc-timeout") else { return Ok(None) };
+    let malformed = || {
+        Error::new(crate::error::ErrorKind::MalformedRequest, "The grpc-timeout is malformed.").at_field("grpc-timeout")
+    };
+    let value = value.to_str().map_err(|_| malformed())?;
+    let (digits, unit) = value.split_at_checked(value.len().saturating_sub(1)).ok_or_else(malformed)?;
+    if digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(malformed());
+    }
+    let amount: u64 = digits.parse().map_err(|_| malformed())?;
+    let duration = match unit {
+        "H" => Duration::from_secs(amount * 3600),
+        "M" => Duration::from_secs(amount * 60),
+        "S" => Duration::from_secs(amount),
+        "m" => Duration::from_millis(amount),
+        "u" => Duration::from_micros(amount),
+        "n" => Duration::from_nanos(amount),
+        _ => return Err(malformed()),
+    };
+    Ok(Some(duration))
+}

@@ -1,0 +1,82 @@
+//! The documented envelope, which every answer has: `{"data": …, "status": {"code", "description", "message"}}`.
+
+use axum::{
+    body::Body,
+    http::{HeaderValue, Response, StatusCode, header},
+};
+use serde::Serialize;
+
+use crate::{
+    error::{Error, ErrorKind, Result},
+    transport::{
+        request::RequestId,
+        status::{self, RETRY_AFTER},
+    },
+};
+
+#[derive(Serialize)]
+struct Envelope<'a, T> {
+    data: T,
+    status: Status<'a>,
+}
+
+#[derive(Serialize)]
+struct Status<'a> {
+    code: &'a str,
+    description: &'a str,
+    message: &'a str,
+}
+
+#[derive(Serialize)]
+struct NoData {}
+
+/// Makes answers.
+#[derive(Clone, Copy, Debug)]
+pub struct Answers {
+    /// For callers that cannot take another HTTP status: refused calls too are 200, and `status.code` tells.
+    pub always_ok: bool,
+}
+
+impl Answers {
+    pub fn answer<T: Serialize>(&self, result: Result<T>, request_id: &RequestId) -> Response<Body> {
+        match result.and_then(|data| success(&data)) {
+            Ok(body) => response(StatusCode::OK, body),
+            Err(error) => self.refuse(&error, request_id),
+        }
+    }
+
+    pub fn refuse(&self, error: &Error, request_id: &RequestId) -> Response<Body> {
+        status::log(error);
+        let answer = status::answer(error.kind());
+        let message = status::message(error, Some(request_id));
+        let status = Status { code: answer.code, description: answer.description, message: &message };
+        let body = serde_json::to_vec(&Envelope { data: NoData {}, status }).unwrap_or_default();
+        let mut response = response(if self.always_ok { StatusCode::OK } else { answer.http }, body);
+        let headers = response.headers_mut();
+        if status::is_worth_a_retry(error.kind()) {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER.as_secs()));
+        }
+        match error.kind() {
+            ErrorKind::InvalidToken | ErrorKind::InvalidCredentials => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            ErrorKind::MethodNotAllowed => {
+                headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+fn success<T: Serialize>(data: &T) -> Result<Vec<u8>> {
+    let status = Status { code: "OK", description: "", message: "" };
+    serde_json::to_vec(&Envelope { data, status }).map_err(Error::internal)
+}
+
+fn response(status: StatusCode, body: Vec<u8>) -> Response<Body> {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

@@ -1,0 +1,321 @@
+//! From JSON to the messages of the contract.
+//!
+//! An object is first split into its members, each a piece of text, and each member is then read by itself. So one
+//! malformed event leaves its neighbours alone, and one malformed attribute is named by its path. What the attributes
+//! of a message are called is generated from the contract.
+
+use std::{borrow::Cow, fmt};
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+use prost_types::Timestamp;
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+use crate::{
+    contract,
+    error::{Error, ErrorKind, Result},
+    referral::{
+        event::EventRequest,
+        violation::{Violation, ViolationKind},
+    },
+    transport::api::BulkCall,
+};
+
+/// A message that is read from an object.
+pub trait Attributes {
+    /// Reads the attribute `name`; answers its position in the message, or `None` where there is none of that name.
+    fn read(&mut self, name: &str, value: &RawValue, reader: &mut Reading) -> Option<u32>;
+}
+
+include!(concat!(env!("OUT_DIR"), "/attributes.rs"));
+
+/// A value that is read from JSON other than `null`; what is wrong with it goes to the reader.
+trait FromJson {
+    fn read(&mut self, name: &'static str, value: &RawValue, reader: &mut Reading);
+}
+
+/// Where in the document the reading is, and what was wrong so far.
+#[derive(Default)]
+pub struct Reading {
+    path: String,
+    violations: Vec<Violation>,
+}
+
+impl Reading {
+    fn read<T: FromJson>(&mut self, name: &'static str, value: &RawValue, target: &mut T) {
+        if value.get() != "null" {
+            target.read(name, value, self);
+        }
+    }
+
+    /// Reads a text of digits, which may come as a number.
+    fn read_digits(&mut self, name: &'static str, value: &RawValue, target: &mut Option<String>) {
+        let text = value.get();
+        if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+            *target = Some(text.to_owned());
+        } else {
+            self.read(name, value, target);
+        }
+    }
+
+    fn path_of(&self, name: &str) -> String {
+        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+    }
+
+    fn malformed(&mut self, name: &str, description: &str) {
+        self.violations.push(Violation::malformed(&self.path_of(name), description));
+    }
+
+    /// Reads the members of an object into a message.
+    fn object<M: Attributes>(&mut self, object: &RawValue, message: &mut M) {
+        let members = match serde_json::from_str::<Members>(object.get()) {
+            Ok(Members(members)) => members,
+            Err(_) => {
+                return self.violations.push(Violation::malformed(&self.path, "An attribute's name is unreadable"));
+            }
+        };
+        let mut seen = 0u64;
+        for (name, value) in members {
+            match message.read(&name, value, self) {
+                Some(position) if seen & (1 << position) != 0 => {
+                    self.malformed(&name, "The attribute is given more than once");
+                }
+                Some(position) => seen |= 1 << position,
+                None => {
+                    let path = self.path_of(&printable(&name));
+                    self.violations.push(Violation::unknown_attribute(&path));
+                }
+            }
+        }
+    }
+}
+
+/// An attribute's name for an answer: a stranger's text, cut short, without control characters.
+fn printable(name: &str) -> String {
+    name.chars().filter(|c| !c.is_control()).take(100).collect()
+}
+
+fn is_object(value: &RawValue) -> bool {
+    value.get().starts_with('{')
+}
+
+/// The members of an object, in order, their values unread.
+struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct MembersVisitor;
+
+        impl<'de> Visitor<'de> for MembersVisitor {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some(Name(name)) = map.next_key()? {
+                    members.push((name, map.next_value()?));
+                }
+                Ok(Members(members))
+            }
+        }
+
+        deserializer.deserialize_map(MembersVisitor)
+    }
+}
+
+/// A member's name, borrowed where it has no escapes.
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl FromJson for Option<String> {
+    fn read(&mut self, name: &'static str, value: &RawValue, reader: &mut Reading) {
+        if !value.get().starts_with('"') {
+            return reader.malformed(name, "A text is expected");
+        }
+        match serde_json::from_str(value.get()) {
+            Ok(text) => *self = Some(text),
+            Err(_) => reader.malformed(name, "The text is not valid Unicode"),
+        }
+    }
+}
+
+impl FromJson for Option<f64> {
+    fn read(&mut self, name: &'static str, value: &RawValue, reader: &mut Reading) {
+        let is_number = value.get().starts_with(|c: char| c == '-' || c.is_ascii_digit());
+        match value.get().parse() {
+            // One too large becomes infinite here, and is refused for that later.
+            Ok(number) if is_number => *self = Some(number),
+            _ => reader.malformed(name, "A number is expected"),
+        }
+    }
+}
+
+impl FromJson for Option<Timestamp> {
+    fn read(&mut self, name: &'static str, value: &RawValue, reader: &mut Reading) {
+        let text = serde_json::from_str::<String>(value.get()).unwrap_or_default();
+        match parse_date(&text) {
+            Some(date) => {
+                // A leap second has no place in a Timestamp; its nanoseconds say so to those who check.
+                let nanos = i32::try_from(date.timestamp_subsec_nanos()).unwrap_or(i32::MAX);
+                *self = Some(Timestamp { seconds: date.timestamp(), nanos });
+            }
+            None if looks_like_a_date(&text) => {
+                let path = reader.path_of(name);
+                reader.violations.push(Violation::invalid_value(&path, "There is no such date"));
+            }
+            None => reader.malformed(name, "A date is expected, such as 2016-06-22T15:00:00"),
+        }
+    }
+}
+
+/// Reads `2016-06-22T15:00:00`, with a fraction and an offset where given; without an offset it is UTC.
+fn parse_date(text: &str) -> Option<DateTime<Utc>> {
+    const FORM: &str = "%Y-%m-%dT%H:%M:%S%.f";
+    if !looks_like_a_date(text) {
+        return None;
+    }
+    if let Ok(date) = NaiveDateTime::parse_from_str(text, FORM) {
+        return Some(date.and_utc());
+    }
+    let with_offset =
+        DateTime::parse_from_rfc3339(text).or_else(|_| DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f%z"));
+    with_offset.ok().map(|date| date.to_utc())
+}
+
+/// Whether the text has the form of a date, be there such a date or not.
+fn looks_like_a_date(text: &str) -> bool {
+    let Some((day, time)) = text.split_once('T') else { return false };
+    let is_numbers = |part: &str, separator: char| {
+        part.split(separator).count() == 3
+            && part.split(separator).all(|n| !n.is_empty() && n.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    let clock = time.find(|c: char| !c.is_ascii_digit() && c != ':').map_or(time, |end| &time[..end]);
+    is_numbers(day, '-') && is_numbers(clock, ':')
+}
+
+impl<M: Attributes + Default> FromJson for Option<M> {
+    fn read(&mut self, name: &'static str, value: &RawValue, reader: &mut Reading) {
+        if !is_object(value) {
+            return reader.malformed(name, "An object is expected");
+        }
+        let path = reader.path_of(name);
+        let outer = std::mem::replace(&mut reader.path, path);
+        let mut message = M::default();
+        reader.object(value, &mut message);
+        *self = Some(message);
+        reader.path = outer;
+    }
+}
+
+/// An event of the request, not yet read.
+pub struct RawEvent<'a>(&'a RawValue);
+
+impl From<RawEvent<'_>> for EventRequest {
+    fn from(RawEvent(value): RawEvent<'_>) -> Self {
+        if !is_object(value) {
+            return Self { violations: vec![Violation::not_an_object()], ..Self::default() };
+        }
+        let mut event = contract::ReferralCustomerEvent::default();
+        let mut reader = Reading::default();
+        reader.object(value, &mut event);
+        Self { violations: reader.violations, ..Self::from(event) }
+    }
+}
+
+/// The bulk request, its events not yet read.
+#[derive(Default)]
+struct BulkRequest<'a> {
+    token: Option<String>,
+    events: Vec<&'a RawValue>,
+    fields_set: Vec<String>,
+}
+
+/// Reads the envelope of a bulk request.
+pub fn bulk_call(body: &[u8]) -> Result<BulkCall<RawEvent<'_>>> {
+    let mut request = BulkRequest::default();
+    let mut reader = Reading::default();
+    let mut seen: Vec<Cow<str>> = Vec::new();
+    for (name, value) in members(body)? {
+        match &*name {
+            "token" => reader.read("token", value, &mut request.token),
+            "fields_set" => reader.read("fields_set", value, &mut request.fields_set),
+            "referral_customer_events_set" if value.get() == "null" => {}
+            "referral_customer_events_set" => match serde_json::from_str(value.get()) {
+                Ok(events) => request.events = events,
+                Err(_) => reader.malformed("referral_customer_events_set", "A set of events is expected"),
+            },
+            _ => reader.violations.push(Violation::unknown_attribute(&printable(&name))),
+        }
+        if seen.contains(&name) {
+            reader.malformed(&printable(&name), "The attribute is given more than once");
+        }
+        seen.push(name);
+    }
+    refuse_violations(reader)?;
+    let events = request.events.into_iter().map(RawEvent).collect();
+    Ok(BulkCall { token: request.token, events, fields_set: request.fields_set })
+}
+
+/// Reads a request that is one object.
+pub fn request<M: Attributes + Default>(body: &[u8]) -> Result<M> {
+    let mut message = M::default();
+    let mut reader = Reading::default();
+    reader.object(raw(body)?, &mut message);
+    refuse_violations(reader)?;
+    Ok(message)
+}
+
+/// The names of several fields, separated by commas, or an array of names.
+impl FromJson for Vec<String> {
+    fn read(&mut self, name: &'static str, value: &RawValue, reader: &mut Reading) {
+        let names = serde_json::from_str(value.get());
+        match names.or_else(|_| serde_json::from_str(value.get()).map(|name| vec![name])) {
+            Ok(names) => *self = names,
+            Err(_) => reader.malformed(name, "A text or an array of texts is expected"),
+        }
+    }
+}
+
+/// What is wrong with the attributes of the call itself refuses it.
+fn refuse_violations(reader: Reading) -> Result<()> {
+    let Some(first) = reader.violations.into_iter().min_by_key(|violation| violation.kind) else { return Ok(()) };
+    let (kind, message) = match first.kind {
+        ViolationKind::UnknownAttribute => {
+            (ErrorKind::UnknownAttribute, format!("The attribute {} does not exist.", first.field))
+        }
+        _ => (ErrorKind::MalformedRequest, format!("The attribute {} cannot be read.", first.field)),
+    };
+    Err(Error::new(kind, message).at_field(first.field))
+}
+
+/// The members of the body, which is an object.
+fn members(body: &[u8]) -> Result<Vec<(Cow<'_, str>, &RawValue)>> {
+    let Members(members) = serde_json::from_str(raw(body)?.get()).map_err(malformed_body)?;
+    Ok(members)
+}
+
+/// The body as JSON, known to be an object, nothing of it read yet.
+fn raw(body: &[u8]) -> Result<&RawValue> {
+    let text = std::str::from_utf8(body).map_err(|error| {
+        let before = &body[..error.valid_up_to()];
+        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
+        Error::new(ErrorKind::MalformedRequest, format!("The body is not UTF-8 at line {line} column {column}."))
+    })?;
+    let value: &RawValue = serde_json::from_str(text).map_err(malformed_body)?;
+    if !is_object(value) {
+        return Err(Error::new(ErrorKind::MalformedRequest, "The body is not an object, at line 1 column 1."));
+    }
+    Ok(value)
+}
+
+fn malformed_body(error: serde_json::Error) -> Error {
+    let (line, column) = (error.line(), error.column());
+    Error::new(ErrorKind::MalformedRequest, format!("The body is not JSON at line {line} column {column}."))
+}

@@ -1,0 +1,8 @@
+//! The REST gateway: the documented paths and envelope around the same calls.
+
+mod envelope;
+mod json;
+mod routes;
+
+pub use envelope::Answers;
+pub use routes::router;

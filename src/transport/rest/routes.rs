@@ -1,0 +1,124 @@
+//! The paths, each at the root and under the prefix that the documented API is served under.
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::{Request, State},
+    http::{HeaderMap, Response, header},
+    routing::post,
+};
+use http_body_util::BodyExt;
+
+use super::{envelope::Answers, json};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    transport::{api::Api, request::RequestId},
+};
+
+/// Where existing callers of the documented API find it on their host.
+const PREFIX: &str = "/crmapi/rest/v2";
+
+#[derive(Clone)]
+struct Gateway {
+    api: Api,
+    answers: Answers,
+    body_limit: usize,
+}
+
+/// The REST surface; `body_limit` is the size in bytes of the largest body that is read.
+pub fn router(api: Api, answers: Answers, body_limit: usize) -> Router {
+    let methods = Router::new()
+        .route("/customer_events/bulk/referrals/create", post(bulk_create_referral_events))
+        .route("/authentication/token", post(create_token))
+        .route("/authentication/token/release", post(release_token));
+    Router::new()
+        .merge(methods.clone())
+        .nest(PREFIX, methods)
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .with_state(Gateway { api, answers, body_limit })
+}
+
+async fn bulk_create_referral_events(State(gateway): State<Gateway>, request: Request) -> Response<Body> {
+    let (headers, request_id, body) = gateway.read(request).await;
+    let result = async { gateway.api.bulk_create_referral_events(&headers, json::bulk_call(&body?)?).await }.await;
+    gateway.answers.answer(result, &request_id)
+}
+
+async fn create_token(State(gateway): State<Gateway>, request: Request) -> Response<Body> {
+    let (headers, request_id, body) = gateway.read(request).await;
+    let result = async { gateway.api.create_token(&headers, json::request(&body?)?).await }.await;
+    gateway.answers.answer(result, &request_id)
+}
+
+async fn release_token(State(gateway): State<Gateway>, request: Request) -> Response<Body> {
+    let (headers, request_id, body) = gateway.read(request).await;
+    let result = async { gateway.api.release_token(&headers, json::request(&body?)?).await }.await;
+    gateway.answers.answer(result, &request_id)
+}
+
+async fn not_found(State(gateway): State<Gateway>, request: Request) -> Response<Body> {
+    let error = Error::new(ErrorKind::NotFound, "There is no such path.");
+    gateway.answers.refuse(&error, &request_id(&request))
+}
+
+async fn method_not_allowed(State(gateway): State<Gateway>, request: Request) -> Response<Body> {
+    let error = Error::new(ErrorKind::MethodNotAllowed, "The path takes POST.");
+    gateway.answers.refuse(&error, &request_id(&request))
+}
+
+fn request_id(request: &Request) -> RequestId {
+    request.extensions().get().cloned().unwrap_or_else(|| RequestId::of(request.headers()))
+}
+
+impl Gateway {
+    async fn read(&self, request: Request) -> (HeaderMap, RequestId, Result<Bytes>) {
+        let request_id = request_id(&request);
+        let (parts, body) = request.into_parts();
+        let body = match check_media_type(&parts.headers) {
+            Ok(()) => read_body(body, self.body_limit).await,
+            Err(error) => Err(error),
+        };
+        (parts.headers, request_id, body)
+    }
+}
+
+/// A body of another type than JSON is refused; one that does not say its type is taken for JSON.
+fn check_media_type(headers: &HeaderMap) -> Result<()> {
+    let unsupported = |message| Err(Error::new(ErrorKind::UnsupportedMediaType, message));
+    if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+        return unsupported("The body must not be compressed.");
+    }
+    let Some(media_type) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
+    let media_type = media_type.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    if !media_type.eq_ignore_ascii_case("application/json") {
+        return unsupported("The content type must be application/json.");
+    }
+    Ok(())
+}
+
+/// Reads a body up to the limit. One that is larger is read on for a while without being kept: a caller that is still
+/// sending when the connection closes would not see the answer.
+async fn read_body(mut body: Body, limit: usize) -> Result<Bytes> {
+    let mut bytes = Vec::new();
+    let mut length = 0;
+    while let Some(frame) = body.frame().await {
+        let frame =
+            frame.map_err(|error| Error::new(ErrorKind::MalformedRequest, "The body broke off.").caused_by(error))?;
+        let Ok(data) = frame.into_data() else { continue };
+        length += data.len();
+        if length <= limit {
+            bytes.extend_from_slice(&data);
+        } else {
+            bytes = Vec::new();
+        }
+        if length > limit * 4 {
+            break;
+        }
+    }
+    if length > limit {
+        let message = format!("The body is larger than {limit} bytes.");
+        return Err(Error::new(ErrorKind::RequestTooLarge, message));
+    }
+    Ok(bytes.into())
+}

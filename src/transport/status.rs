@@ -1,0 +1,123 @@
+//! The one table of error codes: for each kind of error its code, gRPC code and HTTP status. There is no wildcard arm:
+//! a new kind does not compile until it has its row.
+
+use axum::http::StatusCode;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use super::request::RequestId;
+use crate::error::{Error, ErrorKind};
+
+/// The domain of `google.rpc.ErrorInfo`.
+pub const ERROR_DOMAIN: &str = "referral.v1";
+/// How long a caller had better wait before it tries an overloaded or unavailable service again.
+pub const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// How an error is answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer {
+    pub code: &'static str,
+    pub grpc: Code,
+    pub http: StatusCode,
+    pub description: &'static str,
+}
+
+pub fn answer(kind: ErrorKind) -> Answer {
+    let row = |code, grpc, http, description| Answer { code, grpc, http, description };
+    use ErrorKind as Kind;
+    match kind {
+        Kind::InvalidToken => {
+            row("InvalidTokenException", Code::Unauthenticated, StatusCode::UNAUTHORIZED, "Invalid token")
+        }
+        Kind::InvalidCredentials => {
+            row("InvalidCredentialsException", Code::Unauthenticated, StatusCode::UNAUTHORIZED, "Invalid credentials")
+        }
+        Kind::AccessDenied => {
+            row("AccessDeniedException", Code::PermissionDenied, StatusCode::FORBIDDEN, "Access denied")
+        }
+        Kind::MalformedRequest => {
+            row("MalformedRequestException", Code::InvalidArgument, StatusCode::BAD_REQUEST, "Malformed request")
+        }
+        Kind::MissingMandatoryAttribute => row(
+            "MissingMandatoryAttributeException",
+            Code::InvalidArgument,
+            StatusCode::BAD_REQUEST,
+            "Missing mandatory attribute",
+        ),
+        Kind::MaximumNumberOfEventsExceeded => row(
+            "MaximumNumberOfEventsExceededException",
+            Code::InvalidArgument,
+            StatusCode::BAD_REQUEST,
+            "Maximum number of events exceeded",
+        ),
+        Kind::InvalidFieldsSet => {
+            row("InvalidFieldsSetException", Code::InvalidArgument, StatusCode::BAD_REQUEST, "Invalid fields set")
+        }
+        Kind::UnknownAttribute => {
+            row("UnknownAttributeException", Code::InvalidArgument, StatusCode::BAD_REQUEST, "Unknown attribute")
+        }
+        Kind::NotFound => row("NotFoundException", Code::Unimplemented, StatusCode::NOT_FOUND, "Not found"),
+        Kind::MethodNotAllowed => {
+            row("MethodNotAllowedException", Code::Unimplemented, StatusCode::METHOD_NOT_ALLOWED, "Method not allowed")
+        }
+        Kind::UnsupportedMediaType => row(
+            "UnsupportedMediaTypeException",
+            Code::Unimplemented,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "Unsupported media type",
+        ),
+        Kind::RequestTooLarge => {
+            row("RequestTooLargeException", Code::ResourceExhausted, StatusCode::PAYLOAD_TOO_LARGE, "Request too large")
+        }
+        Kind::TooManyRequests => {
+            row("TooManyRequestsException", Code::ResourceExhausted, StatusCode::TOO_MANY_REQUESTS, "Too many requests")
+        }
+        Kind::DeadlineExceeded => {
+            row("DeadlineExceededException", Code::DeadlineExceeded, StatusCode::GATEWAY_TIMEOUT, "Deadline exceeded")
+        }
+        Kind::ServiceUnavailable => row(
+            "ServiceUnavailableException",
+            Code::Unavailable,
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Service unavailable",
+        ),
+        Kind::Internal => row("InternalException", Code::Internal, StatusCode::INTERNAL_SERVER_ERROR, "Internal error"),
+    }
+}
+
+/// Whether the same call may succeed a little later.
+pub fn is_worth_a_retry(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::TooManyRequests | ErrorKind::ServiceUnavailable)
+}
+
+/// The sentence for the caller. A failure of ours names the request, for the log says more under that id.
+pub fn message(error: &Error, request_id: Option<&RequestId>) -> String {
+    match (error.kind(), request_id) {
+        (ErrorKind::Internal, Some(request_id)) => format!("{} Request id: {request_id}.", error.message()),
+        _ => error.message().to_owned(),
+    }
+}
+
+/// The error as gRPC carries it, with `ErrorInfo`, and `BadRequest` and `RetryInfo` where they apply.
+pub fn grpc_status(error: &Error, request_id: Option<&RequestId>) -> Status {
+    let answer = answer(error.kind());
+    let message = message(error, request_id);
+    let mut details = ErrorDetails::new();
+    details.set_error_info(answer.code, ERROR_DOMAIN, []);
+    if let (Some(field), Code::InvalidArgument) = (error.field(), answer.grpc) {
+        details.add_bad_request_violation(field, &message);
+    }
+    if is_worth_a_retry(error.kind()) {
+        details.set_retry_info(Some(RETRY_AFTER));
+    }
+    Status::with_error_details(answer.grpc, message, details)
+}
+
+/// Logs an error once, at the boundary: failures of ours with their cause, the caller's mistakes quietly.
+pub fn log(error: &Error) {
+    let code = answer(error.kind()).code;
+    match error.cause() {
+        Some(cause) => tracing::error!(code, %cause, "{error}"),
+        None => tracing::debug!(code, "{error}"),
+    }
+}
