@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{referral::bulk_create::Rules, secret::Key, storage::connect::is_sqlite};
+use crate::{referral::Rules, secret::Key, storage::connect::is_sqlite};
 
 /// The largest request that is read, in bytes. A call of 1000 events with every attribute filled with the longest
 /// text of four-byte characters has 40 MB.

@@ -24,6 +24,7 @@ use crate::{
         referral_event_service_server::ReferralEventServiceServer,
     },
     error::{Error, Result},
+    referral::ReferralEvents,
     secret::CodeHasher,
     storage::Database,
     transport::{
@@ -45,9 +46,7 @@ pub async fn run(
 ) -> Result<()> {
     let api = Api {
         authenticator: Authenticator::new(database.clone(), &keys.token),
-        hasher: CodeHasher::new(&keys.hash),
-        database,
-        rules: config.rules,
+        referral_events: ReferralEvents::new(database, CodeHasher::new(&keys.hash), config.rules),
         time_limit: config.time_limit,
         capacity: Arc::new(Semaphore::new(config.maximum_calls)),
     };

@@ -1,6 +1,6 @@
 //! The demo organisation, on which the documented example gives the documented answer.
 
-use std::net::SocketAddr;
+use std::{io::Cursor, net::SocketAddr};
 
 use chrono::Utc;
 use uuid::Uuid;
@@ -11,8 +11,7 @@ use crate::{
     config::{Keys, SettingError},
     directory::{self, DirectoryKind},
     referral::{
-        self,
-        bulk_create::Rules,
+        ReferralEvents, Rules,
         event::{EventRequest, Instant, PartyIdentifier, PartyIdentifiers, PlaceIdentifier},
     },
     secret::{CodeHasher, Secret},
@@ -53,13 +52,13 @@ pub async fn prepare(database: &Database, keys: &Keys) -> Result<(), Failure> {
         (DirectoryKind::RewardsParticipants, format!("number,accounts_receivable_number\n{participants}")),
     ];
     for (kind, text) in files {
-        let summary = directory::import(database, &hasher, organisation_id, kind, text.as_bytes(), |_| {}).await?;
+        let summary = directory::import(database, &hasher, organisation_id, kind, Cursor::new(text), |_| {}).await?;
         if summary.rejected > 0 {
             return Err(SettingError::new(format!("the demo's {} were rejected", kind.name())).into());
         }
     }
     let events = REFERRALS.into_iter().map(|(referred, referrer)| event(referred, referrer)).collect();
-    referral::bulk_create(database, &hasher, &Rules::default(), organisation_id, events).await?;
+    ReferralEvents::new(database.clone(), hasher, Rules::default()).bulk_create(organisation_id, events).await?;
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use tokio::{
 use super::{DEFAULT_DATABASE_URL, Failure, Settings, demo};
 use crate::{
     config::{Config, MissingKeys, SettingError},
-    referral::bulk_create::Rules,
+    referral::Rules,
     server,
 };
 

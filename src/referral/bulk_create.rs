@@ -54,38 +54,79 @@ impl From<Error> for Interrupted {
     }
 }
 
-/// Creates the events that may be created, in one transaction, and says what became of each. The events are committed
-/// when this answers.
-pub async fn bulk_create(
-    database: &Database,
-    hasher: &CodeHasher,
-    rules: &Rules,
-    organisation_id: i64,
-    requests: Vec<EventRequest>,
-) -> Result<Report> {
-    let now = Utc::now().trunc_subsecs(6);
-    let identifiers: Vec<Option<String>> =
-        requests.iter().map(|request| request.request_unique_identifier.clone()).collect();
-    let checked = validate(requests, now);
-    for attempt in 1..=MAXIMUM_ATTEMPTS {
-        let mut slots = Slots::new(checked.len());
-        let mut well_formed = Vec::with_capacity(checked.len());
-        for (position, event) in checked.iter().enumerate() {
-            match event {
-                Ok(event) => well_formed.push((position, event)),
-                Err(violations) => slots.unprocessed(position, violations.clone()),
+/// The referral events of a database.
+#[derive(Clone)]
+pub struct ReferralEvents {
+    database: Database,
+    hasher: CodeHasher,
+    rules: Rules,
+}
+
+impl ReferralEvents {
+    pub fn new(database: Database, hasher: CodeHasher, rules: Rules) -> Self {
+        Self { database, hasher, rules }
+    }
+
+    /// Creates the events that may be created, in one transaction, and says what became of each. The events are
+    /// committed when this answers.
+    pub async fn bulk_create(&self, organisation_id: i64, requests: Vec<EventRequest>) -> Result<Report> {
+        let now = Utc::now().trunc_subsecs(6);
+        let identifiers: Vec<Option<String>> =
+            requests.iter().map(|request| request.request_unique_identifier.clone()).collect();
+        let checked = validate(requests, now);
+        for attempt in 1..=MAXIMUM_ATTEMPTS {
+            let mut slots = Slots::new(checked.len());
+            let mut well_formed = Vec::with_capacity(checked.len());
+            for (position, event) in checked.iter().enumerate() {
+                match event {
+                    Ok(event) => well_formed.push((position, event)),
+                    Err(violations) => slots.unprocessed(position, violations.clone()),
+                }
+            }
+            if well_formed.is_empty() {
+                return slots.into_report(identifiers);
+            }
+            match self.attempt(organisation_id, &well_formed, now, &mut slots).await {
+                Ok(()) => return slots.into_report(identifiers),
+                Err(Interrupted::Failed(error)) => return Err(error),
+                Err(Interrupted::Raced) => pause(attempt).await,
             }
         }
-        if well_formed.is_empty() {
-            return slots.into_report(identifiers);
-        }
-        match attempt_to_create(database, hasher, rules, organisation_id, &well_formed, now, &mut slots).await {
-            Ok(()) => return slots.into_report(identifiers),
-            Err(Interrupted::Failed(error)) => return Err(error),
-            Err(Interrupted::Raced) => pause(attempt).await,
-        }
+        Err(Error::new(ErrorKind::TooManyRequests, "Too many calls refer the same parties at once; try again."))
     }
-    Err(Error::new(ErrorKind::TooManyRequests, "Too many calls refer the same parties at once; try again."))
+
+    /// One attempt, in one transaction.
+    async fn attempt(
+        &self,
+        organisation_id: i64,
+        events: &[(usize, &CheckedEvent)],
+        now: DateTime<Utc>,
+        slots: &mut Slots,
+    ) -> Result<(), Interrupted> {
+        let transaction = self.database.begin().await?;
+        let resolved = resolve(&transaction, organisation_id, &self.hasher, events, now).await?;
+        let mut candidates = Vec::with_capacity(resolved.len());
+        for ((position, _), event) in events.iter().zip(resolved) {
+            match event {
+                Ok(event) => candidates.push(Candidate { position: *position, event }),
+                Err(violations) => slots.unprocessed(*position, violations),
+            }
+        }
+        let known = find_known(&transaction, organisation_id, &self.rules, &candidates).await?;
+        let (creations, repeats) = judge(Judge::new(known, self.rules.allow_circles), candidates, slots);
+        if creations.is_empty() {
+            transaction.rollback().await?;
+        } else {
+            store(&transaction, organisation_id, creations, now, slots).await?;
+            transaction.commit().await?;
+        }
+        for (position, first) in repeats {
+            if let Some(created) = slots.created(first) {
+                slots.processed(position, created);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A pause that grows with the attempts and differs between callers, so that they don't meet again.
@@ -93,40 +134,6 @@ async fn pause(attempt: u32) {
     let longest = 1u64 << attempt.min(7);
     let random = Uuid::new_v4().as_u64_pair().1;
     tokio::time::sleep(Duration::from_micros(random % (longest * 1000))).await;
-}
-
-async fn attempt_to_create(
-    database: &Database,
-    hasher: &CodeHasher,
-    rules: &Rules,
-    organisation_id: i64,
-    events: &[(usize, &CheckedEvent)],
-    now: DateTime<Utc>,
-    slots: &mut Slots,
-) -> Result<(), Interrupted> {
-    let transaction = database.begin().await?;
-    let resolved = resolve(&transaction, organisation_id, hasher, events, now).await?;
-    let mut candidates = Vec::with_capacity(resolved.len());
-    for ((position, _), event) in events.iter().zip(resolved) {
-        match event {
-            Ok(event) => candidates.push(Candidate { position: *position, event }),
-            Err(violations) => slots.unprocessed(*position, violations),
-        }
-    }
-    let known = find_known(&transaction, organisation_id, rules, &candidates).await?;
-    let (creations, repeats) = judge(Judge::new(known, rules.allow_circles), candidates, slots);
-    if creations.is_empty() {
-        transaction.rollback().await?;
-    } else {
-        store(&transaction, organisation_id, creations, now, slots).await?;
-        transaction.commit().await?;
-    }
-    for (position, first) in repeats {
-        if let Some(created) = slots.created(first) {
-            slots.processed(position, created);
-        }
-    }
-    Ok(())
 }
 
 /// Looks up what the judge must know.

@@ -3,7 +3,7 @@
 //! A bulk call goes through `bulk_create`, which validates what was sent, resolves the identifiers, judges each event
 //! by the rules, stores those that pass and reports on every one. `validate`, `performed_by` and `rules` are pure.
 
-pub mod bulk_create;
+mod bulk_create;
 mod content;
 pub mod event;
 mod performed_by;
@@ -13,5 +13,5 @@ mod rules;
 mod validate;
 pub mod violation;
 
-pub use bulk_create::bulk_create;
+pub use bulk_create::{ReferralEvents, Rules};
 pub use report::{Created, Outcome, Report};

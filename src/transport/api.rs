@@ -13,18 +13,15 @@ use crate::{
         ReleaseTokenResponse,
     },
     error::{Error, ErrorKind, Result},
-    referral::{self, bulk_create::Rules, event::EventRequest},
-    secret::{CodeHasher, Secret},
-    storage::Database,
+    referral::{ReferralEvents, event::EventRequest},
+    secret::Secret,
 };
 
 /// What the calls are made of.
 #[derive(Clone)]
 pub struct Api {
-    pub database: Database,
     pub authenticator: Authenticator,
-    pub hasher: CodeHasher,
-    pub rules: Rules,
+    pub referral_events: ReferralEvents,
     /// How long a call may take.
     pub time_limit: Duration,
     /// How many calls may be under way at once.
@@ -85,9 +82,7 @@ impl Api {
                     .at_field("referral_customer_events_set"));
             }
             let events = call.events.into_iter().map(Into::into).collect();
-            let report =
-                referral::bulk_create(&self.database, &self.hasher, &self.rules, caller.organisation_id, events)
-                    .await?;
+            let report = self.referral_events.bulk_create(caller.organisation_id, events).await?;
             Ok(bulk_response(report, &fields))
         })
         .await

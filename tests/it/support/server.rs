@@ -1,0 +1,236 @@
+//! A server under test, and the two kinds of client.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
+
+use prost::Message;
+use prost_reflect::{DescriptorPool, DynamicMessage};
+use referral_events::{
+    config::{Config, Keys},
+    contract::{
+        BulkCreateReferralEventsRequest, CreateTokenRequest, DESCRIPTOR_SET, ReleaseTokenRequest,
+        authentication_service_client::AuthenticationServiceClient,
+        referral_event_service_client::ReferralEventServiceClient,
+    },
+    secret::CodeHasher,
+    server,
+    storage::{Database, entity::referral_event},
+};
+use sea_orm::{EntityTrait, QueryOrder};
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+use tonic::{Status, transport::Channel};
+use tonic_types::StatusExt;
+
+use super::{Answer, Setup, Transport, engine::TestDatabase, world};
+
+/// A running server over a database of its own, and the token of a caller.
+pub struct Server {
+    pub address: SocketAddr,
+    pub database: Database,
+    pub keys: Keys,
+    /// The token of carla, a caller of acme.
+    pub token: String,
+    /// The statements that were sent to the database, in order.
+    pub statements: Arc<Mutex<Vec<String>>>,
+    transport: Transport,
+    channel: Channel,
+    http: reqwest::Client,
+    stop: Option<oneshot::Sender<()>>,
+    running: Option<JoinHandle<()>>,
+    _files: TestDatabase,
+}
+
+impl Server {
+    pub async fn start(setup: Setup) -> Self {
+        Self::start_with(setup, Config::default()).await
+    }
+
+    pub async fn start_with(setup: Setup, config: Config) -> Self {
+        let files = setup.engine.create_database();
+        let mut database = Database::connect(&files.url).await.expect("a database");
+        database.migrate().await.expect("a schema");
+        let keys = Keys::generate().expect("keys");
+        world::populate(&database, &CodeHasher::new(&keys.hash)).await;
+        let statements = Arc::new(Mutex::new(Vec::new()));
+        let observed = statements.clone();
+        database.observe_statements(move |sql| observed.lock().expect("a lock").push(sql.to_owned()));
+
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let (stop, stopped) = oneshot::channel();
+        let shutdown = async move { _ = stopped.await };
+        let serving = server::run(listener, database.clone(), keys.clone(), config, shutdown);
+        let running = tokio::spawn(async move { serving.await.expect("a server") });
+        let channel = Channel::from_shared(format!("http://{address}")).expect("a URI").connect_lazy();
+        let mut server = Self {
+            address,
+            database,
+            keys,
+            token: String::new(),
+            statements,
+            transport: setup.transport,
+            channel,
+            http: reqwest::Client::new(),
+            stop: Some(stop),
+            running: Some(running),
+            _files: files,
+        };
+        server.token = server.login("acme", "carla").await;
+        server
+    }
+
+    /// Stops the server and waits until it has.
+    pub async fn stop(&mut self) {
+        if let (Some(stop), Some(running)) = (self.stop.take(), self.running.take()) {
+            stop.send(()).expect("a server to stop");
+            running.await.expect("a server that stops");
+        }
+    }
+
+    /// The token of a user, whose password is the name.
+    pub async fn login(&self, organisation: &str, name: &str) -> String {
+        let answer = self.create_token(json!({"organisation": organisation, "username": name, "password": name})).await;
+        answer.data["token"].as_str().unwrap_or_else(|| panic!("no token: {answer:?}")).to_owned()
+    }
+
+    /// Sends events as carla of acme.
+    pub async fn send(&self, events: Value) -> Answer {
+        self.bulk(json!({"token": self.token, "referral_customer_events_set": events})).await
+    }
+
+    pub async fn bulk(&self, request: Value) -> Answer {
+        match self.transport {
+            Transport::Rest => self.post("customer_events/bulk/referrals/create", &request).await,
+            Transport::Grpc => {
+                let request: BulkCreateReferralEventsRequest = message("BulkCreateReferralEventsRequest", request);
+                let mut client = self.events_client();
+                answer(
+                    client
+                        .bulk_create_referral_events(request)
+                        .await
+                        .map(|response| serde_json::to_value(response.into_inner()).expect("JSON")),
+                )
+            }
+        }
+    }
+
+    pub async fn create_token(&self, request: Value) -> Answer {
+        match self.transport {
+            Transport::Rest => self.post("authentication/token", &request).await,
+            Transport::Grpc => {
+                let request: CreateTokenRequest = message("CreateTokenRequest", request);
+                let mut client = AuthenticationServiceClient::new(self.channel.clone());
+                answer(client.create_token(request).await.map(|response| json!({"token": response.into_inner().token})))
+            }
+        }
+    }
+
+    pub async fn release_token(&self, request: Value) -> Answer {
+        match self.transport {
+            Transport::Rest => self.post("authentication/token/release", &request).await,
+            Transport::Grpc => {
+                let request: ReleaseTokenRequest = message("ReleaseTokenRequest", request);
+                let mut client = AuthenticationServiceClient::new(self.channel.clone());
+                answer(client.release_token(request).await.map(|_| json!({})))
+            }
+        }
+    }
+
+    pub fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    pub fn events_client(&self) -> ReferralEventServiceClient<Channel> {
+        ReferralEventServiceClient::new(self.channel.clone())
+    }
+
+    pub fn http(&self) -> &reqwest::Client {
+        &self.http
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}/{path}", self.address)
+    }
+
+    /// Posts JSON to a REST path, and checks that what comes back is the documented envelope.
+    pub async fn post(&self, path: &str, request: &Value) -> Answer {
+        self.post_text(path, request.to_string()).await.1
+    }
+
+    /// Posts a body to a REST path as JSON; answers the HTTP status too.
+    pub async fn post_text(&self, path: &str, body: impl Into<reqwest::Body>) -> (u16, Answer) {
+        let request = self.http.post(self.url(path)).header("content-type", "application/json").body(body);
+        envelope(request.send().await.expect("a response")).await
+    }
+
+    /// All events that are stored, by number.
+    pub async fn stored_events(&self) -> Vec<referral_event::Model> {
+        let events = referral_event::Entity::find().order_by_asc(referral_event::Column::Number);
+        events.all(self.database.read()).await.expect("events")
+    }
+}
+
+/// Reads the documented envelope; anything else fails the test.
+pub async fn envelope(response: reqwest::Response) -> (u16, Answer) {
+    let status = response.status().as_u16();
+    assert_eq!(response.headers()["content-type"], "application/json");
+    let text = response.text().await.expect("a body");
+    let body: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    let keys = |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
+    assert_eq!(keys(&body), ["data", "status"], "{text}");
+    assert_eq!(keys(&body["status"]), ["code", "description", "message"], "{text}");
+    let text_of = |name: &str| body["status"][name].as_str().expect("a text").to_owned();
+    let (code, description, message) = (text_of("code"), text_of("description"), text_of("message"));
+    if code == "OK" {
+        assert_eq!((description.as_str(), message.as_str()), ("", ""));
+    } else {
+        assert_eq!(body["data"], json!({}));
+        assert!(!description.is_empty(), "{text}");
+    }
+    (status, Answer { code, message, data: body["data"].clone() })
+}
+
+/// The outcome of a gRPC call in REST's terms: the error code is the reason of the status's `ErrorInfo`.
+fn answer(result: Result<Value, Status>) -> Answer {
+    match result {
+        Ok(data) => Answer { code: "OK".to_owned(), message: String::new(), data },
+        Err(status) => {
+            let details = status.get_error_details();
+            let info = details.error_info().unwrap_or_else(|| panic!("no ErrorInfo: {status:?}"));
+            assert_eq!(info.domain, "referral.v1");
+            Answer { code: info.reason.clone(), message: status.message().to_owned(), data: json!({}) }
+        }
+    }
+}
+
+/// A message of the contract from JSON, by the descriptor: a reading that shares no code with the server's.
+fn message<T: Message + Default>(name: &str, mut json: Value) -> T {
+    add_offsets(&mut json);
+    let pool = DescriptorPool::decode(DESCRIPTOR_SET).expect("a descriptor set");
+    let descriptor = pool.get_message_by_name(&format!("referral.v1.{name}")).expect("a message");
+    let message = DynamicMessage::deserialize(descriptor, json).expect("a message of the contract");
+    message.transcode_to().expect("the message's type")
+}
+
+/// The JSON of a Timestamp needs an offset, which the documented form does not have.
+fn add_offsets(json: &mut Value) {
+    match json {
+        Value::Array(values) => values.iter_mut().for_each(add_offsets),
+        Value::Object(members) => {
+            for (name, value) in members {
+                match value {
+                    Value::String(date) if name == "performed_on" || name.starts_with("udf_date_") => {
+                        if !date.ends_with('Z') && !date.contains('+') {
+                            date.push('Z');
+                        }
+                    }
+                    value => add_offsets(value),
+                }
+            }
+        }
+        _ => {}
+    }
+}
