@@ -6,7 +6,7 @@ mod organisation;
 mod serve;
 mod user;
 
-use std::process::ExitCode;
+use std::{io::IsTerminal, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
@@ -40,7 +40,7 @@ struct Settings {
     #[arg(long, global = true, env = HASH_KEY, hide_env_values = true)]
     hash_key: Option<String>,
     /// What to log: a level, or levels by module (info,referral_events=debug)
-    #[arg(long, global = true, env = "REFERRAL_EVENTS_LOG", default_value = "info")]
+    #[arg(long, global = true, env = "REFERRAL_EVENTS_LOG", default_value = "info,sea_orm_migration=warn")]
     log: String,
 }
 
@@ -99,7 +99,8 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
     let settings = cli.settings;
     let filter = EnvFilter::try_new(&settings.log)
         .map_err(|error| SettingError::new(format!("the log setting cannot be read: {error}")))?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let logger = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    logger.with_ansi(std::io::stderr().is_terminal()).init();
     match cli.command {
         Command::Serve(arguments) => serve::run(arguments, settings).await?,
         Command::Migrate => migrate::run(&settings).await?,

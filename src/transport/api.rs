@@ -36,18 +36,15 @@ pub struct BulkCall<E> {
 }
 
 impl Api {
-    pub async fn create_token(&self, headers: &HeaderMap, request: CreateTokenRequest) -> Result<CreateTokenResponse> {
-        self.within_limits(headers, async {
-            let credentials = Credentials {
-                username: mandatory("username", request.username)?,
-                password: Secret::new(mandatory("password", request.password)?),
-                organisation: mandatory("organisation", request.organisation)?,
-                unit: request.unit.filter(|unit| !unit.is_empty()),
-            };
-            let token = self.authenticator.create_token(credentials).await?;
-            Ok(CreateTokenResponse { token: token.expose().to_owned() })
-        })
-        .await
+    pub async fn create_token(&self, request: CreateTokenRequest) -> Result<CreateTokenResponse> {
+        let credentials = Credentials {
+            username: mandatory("username", request.username)?,
+            password: Secret::new(mandatory("password", request.password)?),
+            organisation: mandatory("organisation", request.organisation)?,
+            unit: request.unit.filter(|unit| !unit.is_empty()),
+        };
+        let token = self.authenticator.create_token(credentials).await?;
+        Ok(CreateTokenResponse { token: token.expose().to_owned() })
     }
 
     pub async fn release_token(
@@ -55,12 +52,9 @@ impl Api {
         headers: &HeaderMap,
         request: ReleaseTokenRequest,
     ) -> Result<ReleaseTokenResponse> {
-        self.within_limits(headers, async {
-            let caller = self.caller(headers, request.token).await?;
-            self.authenticator.release_token(&caller).await?;
-            Ok(ReleaseTokenResponse {})
-        })
-        .await
+        let caller = self.caller(headers, request.token).await?;
+        self.authenticator.release_token(&caller).await?;
+        Ok(ReleaseTokenResponse {})
     }
 
     pub async fn bulk_create_referral_events<E: Into<EventRequest>>(
@@ -68,32 +62,31 @@ impl Api {
         headers: &HeaderMap,
         call: BulkCall<E>,
     ) -> Result<BulkCreateReferralEventsResponse> {
-        self.within_limits(headers, async {
-            let caller = self.caller(headers, call.token).await?;
-            caller.require_creation()?;
-            let fields = Fields::parse(&call.fields_set)?;
-            if call.events.is_empty() {
-                return Err(missing("referral_customer_events_set"));
-            }
-            if call.events.len() > MAXIMUM_EVENTS {
-                let message =
-                    format!("A call holds at most {MAXIMUM_EVENTS} events; this one holds {}.", call.events.len());
-                return Err(Error::new(ErrorKind::MaximumNumberOfEventsExceeded, message)
-                    .at_field("referral_customer_events_set"));
-            }
-            let events = call.events.into_iter().map(Into::into).collect();
-            let report = self.referral_events.bulk_create(caller.organisation_id, events).await?;
-            Ok(bulk_response(report, &fields))
-        })
-        .await
+        let caller = self.caller(headers, call.token).await?;
+        caller.require_creation()?;
+        let fields = Fields::parse(&call.fields_set)?;
+        if call.events.is_empty() {
+            return Err(missing("referral_customer_events_set"));
+        }
+        if call.events.len() > MAXIMUM_EVENTS {
+            let message =
+                format!("A call holds at most {MAXIMUM_EVENTS} events; this one holds {}.", call.events.len());
+            return Err(
+                Error::new(ErrorKind::MaximumNumberOfEventsExceeded, message).at_field("referral_customer_events_set")
+            );
+        }
+        let events = call.events.into_iter().map(Into::into).collect();
+        let report = self.referral_events.bulk_create(caller.organisation_id, events).await?;
+        Ok(bulk_response(report, &fields))
     }
 
     async fn caller(&self, headers: &HeaderMap, token: Option<String>) -> Result<Caller> {
         self.authenticator.authenticate(&request::token(token, headers)?).await
     }
 
-    /// Runs a call where there is room for it, for as long as the caller waits and the service allows.
-    async fn within_limits<T>(&self, headers: &HeaderMap, call: impl Future<Output = Result<T>>) -> Result<T> {
+    /// Runs a call where there is room for it, for as long as the caller waits and the service allows. Every call of
+    /// every transport runs in this, the reading of a body included.
+    pub async fn within_limits<T>(&self, headers: &HeaderMap, call: impl Future<Output = Result<T>>) -> Result<T> {
         let _place = self.capacity.try_acquire().map_err(|_| {
             Error::new(ErrorKind::TooManyRequests, "The service has too many calls under way; try again.")
         })?;

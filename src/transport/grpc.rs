@@ -14,7 +14,7 @@ use crate::{
         ReleaseTokenRequest, ReleaseTokenResponse, authentication_service_server::AuthenticationService,
         referral_event_service_server::ReferralEventService,
     },
-    error::{Error, Result},
+    error::Result,
 };
 
 /// The services, over the calls.
@@ -27,13 +27,15 @@ impl ReferralEventService for GrpcService {
         &self,
         request: Request<BulkCreateReferralEventsRequest>,
     ) -> Result<Response<BulkCreateReferralEventsResponse>, Status> {
-        let (headers, request_id, request) = unwrap(request);
-        let call = BulkCall {
-            token: request.token,
-            events: request.referral_customer_events_set,
-            fields_set: request.fields_set,
-        };
-        wrap(self.0.bulk_create_referral_events(&headers, call).await, &request_id)
+        self.serve(request, async |headers, request| {
+            let call = BulkCall {
+                token: request.token,
+                events: request.referral_customer_events_set,
+                fields_set: request.fields_set,
+            };
+            self.0.bulk_create_referral_events(headers, call).await
+        })
+        .await
     }
 }
 
@@ -43,29 +45,30 @@ impl AuthenticationService for GrpcService {
         &self,
         request: Request<CreateTokenRequest>,
     ) -> Result<Response<CreateTokenResponse>, Status> {
-        let (headers, request_id, request) = unwrap(request);
-        wrap(self.0.create_token(&headers, request).await, &request_id)
+        self.serve(request, async |_, request| self.0.create_token(request).await).await
     }
 
     async fn release_token(
         &self,
         request: Request<ReleaseTokenRequest>,
     ) -> Result<Response<ReleaseTokenResponse>, Status> {
-        let (headers, request_id, request) = unwrap(request);
-        wrap(self.0.release_token(&headers, request).await, &request_id)
+        self.serve(request, async |headers, request| self.0.release_token(headers, request).await).await
     }
 }
 
-fn unwrap<T>(request: Request<T>) -> (HeaderMap, RequestId, T) {
-    let (metadata, extensions, message) = request.into_parts();
-    let headers = metadata.into_headers();
-    let request_id = extensions.get().cloned().unwrap_or_else(|| RequestId::of(&headers));
-    (headers, request_id, message)
-}
-
-fn wrap<T>(result: Result<T, Error>, request_id: &RequestId) -> Result<Response<T>, Status> {
-    result.map(Response::new).map_err(|error| {
-        status::log(&error);
-        status::grpc_status(&error, Some(request_id))
-    })
+impl GrpcService {
+    /// Unwraps the message, calls, and wraps what came of it.
+    async fn serve<M, T>(
+        &self,
+        request: Request<M>,
+        call: impl AsyncFnOnce(&HeaderMap, M) -> Result<T>,
+    ) -> Result<Response<T>, Status> {
+        let (metadata, extensions, message) = request.into_parts();
+        let headers = metadata.into_headers();
+        let result = self.0.within_limits(&headers, call(&headers, message)).await;
+        result.map(Response::new).map_err(|error| {
+            status::log(&error);
+            status::grpc_status(&error, extensions.get::<RequestId>())
+        })
+    }
 }

@@ -8,6 +8,7 @@ use axum::{
     routing::post,
 };
 use http_body_util::BodyExt;
+use serde::Serialize;
 
 use super::{envelope::Answers, json};
 use crate::{
@@ -40,21 +41,20 @@ pub fn router(api: Api, answers: Answers, body_limit: usize) -> Router {
 }
 
 async fn bulk_create_referral_events(State(gateway): State<Gateway>, request: Request) -> Response<Body> {
-    let (headers, request_id, body) = gateway.read(request).await;
-    let result = async { gateway.api.bulk_create_referral_events(&headers, json::bulk_call(&body?)?).await }.await;
-    gateway.answers.answer(result, &request_id)
+    let api = &gateway.api;
+    gateway
+        .serve(request, async |headers, body| api.bulk_create_referral_events(headers, json::bulk_call(&body)?).await)
+        .await
 }
 
 async fn create_token(State(gateway): State<Gateway>, request: Request) -> Response<Body> {
-    let (headers, request_id, body) = gateway.read(request).await;
-    let result = async { gateway.api.create_token(&headers, json::request(&body?)?).await }.await;
-    gateway.answers.answer(result, &request_id)
+    let api = &gateway.api;
+    gateway.serve(request, async |_, body| api.create_token(json::request(&body)?).await).await
 }
 
 async fn release_token(State(gateway): State<Gateway>, request: Request) -> Response<Body> {
-    let (headers, request_id, body) = gateway.read(request).await;
-    let result = async { gateway.api.release_token(&headers, json::request(&body?)?).await }.await;
-    gateway.answers.answer(result, &request_id)
+    let api = &gateway.api;
+    gateway.serve(request, async |headers, body| api.release_token(headers, json::request(&body)?).await).await
 }
 
 async fn not_found(State(gateway): State<Gateway>, request: Request) -> Response<Body> {
@@ -72,14 +72,20 @@ fn request_id(request: &Request) -> RequestId {
 }
 
 impl Gateway {
-    async fn read(&self, request: Request) -> (HeaderMap, RequestId, Result<Bytes>) {
+    /// Reads the body, calls, and answers what came of it.
+    async fn serve<T: Serialize>(
+        &self,
+        request: Request,
+        call: impl AsyncFnOnce(&HeaderMap, Bytes) -> Result<T>,
+    ) -> Response<Body> {
         let request_id = request_id(&request);
         let (parts, body) = request.into_parts();
-        let body = match check_media_type(&parts.headers) {
-            Ok(()) => read_body(body, self.body_limit).await,
-            Err(error) => Err(error),
-        };
-        (parts.headers, request_id, body)
+        let headers = parts.headers;
+        let result = self.api.within_limits(&headers, async {
+            check_media_type(&headers)?;
+            call(&headers, read_body(body, self.body_limit).await?).await
+        });
+        self.answers.answer(result.await, &request_id)
     }
 }
 

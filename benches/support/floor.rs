@@ -1,0 +1,63 @@
+//! The floor: the same finished rows, loaded by the database's own fastest means into a copy of the table.
+
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use rusqlite::{Connection, types::Value};
+
+/// SQLite: one prepared INSERT, stepped in one transaction, with the server's pragmas.
+pub struct SqliteFloor {
+    source: Connection,
+    copy: Connection,
+    insert: String,
+}
+
+impl SqliteFloor {
+    /// `source` is the server's database; the copy is made beside it, with the same table and indexes.
+    pub fn new(source: &Path) -> Self {
+        let copy = source.with_extension("floor");
+        let (source, copy) = (Connection::open(source).expect("a database"), Connection::open(copy).expect("a copy"));
+        for pragma in ["journal_mode=WAL", "synchronous=FULL", "temp_store=MEMORY", "cache_size=-16000"] {
+            copy.query_row(&format!("PRAGMA {pragma}"), [], |_| Ok(())).ok();
+        }
+        copy.execute_batch("CREATE TABLE organisations (id INTEGER PRIMARY KEY); INSERT INTO organisations VALUES (1)")
+            .expect("an organisation");
+        let mut schema = source
+            .prepare("SELECT sql FROM sqlite_schema WHERE tbl_name = 'referral_events' AND sql IS NOT NULL")
+            .expect("the schema");
+        let statements: Vec<String> =
+            schema.query_map([], |row| row.get(0)).expect("rows").collect::<Result<_, _>>().expect("statements");
+        for statement in statements {
+            copy.execute_batch(&statement).expect("the table or an index");
+        }
+        let columns = source.prepare("SELECT * FROM referral_events").expect("the table").column_count();
+        let insert = format!("INSERT INTO referral_events VALUES ({})", vec!["?"; columns].join(","));
+        drop(schema);
+        Self { source, copy, insert }
+    }
+
+    /// Loads the newest `count` rows of the server's table into the copy.
+    pub fn load(&mut self, count: usize) -> Duration {
+        let mut select =
+            self.source.prepare_cached("SELECT * FROM referral_events ORDER BY number DESC LIMIT ?").expect("a query");
+        let columns = select.column_count();
+        let mut rows: Vec<Vec<Value>> = select
+            .query_map([count], |row| (0..columns).map(|i| row.get(i)).collect())
+            .expect("rows")
+            .collect::<Result<_, _>>()
+            .expect("values");
+        rows.reverse();
+        let started = Instant::now();
+        let transaction = self.copy.transaction().expect("a transaction");
+        {
+            let mut insert = transaction.prepare_cached(&self.insert).expect("an insert");
+            for row in &rows {
+                insert.execute(rusqlite::params_from_iter(row)).expect("a row");
+            }
+        }
+        transaction.commit().expect("a commit");
+        started.elapsed()
+    }
+}
