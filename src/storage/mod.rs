@@ -5,6 +5,7 @@
 pub mod access_tokens;
 pub mod connect;
 pub mod counters;
+pub mod directory;
 pub mod entity;
 mod error;
 pub mod parties;

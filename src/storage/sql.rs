@@ -30,3 +30,21 @@ pub fn statement<C: ConnectionTrait>(connection: &C, sql: impl Into<String>, val
 pub fn json<T: serde::Serialize>(keys: &T) -> Value {
     serde_json::json!(keys).to_string().into()
 }
+
+/// How a value travels in JSON to a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SqlType {
+    Text,
+    BigInteger,
+    Timestamp,
+}
+
+/// Part `n` of an element of [`each_tuple`], as a value of the column's type. SQLite keeps timestamps as text, and
+/// would take a cast to a timestamp for one to a number.
+pub fn part(backend: DbBackend, n: usize, sql_type: SqlType) -> String {
+    match (sql_type, backend) {
+        (SqlType::BigInteger, _) => format!("CAST(k.value ->> {n} AS BIGINT)"),
+        (SqlType::Timestamp, DbBackend::Postgres) => format!("CAST(k.value ->> {n} AS TIMESTAMPTZ)"),
+        (SqlType::Timestamp | SqlType::Text, _) => format!("k.value ->> {n}"),
+    }
+}

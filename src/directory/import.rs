@@ -1,0 +1,283 @@
+//! From a source to the database: a batch of rows a transaction, and how a transaction that lost is run again.
+
+use std::{collections::HashMap, io::Read, thread, time::Duration};
+
+use sea_orm::{ConnectionTrait, DbErr};
+use tokio::sync::mpsc;
+
+use super::{
+    kind::{Content, DirectoryKind},
+    plan::{Home, Known, Plan, Planner, claims, count_until_repeat, stored_columns},
+    row::{Checker, Rejection, Row},
+    source::{self, Batch},
+};
+use crate::{
+    error::{Error, Result},
+    secret::CodeHasher,
+    storage::{
+        Database,
+        counters::{self, Counter},
+        directory::{self, BUSINESS_UNITS, StoredColumn, UNITS},
+        is_contention, is_unique_violation,
+    },
+};
+
+/// The most rows that are looked up and written in one go.
+const CHUNK_ROWS: usize = 1000;
+/// The rows of a transaction: enough of them that its commit is cheap, few enough that other writers wait a moment.
+const BATCH_ROWS: usize = 4 * CHUNK_ROWS;
+/// How often a transaction is run that loses against others.
+const ATTEMPTS: u32 = 8;
+/// Of the rejected rows, as many are named.
+pub const REJECTIONS_KEPT: usize = 1000;
+
+/// What an import did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImportSummary {
+    pub inserted: u64,
+    pub updated: u64,
+    pub rejected: u64,
+    /// The first [`REJECTIONS_KEPT`] rejected rows, by line.
+    pub rejections: Vec<Rejection>,
+}
+
+/// How far an import has come. What it counts is committed.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    pub rows: u64,
+    pub bytes: u64,
+}
+
+/// Imports rows of one kind from a CSV or NDJSON `source`, inserting those that are new and updating those that are
+/// there. A bad row is rejected by itself. An error means that the rest of the file was not imported: rows already
+/// reported to `progress` stay, and importing the whole file again does no harm.
+///
+/// The source is read on a thread of its own, so it may block.
+pub async fn import(
+    database: &Database,
+    hasher: &CodeHasher,
+    organisation_id: i64,
+    kind: DirectoryKind,
+    source: impl Read + Send + 'static,
+    mut progress: impl FnMut(Progress),
+) -> Result<ImportSummary> {
+    let import = Import { database, hasher, organisation_id, kind };
+    let checker = Checker { kind, hasher: hasher.clone(), organisation_id };
+    let (sender, mut batches) = mpsc::channel(1);
+    let reader = thread::Builder::new()
+        .name("directory-import".to_owned())
+        .spawn(move || source::read(source, &checker, BATCH_ROWS, &sender))
+        .map_err(Error::internal)?;
+    let mut summary = ImportSummary::default();
+    let mut rows = 0;
+    while let Some(batch) = batches.recv().await {
+        let bytes = batch.bytes;
+        rows += (batch.rows.len() + batch.rejections.len()) as u64;
+        summary.add(import.store_batch(batch).await?);
+        progress(Progress { rows, bytes });
+    }
+    // The channel is closed, so the thread is at its end.
+    reader.join().map_err(|_| Error::internal("the thread that reads the file panicked"))??;
+    Ok(summary)
+}
+
+/// What became of some rows.
+#[derive(Default)]
+struct Outcome {
+    inserted: u64,
+    updated: u64,
+    rejections: Vec<Rejection>,
+}
+
+impl Outcome {
+    fn add(&mut self, other: Self) {
+        self.inserted += other.inserted;
+        self.updated += other.updated;
+        self.rejections.extend(other.rejections);
+    }
+}
+
+impl ImportSummary {
+    fn add(&mut self, outcome: Outcome) {
+        self.inserted += outcome.inserted;
+        self.updated += outcome.updated;
+        self.rejected += outcome.rejections.len() as u64;
+        let room = REJECTIONS_KEPT - self.rejections.len();
+        self.rejections.extend(outcome.rejections.into_iter().take(room));
+    }
+}
+
+struct Import<'a> {
+    database: &'a Database,
+    hasher: &'a CodeHasher,
+    organisation_id: i64,
+    kind: DirectoryKind,
+}
+
+impl Import<'_> {
+    /// Stores a batch, in one transaction unless it collides with rows that another import writes meanwhile: then in
+    /// halves, down to the row that collides.
+    async fn store_batch(&self, batch: Batch) -> Result<Outcome> {
+        let mut outcome = Outcome { rejections: batch.rejections, ..Outcome::default() };
+        let mut parts = vec![batch.rows.as_slice()];
+        while let Some(rows) = parts.pop() {
+            match self.store(rows).await? {
+                Some(stored) => outcome.add(stored),
+                None if rows.len() > 1 => {
+                    let (first, second) = rows.split_at(rows.len() / 2);
+                    parts.extend([second, first]);
+                }
+                None => outcome.rejections.extend(rows.first().map(|row| Rejection {
+                    line: row.line,
+                    reason: "collides with a row that is being written at the same time".to_owned(),
+                })),
+            }
+        }
+        outcome.rejections.sort_by_key(|rejection| rejection.line);
+        Ok(outcome)
+    }
+
+    /// Stores `rows` in a transaction; `None` where a unique key refused one of them.
+    async fn store(&self, rows: &[Row]) -> Result<Option<Outcome>> {
+        let mut attempt = 1;
+        loop {
+            let transaction = self.database.begin().await?;
+            let stored = match self.store_rows(&transaction, rows).await {
+                Ok(outcome) => transaction.commit().await.map(|()| outcome),
+                Err(error) => transaction.rollback().await.and(Err(error)),
+            };
+            match stored {
+                Ok(outcome) => return Ok(Some(outcome)),
+                // The look-up of the next attempt sees the other's row; only halves help against one that it doesn't.
+                Err(error) if is_unique_violation(&error) && (rows.len() > 1 || attempt == ATTEMPTS) => {
+                    return Ok(None);
+                }
+                Err(error) if attempt < ATTEMPTS && (is_contention(&error) || is_unique_violation(&error)) => {
+                    pause(attempt).await;
+                    attempt += 1;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    async fn store_rows<C: ConnectionTrait>(&self, connection: &C, rows: &[Row]) -> Result<Outcome, DbErr> {
+        let mut outcome = Outcome::default();
+        let mut rest = rows;
+        let mut limit = CHUNK_ROWS;
+        while !rest.is_empty() {
+            let chunk = &rest[..rest.len().min(limit)];
+            let chunk = &chunk[..count_until_repeat(self.kind, chunk)];
+            let plan = self.store_chunk(connection, chunk).await?;
+            // Where rows wait for each other, small chunks spare looking the waiting ones up again and again.
+            limit = if plan.done < chunk.len() { plan.done * 2 } else { (limit * 2).min(CHUNK_ROWS) };
+            rest = &rest[plan.done..];
+            outcome.add(Outcome {
+                inserted: plan.inserts.len() as u64,
+                updated: plan.updated,
+                rejections: plan.rejections,
+            });
+        }
+        Ok(outcome)
+    }
+
+    /// Stores as many rows of a chunk as need not wait for each other: at least one.
+    async fn store_chunk<C: ConnectionTrait>(&self, connection: &C, rows: &[Row]) -> Result<Plan, DbErr> {
+        let known = self.look_up(connection, rows).await?;
+        let Self { kind, hasher, organisation_id, .. } = *self;
+        let planner = Planner { kind, hasher, organisation_id, known: &known };
+        let first_key = match planner.count_new(rows) {
+            0 => 0,
+            count => counters::take(connection, organisation_id, Counter::DirectoryKey, count).await?,
+        };
+        let plan = planner.plan(rows, first_key);
+        let table = kind.table();
+        if !plan.inserts.is_empty() {
+            let columns = stored_columns(kind, 0..kind.columns().len());
+            directory::insert_many(connection, organisation_id, table, &columns, &plan.inserts).await?;
+        }
+        for (positions, updates) in &plan.updates {
+            let columns = stored_columns(kind, positions.iter().copied());
+            directory::update_many(connection, organisation_id, table, &columns, updates).await?;
+        }
+        self.store_default_taps(connection, &plan).await?;
+        Ok(plan)
+    }
+
+    async fn look_up<C: ConnectionTrait>(&self, connection: &C, rows: &[Row]) -> Result<Known, DbErr> {
+        let mut known = Known { referred: HashMap::new(), stored: HashMap::new() };
+        for (position, column) in self.kind.columns().iter().enumerate() {
+            let Content::Reference(to) = column.content else { continue };
+            let mut given: Vec<&str> = rows.iter().filter_map(|row| row.text(position)).collect();
+            given.sort_unstable();
+            given.dedup();
+            if given.is_empty() {
+                continue;
+            }
+            let found = directory::find_many_referred(connection, self.organisation_id, to.table(), &given).await?;
+            known.referred.extend(found.into_iter().map(|referred| ((position, referred.given.clone()), referred)));
+        }
+        let (positions, sought) = self.sought(rows, &known);
+        let sought: Vec<(StoredColumn, Vec<&str>)> =
+            sought.iter().map(|(column, values)| (*column, values.iter().map(String::as_str).collect())).collect();
+        let found =
+            directory::find_many_by_unique(connection, self.organisation_id, self.kind.table(), &sought).await?;
+        for stored in found {
+            if let Some(&position) = usize::try_from(stored.arm).ok().and_then(|arm| positions.get(arm)) {
+                known.stored.insert((position, stored.given.clone()), stored);
+            }
+        }
+        Ok(known)
+    }
+
+    /// What `rows` give to each unique column, as the database holds it, and the positions of those columns.
+    fn sought(&self, rows: &[Row], known: &Known) -> (Vec<usize>, Vec<(StoredColumn, Vec<String>)>) {
+        let mut values: HashMap<usize, Vec<String>> = HashMap::new();
+        for (position, value) in rows.iter().flat_map(|row| claims(self.kind, row)) {
+            let value = match self.kind.columns()[position].content {
+                Content::Reference(_) => match known.referred.get(&(position, value.to_owned())) {
+                    Some(referred) => referred.key.to_string(),
+                    None => continue,
+                },
+                _ => value.to_owned(),
+            };
+            values.entry(position).or_default().push(value);
+        }
+        // In the columns' order, so that the statement has the same text for every chunk.
+        let mut values: Vec<_> = values.into_iter().collect();
+        values.sort_unstable_by_key(|(position, _)| *position);
+        values
+            .into_iter()
+            .filter_map(|(position, values)| {
+                let column = self.kind.columns()[position].stored?;
+                Some((position, (column, values)))
+            })
+            .unzip()
+    }
+
+    async fn store_default_taps<C: ConnectionTrait>(&self, connection: &C, plan: &Plan) -> Result<(), DbErr> {
+        let mut changes = [(&UNITS, Vec::new(), Vec::new()), (&BUSINESS_UNITS, Vec::new(), Vec::new())];
+        let [(_, unit_cleared, unit_set), (_, business_unit_cleared, business_unit_set)] = &mut changes;
+        for (home, default_tap) in &plan.default_taps {
+            let (place, cleared, set) = match *home {
+                Home::Unit(key) => (key, &mut *unit_cleared, &mut *unit_set),
+                Home::BusinessUnit(key) => (key, &mut *business_unit_cleared, &mut *business_unit_set),
+            };
+            match default_tap.set {
+                Some(tap) => set.push((place, tap)),
+                None => cleared.extend(default_tap.cleared.iter().map(|&tap| (place, tap))),
+            }
+        }
+        for (table, cleared, set) in &changes {
+            directory::clear_default_taps(connection, self.organisation_id, table, cleared).await?;
+            directory::set_default_taps(connection, self.organisation_id, table, set).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Lets the winner finish: longer after each attempt, and not as long as another loser.
+async fn pause(attempt: u32) {
+    let spread = u64::from(getrandom::u32().unwrap_or_default() % 20);
+    tokio::time::sleep(Duration::from_millis(u64::from(attempt) * 20 + spread)).await;
+}

@@ -1,0 +1,135 @@
+//! NDJSON, a line at a time.
+
+use std::{
+    fmt,
+    io::{self, BufRead},
+};
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::Value;
+
+use super::{
+    kind::Content,
+    row::{Cell, Checker, Row},
+    source::{MAXIMUM_ROW_BYTES, Position, shown},
+};
+
+pub struct Lines<R> {
+    source: R,
+    position: Position,
+    bytes: Vec<u8>,
+}
+
+pub enum Line<'a> {
+    Whole(u64, &'a [u8]),
+    TooLong(u64),
+}
+
+impl<R: BufRead> Lines<R> {
+    pub fn new(source: R, position: Position) -> Self {
+        Self { source, position, bytes: Vec::new() }
+    }
+
+    /// How far the source has been read.
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
+    /// The next line that is not blank.
+    pub fn next(&mut self) -> io::Result<Option<Line<'_>>> {
+        loop {
+            let number = self.position.line;
+            let start = self.position.bytes;
+            self.bytes.clear();
+            let is_last = self.read_line()?;
+            if self.position.bytes - start > MAXIMUM_ROW_BYTES {
+                return Ok(Some(Line::TooLong(number)));
+            }
+            if !self.bytes.trim_ascii().is_empty() {
+                return Ok(Some(Line::Whole(number, &self.bytes)));
+            }
+            if is_last {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Reads through the next line feed, keeping no more than a row may have; answers whether the source ended.
+    fn read_line(&mut self) -> io::Result<bool> {
+        loop {
+            let input = self.source.fill_buf()?;
+            let end = input.iter().position(|&byte| byte == b'\n').map(|at| at + 1);
+            let part = &input[..end.unwrap_or(input.len())];
+            if self.bytes.len() as u64 <= MAXIMUM_ROW_BYTES {
+                self.bytes.extend_from_slice(part);
+            }
+            self.position.advance(part);
+            let (length, is_last) = (part.len(), input.is_empty());
+            self.source.consume(length);
+            if end.is_some() || is_last {
+                return Ok(is_last);
+            }
+        }
+    }
+}
+
+/// Reads the object of a line into a row, or says why it is none.
+pub fn read_row(checker: &Checker, line: u64, bytes: &[u8]) -> Result<Row, String> {
+    let text = std::str::from_utf8(bytes).map_err(|_| "not UTF-8")?;
+    // The parser's own message could quote the line, and with it a secret.
+    let object: Object =
+        serde_json::from_str(text).map_err(|error| format!("not a JSON object (column {})", error.column()))?;
+    let mut row = checker.row(line);
+    for (name, value) in &object.0 {
+        let Some(position) = checker.kind.position(name) else {
+            return Err(format!("{}: no such column", shown(name)));
+        };
+        let column = &checker.kind.columns()[position];
+        if row.cells[position] != Cell::LeftOut {
+            return Err(format!("{name}: given twice"));
+        }
+        let text = scalar(column.content, value).ok_or_else(|| format!("{name}: of the wrong type"))?;
+        row.cells[position] = checker.check(column, &text)?;
+    }
+    Ok(row)
+}
+
+/// The text that a CSV cell would hold. Whole numbers are taken for texts, as programs that write NDJSON make them of
+/// codes in digits.
+fn scalar(content: Content, value: &Value) -> Option<String> {
+    match (content, value) {
+        (_, Value::Null) => Some(String::new()),
+        (_, Value::String(text)) => Some(text.clone()),
+        (Content::Flag, Value::Bool(flag)) => Some(flag.to_string()),
+        (Content::State(_) | Content::Time, _) => None,
+        (_, Value::Number(number)) if !number.is_f64() => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// An object with its names in order and any name given twice still twice, which a map would hide.
+struct Object(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor)
+    }
+}
+
+struct ObjectVisitor;
+
+impl<'de> Visitor<'de> for ObjectVisitor {
+    type Value = Object;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
+        let mut members = Vec::new();
+        while let Some(member) = map.next_entry()? {
+            members.push(member);
+        }
+        Ok(Object(members))
+    }
+}

@@ -1,0 +1,375 @@
+//! What becomes of a chunk of rows, decided from what the database holds, without asking it.
+//!
+//! Rows mean what they would mean one after another. They are still written all at once, because a chunk ends before a
+//! row that touches what an earlier row of it touches: no two rows of a chunk give the same value to a unique column,
+//! change the same stored row, or take over a value that the other gives up. So the order of the writes is free.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde_json::Value as Json;
+use uuid::Uuid;
+
+use super::{
+    kind::{Content, DirectoryKind, ID, Need},
+    row::{Cell, Rejection, Row},
+    source::shown,
+};
+use crate::{
+    secret::CodeHasher,
+    storage::directory::{Referred, Stored, StoredColumn},
+};
+
+/// What the database holds of what a chunk names; each by the position of a column and a value in it.
+pub struct Known {
+    pub referred: HashMap<(usize, String), Referred>,
+    pub stored: HashMap<(usize, String), Stored>,
+}
+
+/// A place that can have a default TAP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Home {
+    BusinessUnit(i64),
+    Unit(i64),
+}
+
+/// What becomes of a place's default TAP.
+#[derive(Debug, Default)]
+pub struct DefaultTap {
+    pub set: Option<i64>,
+    /// Not the default any more, where one of these is it.
+    pub cleared: Vec<i64>,
+}
+
+/// What is to be written for a chunk.
+#[derive(Default)]
+pub struct Plan {
+    /// Each a key, and a value for every stored column of the kind.
+    pub inserts: Vec<Vec<Json>>,
+    /// By the positions of the columns that are written: each a key and the values.
+    pub updates: BTreeMap<Vec<usize>, Vec<Vec<Json>>>,
+    pub default_taps: BTreeMap<Home, DefaultTap>,
+    pub updated: u64,
+    pub rejections: Vec<Rejection>,
+    /// How many rows of the chunk are decided; the next one has to wait until these are written.
+    pub done: usize,
+}
+
+/// How many of `rows`, from the first, give no value to a unique column that an earlier one gives.
+pub fn count_until_repeat(kind: DirectoryKind, rows: &[Row]) -> usize {
+    let mut seen = HashSet::new();
+    rows.iter().take_while(|row| claims(kind, row).all(|claim| seen.insert(claim))).count()
+}
+
+/// The values that a row gives to unique columns, with their columns' positions.
+pub fn claims(kind: DirectoryKind, row: &Row) -> impl Iterator<Item = (usize, &str)> {
+    kind.columns()
+        .iter()
+        .enumerate()
+        .filter(|(_, column)| column.unique)
+        .filter_map(|(position, _)| Some((position, row.text(position)?)))
+}
+
+pub struct Planner<'a> {
+    pub kind: DirectoryKind,
+    pub hasher: &'a CodeHasher,
+    pub organisation_id: i64,
+    pub known: &'a Known,
+}
+
+/// Why a row is not decided for writing.
+enum Refusal {
+    Rejected(String),
+    /// It touches what an earlier row of the chunk changes.
+    NotYet,
+}
+
+impl From<String> for Refusal {
+    fn from(reason: String) -> Self {
+        Self::Rejected(reason)
+    }
+}
+
+impl<'a> Planner<'a> {
+    /// At most how many of `rows` will be inserted.
+    pub fn count_new(&self, rows: &[Row]) -> usize {
+        rows.iter().filter(|row| self.stored(row, ID).or(self.stored(row, self.natural())).is_none()).count()
+    }
+
+    /// Decides `rows`, giving new ones the keys from `next_key` on.
+    pub fn plan(&self, rows: &[Row], mut next_key: i64) -> Plan {
+        let mut plan = Plan::default();
+        let mut touched = HashSet::new();
+        for row in rows {
+            match self.target(row, &touched) {
+                Ok(Some(target)) => {
+                    touched.insert(target.key);
+                    plan.updated += 1;
+                    self.update(&mut plan, row, target);
+                }
+                Ok(None) => {
+                    self.insert(&mut plan, row, next_key);
+                    next_key += 1;
+                }
+                Err(Refusal::Rejected(reason)) => plan.rejections.push(Rejection { line: row.line, reason }),
+                Err(Refusal::NotYet) => break,
+            }
+            plan.done += 1;
+        }
+        plan
+    }
+
+    /// The stored row that `row` changes, or `None` where it is new.
+    fn target(&self, row: &Row, touched: &HashSet<i64>) -> Result<Option<&'a Stored>, Refusal> {
+        self.check_references(row)?;
+        let holders: Vec<(usize, &Stored)> =
+            claims(self.kind, row).filter_map(|(position, _)| Some((position, self.stored(row, position)?))).collect();
+        if holders.iter().any(|(_, holder)| touched.contains(&holder.key)) {
+            return Err(Refusal::NotYet);
+        }
+        let (natural, noun) = (self.kind.natural_key(), self.kind.noun());
+        let target = match (row.id(), self.stored(row, ID), self.stored(row, self.natural())) {
+            (Some(id), None, Some(other)) => {
+                let (id, value, other) = (shown(id), shown(&other.natural_key), shown(&other.id));
+                let reason = format!("id: no {noun} has the id {id}, and {natural} {value} is of the one with {other}");
+                return Err(Refusal::Rejected(reason));
+            }
+            (Some(_), by_id, _) => by_id,
+            (None, _, by_natural) => by_natural,
+        };
+        if target.is_none() {
+            self.check_mandatory(row)?;
+        }
+        for (position, holder) in holders {
+            if target.is_none_or(|target| target.key != holder.key) {
+                self.check_free(row, position, holder, target)?;
+            }
+        }
+        match self.kind {
+            DirectoryKind::Taps => self.check_place(row, target)?,
+            DirectoryKind::AccessTokens => self.check_period(row, target)?,
+            _ => {}
+        }
+        Ok(target)
+    }
+
+    fn check_references(&self, row: &Row) -> Result<(), String> {
+        for (position, column) in self.kind.columns().iter().enumerate() {
+            if let (Content::Reference(to), Some(given)) = (column.content, row.text(position))
+                && self.referred(row, position).is_none()
+            {
+                let (noun, key) = (to.noun(), to.natural_key());
+                return Err(format!("{}: no {noun} has the {key} {}", column.name, shown(given)));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_mandatory(&self, row: &Row) -> Result<(), String> {
+        for (position, column) in self.kind.columns().iter().enumerate() {
+            if column.need == Need::Mandatory && matches!(row.cells[position], Cell::LeftOut | Cell::Empty) {
+                return Err(match row.id() {
+                    Some(id) => format!("{}: missing, and no row has the id {}", column.name, shown(id)),
+                    None => format!("{}: missing", column.name),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses a value that `holder` has, which is not the row's own.
+    fn check_free(&self, row: &Row, position: usize, holder: &Stored, own: Option<&Stored>) -> Result<(), String> {
+        let column = &self.kind.columns()[position];
+        let (name, noun, natural) = (column.name, self.kind.noun(), shown(&holder.natural_key));
+        let given = row.text(position).unwrap_or_default();
+        Err(match column.content {
+            // A password that is stored already stays as it is, used or not, so it takes nothing from another.
+            Content::OneTimePassword if own.is_some_and(|own| own.one_time_password_hash.as_deref() == Some(given)) => {
+                return Ok(());
+            }
+            Content::AuthenticationCode | Content::OneTimePassword => format!("{name}: another {noun} has the same"),
+            Content::Reference(to) => format!("{name}: the {} {} is of the {noun} {natural}", to.noun(), shown(given)),
+            _ => format!("{name}: {} is of the {noun} with the id {}", shown(given), shown(&holder.id)),
+        })
+    }
+
+    fn check_place(&self, row: &Row, target: Option<&Stored>) -> Result<(), String> {
+        let place = self.place(row, target);
+        if let (Some(_), Some(of_unit), Some(own)) = (place.unit, place.unit_business_unit, place.business_unit)
+            && of_unit != own
+        {
+            let given = if row.text(self.position("unit_alternative_code")).is_some() {
+                "unit_alternative_code: the unit"
+            } else {
+                "business_unit_code: the TAP's unit"
+            };
+            return Err(format!("{given} belongs to another business unit than the TAP"));
+        }
+        if row.cell(self.kind, "is_default") == &Cell::Flag(true) && place.home().is_none() {
+            return Err("is_default: the TAP has neither a unit nor a business unit".to_owned());
+        }
+        Ok(())
+    }
+
+    fn check_period(&self, row: &Row, target: Option<&Stored>) -> Result<(), String> {
+        let end = |name: &str, stored: Option<DateTime<Utc>>| match row.cell(self.kind, name) {
+            Cell::Time(time) => Some(*time),
+            Cell::LeftOut => stored,
+            _ => None,
+        };
+        let from = end("effective_from", target.and_then(|target| target.effective_from));
+        let to = end("effective_to", target.and_then(|target| target.effective_to));
+        match (from, to) {
+            (Some(from), Some(to)) if to < from => Err("effective_to: before effective_from".to_owned()),
+            _ => Ok(()),
+        }
+    }
+
+    fn insert(&self, plan: &mut Plan, row: &Row, key: i64) {
+        let id = row.id().map_or_else(|| format!("{:X}", Uuid::now_v7().simple()), str::to_owned);
+        let mut values = vec![Json::from(key)];
+        for (position, column) in self.kind.columns().iter().enumerate() {
+            if column.stored.is_some() {
+                values.push(match (self.value(row, position, &id), column.need) {
+                    (Json::Null, Need::Default(default)) => default.into(),
+                    _ if position == ID => id.as_str().into(),
+                    _ if !self.keeps_expiry(row, column.name) => Json::Null,
+                    (value, _) => value,
+                });
+            }
+        }
+        plan.inserts.push(values);
+        if self.kind == DirectoryKind::Taps && row.cell(self.kind, "is_default") == &Cell::Flag(true) {
+            self.place(row, None).make_default(plan, key);
+        }
+    }
+
+    fn update(&self, plan: &mut Plan, row: &Row, target: &Stored) {
+        let mut positions = Vec::new();
+        let mut values = vec![Json::from(target.key)];
+        for (position, column) in self.kind.columns().iter().enumerate() {
+            let is_written = match &row.cells[position] {
+                _ if position == ID || column.stored.is_none() => false,
+                Cell::LeftOut => column.name == EXPIRY && !self.keeps_expiry(row, column.name),
+                Cell::Empty => column.need == Need::Optional,
+                _ => row.text(position) != Some(&target.natural_key) || position != self.natural(),
+            };
+            if is_written {
+                positions.push(position);
+                let keeps = self.keeps_expiry(row, column.name);
+                values.push(if keeps { self.value(row, position, &target.id) } else { Json::Null });
+            }
+        }
+        if !positions.is_empty() {
+            plan.updates.entry(positions).or_default().push(values);
+        }
+        if self.kind == DirectoryKind::Taps {
+            self.update_default_tap(plan, row, target);
+        }
+    }
+
+    /// A TAP stays the default only of the place where it is.
+    fn update_default_tap(&self, plan: &mut Plan, row: &Row, target: &Stored) {
+        let stored = Place {
+            unit: target.unit_key,
+            unit_business_unit: target.unit_business_unit_key,
+            business_unit: target.business_unit_key,
+        };
+        let place = self.place(row, Some(target));
+        let is_default = row.cell(self.kind, "is_default");
+        if let Some(home) = stored.home()
+            && (place.home() != Some(home) || matches!(is_default, Cell::Flag(false) | Cell::Empty))
+        {
+            plan.default_taps.entry(home).or_default().cleared.push(target.key);
+        }
+        if is_default == &Cell::Flag(true) {
+            place.make_default(plan, target.key);
+        }
+    }
+
+    /// Whether the row's one-time password, where it says something of one, leaves an expiry to keep.
+    fn keeps_expiry(&self, row: &Row, column: &str) -> bool {
+        column != EXPIRY || row.cell(self.kind, "one_time_password") != &Cell::Empty
+    }
+
+    /// What is stored for a cell.
+    fn value(&self, row: &Row, position: usize, id: &str) -> Json {
+        match &row.cells[position] {
+            Cell::LeftOut | Cell::Empty => Json::Null,
+            Cell::Text(text) => match self.kind.columns()[position].content {
+                Content::Reference(_) => self.referred(row, position).map(|referred| referred.key).into(),
+                _ => text.as_str().into(),
+            },
+            Cell::PassCode(code) => self.hasher.pass_code(self.organisation_id, id, code).into(),
+            Cell::Flag(flag) => (*flag).into(),
+            Cell::Time(time) => time.to_rfc3339_opts(SecondsFormat::AutoSi, false).into(),
+        }
+    }
+
+    /// Where the TAP of `row` will be.
+    fn place(&self, row: &Row, target: Option<&Stored>) -> Place {
+        let (unit, business_unit) = (self.position("unit_alternative_code"), self.position("business_unit_code"));
+        let mut place = Place { unit: None, unit_business_unit: None, business_unit: None };
+        if row.cells[unit] == Cell::LeftOut {
+            place.unit = target.and_then(|target| target.unit_key);
+            place.unit_business_unit = target.and_then(|target| target.unit_business_unit_key);
+        } else if let Some(referred) = self.referred(row, unit) {
+            place.unit = Some(referred.key);
+            place.unit_business_unit = referred.business_unit_key;
+        }
+        place.business_unit = match &row.cells[business_unit] {
+            Cell::LeftOut => target.and_then(|target| target.business_unit_key),
+            _ => self.referred(row, business_unit).map(|referred| referred.key),
+        };
+        place
+    }
+
+    fn natural(&self) -> usize {
+        self.position(self.kind.natural_key())
+    }
+
+    fn position(&self, name: &str) -> usize {
+        self.kind.position(name).unwrap_or(ID)
+    }
+
+    /// The row that a reference names.
+    fn referred(&self, row: &Row, position: usize) -> Option<&'a Referred> {
+        self.known.referred.get(&(position, row.text(position)?.to_owned()))
+    }
+
+    /// The stored row that has what `row` gives to a unique column.
+    fn stored(&self, row: &Row, position: usize) -> Option<&'a Stored> {
+        let value = match self.kind.columns()[position].content {
+            Content::Reference(_) => self.referred(row, position)?.key.to_string(),
+            _ => row.text(position)?.to_owned(),
+        };
+        self.known.stored.get(&(position, value))
+    }
+}
+
+const EXPIRY: &str = "one_time_password_expires_on";
+
+/// Where a TAP is.
+struct Place {
+    unit: Option<i64>,
+    unit_business_unit: Option<i64>,
+    business_unit: Option<i64>,
+}
+
+impl Place {
+    /// The place whose default the TAP can be.
+    fn home(&self) -> Option<Home> {
+        self.unit.map(Home::Unit).or(self.business_unit.map(Home::BusinessUnit))
+    }
+
+    fn make_default(&self, plan: &mut Plan, tap: i64) {
+        if let Some(home) = self.home() {
+            plan.default_taps.entry(home).or_default().set = Some(tap);
+        }
+    }
+}
+
+/// The stored columns of a kind at `positions`.
+pub fn stored_columns(kind: DirectoryKind, positions: impl IntoIterator<Item = usize>) -> Vec<StoredColumn> {
+    positions.into_iter().filter_map(|position| kind.columns()[position].stored).collect()
+}

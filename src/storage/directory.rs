@@ -1,0 +1,271 @@
+//! The directory's rows as an import sees them: look-ups by every unique column, and writes of many rows at a time.
+//! What the tables have in common stands here once; what one of them has alone stands in its [`Table`].
+
+use chrono::{DateTime, Utc};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, FromQueryResult, Value};
+use serde_json::Value as Json;
+
+pub use super::sql::SqlType;
+use super::sql::{each_text, each_tuple, json, part, statement};
+
+/// A table of the directory.
+#[derive(Debug)]
+pub struct Table {
+    pub name: &'static str,
+    /// The column, beside `id`, by which other rows and files name a row.
+    pub natural_key: &'static str,
+    /// Those columns of [`Stored`] that the table has, and what to join for them. The rest are NULL.
+    facts: &'static [(&'static str, &'static str)],
+    join: &'static str,
+}
+
+/// A column that an import writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredColumn {
+    pub name: &'static str,
+    pub sql_type: SqlType,
+}
+
+/// The column that stands for all of a one-time password: writing it sets whether the password is live, too.
+pub const ONE_TIME_PASSWORD_HASH: StoredColumn =
+    StoredColumn { name: "one_time_password_hash", sql_type: SqlType::Text };
+
+pub static BUSINESS_UNITS: Table = plain("business_units", "code");
+pub static UNITS: Table =
+    Table { facts: &[("business_unit_key", "t.business_unit_key")], ..plain("units", "alternative_code") };
+pub static TAPS: Table = Table {
+    facts: &[
+        ("business_unit_key", "t.business_unit_key"),
+        ("unit_key", "t.unit_key"),
+        ("unit_business_unit_key", "u.business_unit_key"),
+    ],
+    join: "LEFT JOIN units u ON u.organisation_id = $1 AND u.key = t.unit_key",
+    ..plain("taps", "code")
+};
+pub static DEVICES: Table = plain("devices", "code");
+pub static CLASSIFICATIONS: Table = plain("classifications", "alternative_code");
+pub static ACCOUNTS_RECEIVABLE: Table = plain("accounts_receivable", "number");
+pub static REWARDS_PARTICIPANTS: Table = plain("rewards_participants", "number");
+pub static ACCESS_TOKENS: Table = Table {
+    facts: &[
+        ("effective_from", "t.effective_from"),
+        ("effective_to", "t.effective_to"),
+        ("one_time_password_hash", "t.one_time_password_hash"),
+    ],
+    ..plain("access_tokens", "identifier")
+};
+
+const fn plain(name: &'static str, natural_key: &'static str) -> Table {
+    Table { name, natural_key, facts: &[], join: "" }
+}
+
+/// Every fact, and its type where a table hasn't got it.
+const FACTS: [(&str, &str); 6] = [
+    ("business_unit_key", "BIGINT"),
+    ("unit_key", "BIGINT"),
+    ("unit_business_unit_key", "BIGINT"),
+    ("effective_from", "TIMESTAMPTZ"),
+    ("effective_to", "TIMESTAMPTZ"),
+    ("one_time_password_hash", "TEXT"),
+];
+
+/// A row that is there, found by `given` in the `arm`th of the columns asked.
+#[derive(Clone, Debug, FromQueryResult)]
+pub struct Stored {
+    pub arm: i32,
+    pub given: String,
+    pub key: i64,
+    pub id: String,
+    pub natural_key: String,
+    pub business_unit_key: Option<i64>,
+    pub unit_key: Option<i64>,
+    /// The business unit of a TAP's unit.
+    pub unit_business_unit_key: Option<i64>,
+    pub effective_from: Option<DateTime<Utc>>,
+    pub effective_to: Option<DateTime<Utc>>,
+    pub one_time_password_hash: Option<String>,
+}
+
+/// Looks rows up by unique columns, each with the values sought in it (keys as decimal text). A one-time password
+/// finds only the access token for which it is live.
+pub async fn find_many_by_unique<C: ConnectionTrait>(
+    connection: &C,
+    organisation_id: i64,
+    table: &Table,
+    sought: &[(StoredColumn, Vec<&str>)],
+) -> Result<Vec<Stored>, DbErr> {
+    let mut parameters: Vec<Value> = vec![organisation_id.into()];
+    let mut arms = Vec::new();
+    let facts = facts(table);
+    for (arm, (column, values)) in sought.iter().enumerate() {
+        parameters.push(json(values));
+        let each = each_text(connection.get_database_backend(), parameters.len());
+        let Table { name, natural_key, join, .. } = table;
+        let condition = equals_key(*column);
+        arms.push(format!(
+            "SELECT {arm} AS arm, k.value AS given, t.key, t.id, t.{natural_key} AS natural_key, {facts} \
+             FROM {each} CROSS JOIN {name} t {join} WHERE t.organisation_id = $1 AND {condition}"
+        ));
+    }
+    if arms.is_empty() {
+        return Ok(Vec::new());
+    }
+    Stored::find_by_statement(statement(connection, arms.join(" UNION ALL "), parameters)).all(connection).await
+}
+
+fn facts(table: &Table) -> String {
+    let fact = |(name, sql_type): &(&str, &str)| match table.facts.iter().find(|(own, _)| own == name) {
+        Some((_, expression)) => format!("{expression} AS {name}"),
+        None => format!("CAST(NULL AS {sql_type}) AS {name}"),
+    };
+    FACTS.iter().map(fact).collect::<Vec<_>>().join(", ")
+}
+
+fn equals_key(column: StoredColumn) -> String {
+    let StoredColumn { name, sql_type } = column;
+    match sql_type {
+        SqlType::BigInteger => format!("t.{name} = CAST(k.value AS BIGINT)"),
+        _ if column == ONE_TIME_PASSWORD_HASH => format!("t.{name} = k.value AND t.one_time_password_live"),
+        _ => format!("t.{name} = k.value"),
+    }
+}
+
+/// A row that another row refers to.
+#[derive(Clone, Debug, FromQueryResult)]
+pub struct Referred {
+    pub given: String,
+    pub key: i64,
+    /// The business unit of a unit.
+    pub business_unit_key: Option<i64>,
+}
+
+/// Looks up what other rows refer to, by its natural key.
+pub async fn find_many_referred<C: ConnectionTrait>(
+    connection: &C,
+    organisation_id: i64,
+    table: &Table,
+    natural_keys: &[&str],
+) -> Result<Vec<Referred>, DbErr> {
+    let each = each_text(connection.get_database_backend(), 2);
+    let Table { name, natural_key, .. } = table;
+    let business_unit = table.facts.iter().find(|(fact, _)| *fact == "business_unit_key");
+    let business_unit = business_unit.map_or("CAST(NULL AS BIGINT)", |(_, expression)| expression);
+    let sql = format!(
+        "SELECT k.value AS given, t.key, {business_unit} AS business_unit_key FROM {each} CROSS JOIN {name} t \
+         WHERE t.organisation_id = $1 AND t.{natural_key} = k.value"
+    );
+    let values = vec![organisation_id.into(), json(&natural_keys)];
+    Referred::find_by_statement(statement(connection, sql, values)).all(connection).await
+}
+
+/// Inserts rows, each its `key` and then a value for each of `columns`.
+pub async fn insert_many<C: ConnectionTrait>(
+    connection: &C,
+    organisation_id: i64,
+    table: &Table,
+    columns: &[StoredColumn],
+    rows: &[Vec<Json>],
+) -> Result<(), DbErr> {
+    let backend = connection.get_database_backend();
+    let mut names = vec!["organisation_id", "key"];
+    let mut values = vec!["CAST($1 AS BIGINT)".to_owned(), part(backend, 0, SqlType::BigInteger)];
+    for (i, column) in columns.iter().enumerate() {
+        let value = part(backend, i + 1, column.sql_type);
+        if *column == ONE_TIME_PASSWORD_HASH {
+            names.push("one_time_password_live");
+            values.push(format!("CASE WHEN {value} IS NOT NULL THEN TRUE END"));
+        }
+        names.push(column.name);
+        values.push(value);
+    }
+    let sql = format!(
+        "INSERT INTO {} ({}) SELECT {} FROM {}",
+        table.name,
+        names.join(", "),
+        values.join(", "),
+        each_tuple(backend, 2)
+    );
+    connection.execute_raw(statement(connection, sql, vec![organisation_id.into(), json(&rows)])).await?;
+    Ok(())
+}
+
+/// Writes `columns` of rows that are there, each row its `key` and then the values.
+///
+/// A one-time password that is stored already is left as it is, so that one that was used stays used; the database
+/// decides that, for a call may use it up while the import runs.
+pub async fn update_many<C: ConnectionTrait>(
+    connection: &C,
+    organisation_id: i64,
+    table: &Table,
+    columns: &[StoredColumn],
+    rows: &[Vec<Json>],
+) -> Result<(), DbErr> {
+    let backend = connection.get_database_backend();
+    let mut assignments = Vec::new();
+    for (i, column) in columns.iter().enumerate() {
+        let (name, value) = (column.name, part(backend, i + 1, column.sql_type));
+        if *column == ONE_TIME_PASSWORD_HASH {
+            let when = |same: &str, other: &str| {
+                format!("CASE WHEN {value} IS NULL THEN NULL WHEN {value} = t.{name} THEN {same} ELSE {other} END")
+            };
+            assignments.push(format!("one_time_password_live = {}", when("t.one_time_password_live", "TRUE")));
+            assignments.push(format!("one_time_password_used_by = {}", when("t.one_time_password_used_by", "NULL")));
+        }
+        assignments.push(format!("{name} = {value}"));
+    }
+    let sql = format!(
+        "UPDATE {} AS t SET {} FROM {} WHERE t.organisation_id = $1 AND t.key = {}",
+        table.name,
+        assignments.join(", "),
+        each_tuple(backend, 2),
+        part(backend, 0, SqlType::BigInteger)
+    );
+    connection.execute_raw(statement(connection, sql, vec![organisation_id.into(), json(&rows)])).await?;
+    Ok(())
+}
+
+/// Makes TAPs the default of places of `table`; each pair is a place's key and a TAP's.
+pub async fn set_default_taps<C: ConnectionTrait>(
+    connection: &C,
+    organisation_id: i64,
+    table: &Table,
+    places_and_taps: &[(i64, i64)],
+) -> Result<(), DbErr> {
+    let tap = part(connection.get_database_backend(), 1, SqlType::BigInteger);
+    write_default_taps(connection, organisation_id, table, &tap, "TRUE", places_and_taps).await
+}
+
+/// Leaves places of `table` without a default TAP where it is the TAP given.
+pub async fn clear_default_taps<C: ConnectionTrait>(
+    connection: &C,
+    organisation_id: i64,
+    table: &Table,
+    places_and_taps: &[(i64, i64)],
+) -> Result<(), DbErr> {
+    let tap = part(connection.get_database_backend(), 1, SqlType::BigInteger);
+    let is_default = format!("t.default_tap_key = {tap}");
+    write_default_taps(connection, organisation_id, table, "NULL", &is_default, places_and_taps).await
+}
+
+async fn write_default_taps<C: ConnectionTrait>(
+    connection: &C,
+    organisation_id: i64,
+    table: &Table,
+    tap: &str,
+    condition: &str,
+    places_and_taps: &[(i64, i64)],
+) -> Result<(), DbErr> {
+    if places_and_taps.is_empty() {
+        return Ok(());
+    }
+    let backend: DbBackend = connection.get_database_backend();
+    let sql = format!(
+        "UPDATE {} AS t SET default_tap_key = {tap} FROM {} WHERE t.organisation_id = $1 AND t.key = {} AND {condition}",
+        table.name,
+        each_tuple(backend, 2),
+        part(backend, 0, SqlType::BigInteger)
+    );
+    let values = vec![organisation_id.into(), json(&places_and_taps)];
+    connection.execute_raw(statement(connection, sql, values)).await?;
+    Ok(())
+}
