@@ -1,4 +1,5 @@
 //! Creates referral customer events in bulk.
+pub mod cli;
 pub mod contract;
 pub mod directory;
 pub mod error;
