@@ -77,8 +77,10 @@ impl<R: BufRead> Lines<R> {
 pub fn read_row(checker: &Checker, line: u64, bytes: &[u8]) -> Result<Row, String> {
     let text = std::str::from_utf8(bytes).map_err(|_| "not UTF-8")?;
     // The parser's own message could quote the line, and with it a secret.
-    let object: Object =
-        serde_json::from_str(text).map_err(|error| format!("not a JSON object (column {})", error.column()))?;
+    let object: Object = serde_json::from_str(text.trim_end()).map_err(|error| match error.column() {
+        0 => "not a JSON object".to_owned(),
+        column => format!("not a JSON object (column {column})"),
+    })?;
     let mut row = checker.row(line);
     for (name, value) in &object.0 {
         let Some(position) = checker.kind.position(name) else {
