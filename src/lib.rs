@@ -1,5 +1,19 @@
-//! Creates referral customer events in bulk.
+//! Creates referral customer events in bulk: who referred whom, where and when, checked against the rules and stored
+//! for good.
+//!
+//! The modules, from the top to the bottom; each uses only those below it (`docs/architecture.md` walks a call through):
+//!
+//! - [`cli`]: the commands.
+//! - [`server`]: puts a server together and runs it. [`config`]: its settings.
+//! - [`transport`]: gRPC and REST, two ways to the same calls. [`contract`]: the messages.
+//! - [`auth`]: who calls, and what they may do.
+//! - [`referral`]: events and their rules. [`directory`]: the reference data that events name.
+//! - [`storage`]: the database.
+//! - [`secret`], [`error`]: what all of them use.
+
+pub mod auth;
 pub mod cli;
+pub mod config;
 pub mod contract;
 pub mod directory;
 pub mod error;

@@ -1,3 +1,142 @@
-//! The command line, one file a command.
+//! The command line.
 
-pub mod import;
+mod demo;
+mod import;
+mod migrate;
+mod organisation;
+mod serve;
+mod user;
+
+use std::{io::IsTerminal, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    config::{HASH_KEY, Keys, MissingKeys, SettingError, TOKEN_KEY},
+    error::Error,
+    secret::CodeHasher,
+    storage::Database,
+};
+
+/// Creates referral customer events in bulk, over gRPC and REST.
+#[derive(Debug, Parser)]
+#[command(name = "referral-events", version)]
+pub struct Cli {
+    #[command(flatten)]
+    settings: Settings,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// The settings that all commands share.
+#[derive(Args)]
+struct Settings {
+    /// The database: a SQLite file (sqlite:PATH), or PostgreSQL (postgres://USER@HOST/DATABASE)
+    #[arg(long, global = true, env = "DATABASE_URL", hide_env_values = true, default_value = DEFAULT_DATABASE_URL)]
+    database_url: String,
+    /// The key that signs tokens, 64 hex digits; made beside the database where it is SQLite
+    #[arg(long, global = true, env = TOKEN_KEY, hide_env_values = true)]
+    token_key: Option<String>,
+    /// The key that hashes the codes of access tokens, 64 hex digits; made beside the database where it is SQLite
+    #[arg(long, global = true, env = HASH_KEY, hide_env_values = true)]
+    hash_key: Option<String>,
+    /// What to log: a level, or levels by module (info,referral_events=debug)
+    #[arg(long, global = true, env = "REFERRAL_EVENTS_LOG", default_value = "info,sea_orm_migration=warn")]
+    log: String,
+}
+
+const DEFAULT_DATABASE_URL: &str = "sqlite:referral-events.db";
+
+/// Shows neither the keys nor the URL, which may hold a password.
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Settings").field("log", &self.log).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serves gRPC and REST on one port
+    Serve(serve::ServeArguments),
+    /// Brings the database's schema up to date
+    Migrate,
+    /// Loads directory rows from a file
+    Import(import::ImportArguments),
+    /// Manages organisations
+    #[command(subcommand)]
+    Organisation(organisation::OrganisationCommand),
+    /// Manages users
+    #[command(subcommand)]
+    User(user::UserCommand),
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Setting(#[from] SettingError),
+    #[error("{0:?}")]
+    Call(#[from] Error),
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+impl From<sea_orm::DbErr> for Failure {
+    fn from(error: sea_orm::DbErr) -> Self {
+        Self::Call(error.into())
+    }
+}
+
+/// Runs a command to its end.
+pub async fn run(cli: Cli) -> ExitCode {
+    match dispatch(cli).await {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
+    let settings = cli.settings;
+    let filter = EnvFilter::try_new(&settings.log)
+        .map_err(|error| SettingError::new(format!("the log setting cannot be read: {error}")))?;
+    let logger = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    logger.with_ansi(std::io::stderr().is_terminal()).init();
+    match cli.command {
+        Command::Serve(arguments) => serve::run(arguments, settings).await?,
+        Command::Migrate => migrate::run(&settings).await?,
+        Command::Import(arguments) => {
+            let database = settings.open().await?;
+            let hasher = CodeHasher::new(&settings.keys(MissingKeys::KeepBesideDatabase)?.hash);
+            let all_imported = import::run(arguments, &database, &hasher).await?;
+            database.close().await?;
+            if !all_imported {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+        Command::Organisation(command) => organisation::run(command, &settings).await?,
+        Command::User(command) => user::run(command, &settings).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Settings {
+    fn keys(&self, missing: MissingKeys) -> Result<Keys, Failure> {
+        Ok(Keys::resolve(self.token_key.as_deref(), self.hash_key.as_deref(), &self.database_url, missing)?)
+    }
+
+    /// The database, its schema up to date: SQLite is brought there, PostgreSQL must be already.
+    async fn open(&self) -> Result<Database, Failure> {
+        let database = Database::connect(&self.database_url).await?;
+        if database.is_sqlite() {
+            database.migrate().await?;
+        } else if database.pending_migrations().await? > 0 {
+            let message = "the database's schema is behind this version; run: referral-events migrate";
+            return Err(SettingError::new(message).into());
+        }
+        Ok(database)
+    }
+}
