@@ -44,7 +44,7 @@ impl SqliteFloor {
             self.source.prepare_cached("SELECT * FROM referral_events ORDER BY number DESC LIMIT ?").expect("a query");
         let columns = select.column_count();
         let mut rows: Vec<Vec<Value>> = select
-            .query_map([count], |row| (0..columns).map(|i| row.get(i)).collect())
+            .query_map([count as i64], |row| (0..columns).map(|i| row.get(i)).collect())
             .expect("rows")
             .collect::<Result<_, _>>()
             .expect("values");

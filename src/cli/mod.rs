@@ -1,7 +1,7 @@
 //! The command line.
 
 mod demo;
-mod import;
+pub mod import;
 mod migrate;
 mod organisation;
 mod serve;

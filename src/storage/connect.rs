@@ -29,6 +29,9 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a writer waits for another process that writes to the same SQLite file.
 const SQLITE_BUSY_TIMEOUT_MS: &str = "10000";
 
+/// Rows of one answer that SQLite's thread may be ahead of ours.
+const SQLITE_ROW_BUFFER: usize = 4096;
+
 impl Database {
     /// Opens the database that `url` names (`sqlite:…` or `postgres://…`); a SQLite file that is not there is made.
     pub async fn connect(url: &str) -> Result<Self> {
@@ -114,6 +117,8 @@ async fn connect_sqlite(url: &str, connections: u32) -> Result<DatabaseConnectio
         options
             .create_if_missing(true)
             .foreign_keys(true)
+            // A row is handed over from SQLite's thread; with room for all of them neither side waits at each.
+            .row_buffer_size(SQLITE_ROW_BUFFER)
             .pragma("busy_timeout", SQLITE_BUSY_TIMEOUT_MS)
             .pragma("journal_mode", "WAL")
             // FULL syncs the log at every commit: what was acknowledged survives a power cut.
