@@ -200,28 +200,37 @@ pub async fn update_many<C: ConnectionTrait>(
     columns: &[StoredColumn],
     rows: &[Vec<Json>],
 ) -> Result<(), DbErr> {
-    let backend = connection.get_database_backend();
     let mut assignments = Vec::new();
-    for (i, column) in columns.iter().enumerate() {
-        let (name, value) = (column.name, part(backend, i + 1, column.sql_type));
-        if *column == ONE_TIME_PASSWORD_HASH {
+    for (i, StoredColumn { name, .. }) in columns.iter().enumerate() {
+        if *name == ONE_TIME_PASSWORD_HASH.name {
             let when = |same: &str, other: &str| {
-                format!("CASE WHEN {value} IS NULL THEN NULL WHEN {value} = t.{name} THEN {same} ELSE {other} END")
+                format!("CASE WHEN n.v{i} IS NULL THEN NULL WHEN n.v{i} = t.{name} THEN {same} ELSE {other} END")
             };
             assignments.push(format!("one_time_password_live = {}", when("t.one_time_password_live", "TRUE")));
             assignments.push(format!("one_time_password_used_by = {}", when("t.one_time_password_used_by", "NULL")));
         }
-        assignments.push(format!("{name} = {value}"));
+        assignments.push(format!("{name} = n.v{i}"));
     }
-    let sql = format!(
-        "UPDATE {} AS t SET {} FROM {} WHERE t.organisation_id = $1 AND t.key = {}",
-        table.name,
-        assignments.join(", "),
-        each_tuple(backend, 2),
-        part(backend, 0, SqlType::BigInteger)
-    );
+    let types: Vec<SqlType> = columns.iter().map(|column| column.sql_type).collect();
+    let sql = update(connection.get_database_backend(), table, &types, &assignments.join(", "), "");
     connection.execute_raw(statement(connection, sql, vec![organisation_id.into(), json(&rows)])).await?;
     Ok(())
+}
+
+/// An UPDATE of the rows that parameter 2 has, each a key and values `n.v0`, `n.v1`, … of `types`.
+///
+/// The values are materialized first: SQLite would else read through all rows of the organisation and, for each of
+/// them, through the whole array.
+fn update(backend: DbBackend, table: &Table, types: &[SqlType], assignments: &str, condition: &str) -> String {
+    let parts = types.iter().enumerate().map(|(i, sql_type)| format!(", {} AS v{i}", part(backend, i + 1, *sql_type)));
+    format!(
+        "WITH n AS MATERIALIZED (SELECT {} AS key{} FROM {}) UPDATE {} AS t SET {assignments} FROM n \
+         WHERE t.organisation_id = $1 AND t.key = n.key {condition}",
+        part(backend, 0, SqlType::BigInteger),
+        parts.collect::<String>(),
+        each_tuple(backend, 2),
+        table.name
+    )
 }
 
 /// Makes TAPs the default of places of `table`; each pair is a place's key and a TAP's.
@@ -231,8 +240,7 @@ pub async fn set_default_taps<C: ConnectionTrait>(
     table: &Table,
     places_and_taps: &[(i64, i64)],
 ) -> Result<(), DbErr> {
-    let tap = part(connection.get_database_backend(), 1, SqlType::BigInteger);
-    write_default_taps(connection, organisation_id, table, &tap, "TRUE", places_and_taps).await
+    write_default_taps(connection, organisation_id, table, "n.v0", "", places_and_taps).await
 }
 
 /// Leaves places of `table` without a default TAP where it is the TAP given.
@@ -242,9 +250,8 @@ pub async fn clear_default_taps<C: ConnectionTrait>(
     table: &Table,
     places_and_taps: &[(i64, i64)],
 ) -> Result<(), DbErr> {
-    let tap = part(connection.get_database_backend(), 1, SqlType::BigInteger);
-    let is_default = format!("t.default_tap_key = {tap}");
-    write_default_taps(connection, organisation_id, table, "NULL", &is_default, places_and_taps).await
+    write_default_taps(connection, organisation_id, table, "NULL", "AND t.default_tap_key = n.v0", places_and_taps)
+        .await
 }
 
 async fn write_default_taps<C: ConnectionTrait>(
@@ -258,13 +265,8 @@ async fn write_default_taps<C: ConnectionTrait>(
     if places_and_taps.is_empty() {
         return Ok(());
     }
-    let backend: DbBackend = connection.get_database_backend();
-    let sql = format!(
-        "UPDATE {} AS t SET default_tap_key = {tap} FROM {} WHERE t.organisation_id = $1 AND t.key = {} AND {condition}",
-        table.name,
-        each_tuple(backend, 2),
-        part(backend, 0, SqlType::BigInteger)
-    );
+    let assignment = format!("default_tap_key = {tap}");
+    let sql = update(connection.get_database_backend(), table, &[SqlType::BigInteger], &assignment, condition);
     let values = vec![organisation_id.into(), json(&places_and_taps)];
     connection.execute_raw(statement(connection, sql, values)).await?;
     Ok(())
