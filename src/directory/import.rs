@@ -6,8 +6,8 @@ use sea_orm::{ConnectionTrait, DbErr};
 use tokio::sync::mpsc;
 
 use super::{
-    kind::{Content, DirectoryKind},
-    plan::{Home, Known, Plan, Planner, claims, count_until_repeat, stored_columns},
+    kind::{Content, DirectoryKind, ID},
+    plan::{Home, Known, Plan, Planner, count_until_repeat, stored_columns},
     row::{Checker, Rejection, Row},
     source::{self, Batch},
 };
@@ -217,11 +217,13 @@ impl Import<'_> {
             let found = directory::find_many_referred(connection, self.organisation_id, to.table(), &given).await?;
             known.referred.extend(found.into_iter().map(|referred| ((position, referred.given.clone()), referred)));
         }
-        let (positions, sought) = self.sought(rows, &known);
-        let sought: Vec<(StoredColumn, Vec<&str>)> =
-            sought.iter().map(|(column, values)| (*column, values.iter().map(String::as_str).collect())).collect();
-        let found =
-            directory::find_many_by_unique(connection, self.organisation_id, self.kind.table(), &sought).await?;
+        let (positions, columns): (Vec<usize>, Vec<StoredColumn>) = self.unique_columns().unzip();
+        let sought: Vec<Vec<Option<String>>> = rows
+            .iter()
+            .map(|row| positions.iter().map(|&position| self.sought(row, position, &known)).collect())
+            .collect();
+        let table = self.kind.table();
+        let found = directory::find_many_by_unique(connection, self.organisation_id, table, &columns, &sought).await?;
         for stored in found {
             if let Some(&position) = usize::try_from(stored.arm).ok().and_then(|arm| positions.get(arm)) {
                 known.stored.insert((position, stored.given.clone()), stored);
@@ -230,29 +232,22 @@ impl Import<'_> {
         Ok(known)
     }
 
-    /// What `rows` give to each unique column, as the database holds it, and the positions of those columns.
-    fn sought(&self, rows: &[Row], known: &Known) -> (Vec<usize>, Vec<(StoredColumn, Vec<String>)>) {
-        let mut values: HashMap<usize, Vec<String>> = HashMap::new();
-        for (position, value) in rows.iter().flat_map(|row| claims(self.kind, row)) {
-            let value = match self.kind.columns()[position].content {
-                Content::Reference(_) => match known.referred.get(&(position, value.to_owned())) {
-                    Some(referred) => referred.key.to_string(),
-                    None => continue,
-                },
-                _ => value.to_owned(),
-            };
-            values.entry(position).or_default().push(value);
+    /// The unique columns with their positions: those first that say which row is meant.
+    fn unique_columns(&self) -> impl Iterator<Item = (usize, StoredColumn)> {
+        let columns = self.kind.columns();
+        let natural_key = self.kind.natural_key();
+        let mut positions: Vec<usize> = (0..columns.len()).filter(|&position| columns[position].unique).collect();
+        positions.sort_by_key(|&position| (position != ID, columns[position].name != natural_key));
+        positions.into_iter().filter_map(|position| Some((position, columns[position].stored?)))
+    }
+
+    /// What `row` gives to a unique column, as the database holds it.
+    fn sought(&self, row: &Row, position: usize, known: &Known) -> Option<String> {
+        let value = row.text(position)?.to_owned();
+        match self.kind.columns()[position].content {
+            Content::Reference(_) => Some(known.referred.get(&(position, value))?.key.to_string()),
+            _ => Some(value),
         }
-        // In the columns' order, so that the statement has the same text for every chunk.
-        let mut values: Vec<_> = values.into_iter().collect();
-        values.sort_unstable_by_key(|(position, _)| *position);
-        values
-            .into_iter()
-            .filter_map(|(position, values)| {
-                let column = self.kind.columns()[position].stored?;
-                Some((position, (column, values)))
-            })
-            .unzip()
     }
 
     async fn store_default_taps<C: ConnectionTrait>(&self, connection: &C, plan: &Plan) -> Result<(), DbErr> {

@@ -2,11 +2,12 @@
 //! What the tables have in common stands here once; what one of them has alone stands in its [`Table`].
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, FromQueryResult, Value};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr};
+use serde::Deserialize;
 use serde_json::Value as Json;
 
 pub use super::sql::SqlType;
-use super::sql::{each_text, each_tuple, json, part, statement};
+use super::sql::{all_at_once, each_text, each_tuple, json, part, statement};
 
 /// A table of the directory.
 #[derive(Debug)]
@@ -59,7 +60,7 @@ const fn plain(name: &'static str, natural_key: &'static str) -> Table {
     Table { name, natural_key, facts: &[], join: "" }
 }
 
-/// Every fact, and its type where a table hasn't got it.
+/// Every fact in the order of [`Stored`], and its type where a table hasn't got it.
 const FACTS: [(&str, &str); 6] = [
     ("business_unit_key", "BIGINT"),
     ("unit_key", "BIGINT"),
@@ -70,7 +71,7 @@ const FACTS: [(&str, &str); 6] = [
 ];
 
 /// A row that is there, found by `given` in the `arm`th of the columns asked.
-#[derive(Clone, Debug, FromQueryResult)]
+#[derive(Clone, Debug, Deserialize)]
 pub struct Stored {
     pub arm: i32,
     pub given: String,
@@ -86,31 +87,38 @@ pub struct Stored {
     pub one_time_password_hash: Option<String>,
 }
 
-/// Looks rows up by unique columns, each with the values sought in it (keys as decimal text). A one-time password
-/// finds only the access token for which it is live.
+/// Looks rows up by `columns`, each of them unique. `sought` has tuples of values, one for each column, `None` where
+/// nothing is sought (keys as decimal text). What a tuple finds by several columns is answered for the first of them
+/// alone. A one-time password finds only the access token for which it is live.
 pub async fn find_many_by_unique<C: ConnectionTrait>(
     connection: &C,
     organisation_id: i64,
     table: &Table,
-    sought: &[(StoredColumn, Vec<&str>)],
+    columns: &[StoredColumn],
+    sought: &[Vec<Option<String>>],
 ) -> Result<Vec<Stored>, DbErr> {
-    let mut parameters: Vec<Value> = vec![organisation_id.into()];
+    let backend = connection.get_database_backend();
+    let (facts, each) = (facts(table), each_tuple(backend, 2));
+    let Table { name, natural_key, join, .. } = table;
+    let equals = |arm: usize| {
+        let StoredColumn { name, sql_type } = columns[arm];
+        format!("t.{name} = {}", part(backend, arm, sql_type))
+    };
     let mut arms = Vec::new();
-    let facts = facts(table);
-    for (arm, (column, values)) in sought.iter().enumerate() {
-        parameters.push(json(values));
-        let each = each_text(connection.get_database_backend(), parameters.len());
-        let Table { name, natural_key, join, .. } = table;
-        let condition = equals_key(*column);
+    for (arm, column) in columns.iter().enumerate() {
+        let is_live = if *column == ONE_TIME_PASSWORD_HASH { "AND t.one_time_password_live" } else { "" };
+        let found_before: String = (0..arm).map(|before| format!(" AND ({}) IS NOT TRUE", equals(before))).collect();
         arms.push(format!(
-            "SELECT {arm} AS arm, k.value AS given, t.key, t.id, t.{natural_key} AS natural_key, {facts} \
-             FROM {each} CROSS JOIN {name} t {join} WHERE t.organisation_id = $1 AND {condition}"
+            "SELECT {arm} AS arm, k.value ->> {arm} AS given, t.key, t.id, t.{natural_key} AS natural_key, {facts} \
+             FROM {each} CROSS JOIN {name} t {join} \
+             WHERE t.organisation_id = $1 AND {} {is_live}{found_before}",
+            equals(arm)
         ));
     }
-    if arms.is_empty() {
-        return Ok(Vec::new());
-    }
-    Stored::find_by_statement(statement(connection, arms.join(" UNION ALL "), parameters)).all(connection).await
+    let values = vec![organisation_id.into(), json(&sought)];
+    let columns: Vec<&str> =
+        ["arm", "given", "key", "id", "natural_key"].into_iter().chain(FACTS.map(|fact| fact.0)).collect();
+    all_at_once(connection, &columns, &arms.join(" UNION ALL "), values).await
 }
 
 fn facts(table: &Table) -> String {
@@ -121,17 +129,8 @@ fn facts(table: &Table) -> String {
     FACTS.iter().map(fact).collect::<Vec<_>>().join(", ")
 }
 
-fn equals_key(column: StoredColumn) -> String {
-    let StoredColumn { name, sql_type } = column;
-    match sql_type {
-        SqlType::BigInteger => format!("t.{name} = CAST(k.value AS BIGINT)"),
-        _ if column == ONE_TIME_PASSWORD_HASH => format!("t.{name} = k.value AND t.one_time_password_live"),
-        _ => format!("t.{name} = k.value"),
-    }
-}
-
 /// A row that another row refers to.
-#[derive(Clone, Debug, FromQueryResult)]
+#[derive(Clone, Debug, Deserialize)]
 pub struct Referred {
     pub given: String,
     pub key: i64,
@@ -155,7 +154,7 @@ pub async fn find_many_referred<C: ConnectionTrait>(
          WHERE t.organisation_id = $1 AND t.{natural_key} = k.value"
     );
     let values = vec![organisation_id.into(), json(&natural_keys)];
-    Referred::find_by_statement(statement(connection, sql, values)).all(connection).await
+    all_at_once(connection, &["given", "key", "business_unit_key"], &sql, values).await
 }
 
 /// Inserts rows, each its `key` and then a value for each of `columns`.
