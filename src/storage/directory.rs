@@ -218,13 +218,13 @@ pub async fn update_many<C: ConnectionTrait>(
 
 /// An UPDATE of the rows that parameter 2 has, each a key and values `n.v0`, `n.v1`, … of `types`.
 ///
-/// The values are materialized first: SQLite would else read through all rows of the organisation and, for each of
-/// them, through the whole array.
+/// The values are materialized and the keys named once more by IN for SQLite's sake, which else reads through all rows
+/// of the organisation, and without the materialization through the whole array for each of them.
 fn update(backend: DbBackend, table: &Table, types: &[SqlType], assignments: &str, condition: &str) -> String {
     let parts = types.iter().enumerate().map(|(i, sql_type)| format!(", {} AS v{i}", part(backend, i + 1, *sql_type)));
     format!(
         "WITH n AS MATERIALIZED (SELECT {} AS key{} FROM {}) UPDATE {} AS t SET {assignments} FROM n \
-         WHERE t.organisation_id = $1 AND t.key = n.key {condition}",
+         WHERE t.organisation_id = $1 AND t.key IN (SELECT key FROM n) AND t.key = n.key {condition}",
         part(backend, 0, SqlType::BigInteger),
         parts.collect::<String>(),
         each_tuple(backend, 2),
