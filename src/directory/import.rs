@@ -70,11 +70,19 @@ pub async fn import(
         .map_err(Error::internal)?;
     let mut summary = ImportSummary::default();
     let mut rows = 0;
+    let mut analyzed = (BATCH_ROWS / 2) as u64;
     while let Some(batch) = batches.recv().await {
         let bytes = batch.bytes;
         rows += (batch.rows.len() + batch.rejections.len()) as u64;
         summary.add(import.store_batch(batch).await?);
+        if summary.inserted >= 2 * analyzed {
+            analyzed = summary.inserted;
+            import.analyze().await;
+        }
         progress(Progress { rows, bytes });
+    }
+    if summary.inserted > analyzed {
+        import.analyze().await;
     }
     // The channel is closed, so the thread is at its end.
     reader.join().map_err(|_| Error::internal("the thread that reads the file panicked"))??;
@@ -247,6 +255,13 @@ impl Import<'_> {
         match self.kind.columns()[position].content {
             Content::Reference(_) => Some(known.referred.get(&(position, value))?.key.to_string()),
             _ => Some(value),
+        }
+    }
+
+    /// Statistics are a help: an import that cannot make them goes on without.
+    async fn analyze(&self) {
+        if let Err(error) = directory::analyze(self.database.write(), self.kind.table()).await {
+            tracing::warn!(%error, table = self.kind.table().name, "the table cannot be analyzed");
         }
     }
 

@@ -232,6 +232,15 @@ fn update(backend: DbBackend, table: &Table, types: &[SqlType], assignments: &st
     )
 }
 
+/// Has PostgreSQL see how many rows the table holds by now. Until it looks by itself, it takes a new organisation to
+/// have a few rows, and reads all of them to find some. SQLite's plans don't depend on that.
+pub async fn analyze<C: ConnectionTrait>(connection: &C, table: &Table) -> Result<(), DbErr> {
+    if connection.get_database_backend() == DbBackend::Postgres {
+        connection.execute_unprepared(&format!("ANALYZE {}", table.name)).await?;
+    }
+    Ok(())
+}
+
 /// Makes TAPs the default of places of `table`; each pair is a place's key and a TAP's.
 pub async fn set_default_taps<C: ConnectionTrait>(
     connection: &C,
