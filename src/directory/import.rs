@@ -6,8 +6,8 @@ use sea_orm::{ConnectionTrait, DbErr};
 use tokio::sync::mpsc;
 
 use super::{
-    kind::{Content, DirectoryKind},
-    plan::{Home, Known, Plan, Planner, claims, count_until_repeat, stored_columns},
+    kind::{Content, DirectoryKind, ID},
+    plan::{Home, Known, Plan, Planner, count_until_repeat, stored_columns},
     row::{Checker, Rejection, Row},
     source::{self, Batch},
 };
@@ -70,11 +70,19 @@ pub async fn import(
         .map_err(Error::internal)?;
     let mut summary = ImportSummary::default();
     let mut rows = 0;
+    let mut analyzed = (BATCH_ROWS / 2) as u64;
     while let Some(batch) = batches.recv().await {
         let bytes = batch.bytes;
         rows += (batch.rows.len() + batch.rejections.len()) as u64;
         summary.add(import.store_batch(batch).await?);
+        if summary.inserted >= 2 * analyzed {
+            analyzed = summary.inserted;
+            import.analyze().await;
+        }
         progress(Progress { rows, bytes });
+    }
+    if summary.inserted > analyzed {
+        import.analyze().await;
     }
     // The channel is closed, so the thread is at its end.
     reader.join().map_err(|_| Error::internal("the thread that reads the file panicked"))??;
@@ -217,11 +225,13 @@ impl Import<'_> {
             let found = directory::find_many_referred(connection, self.organisation_id, to.table(), &given).await?;
             known.referred.extend(found.into_iter().map(|referred| ((position, referred.given.clone()), referred)));
         }
-        let (positions, sought) = self.sought(rows, &known);
-        let sought: Vec<(StoredColumn, Vec<&str>)> =
-            sought.iter().map(|(column, values)| (*column, values.iter().map(String::as_str).collect())).collect();
-        let found =
-            directory::find_many_by_unique(connection, self.organisation_id, self.kind.table(), &sought).await?;
+        let (positions, columns): (Vec<usize>, Vec<StoredColumn>) = self.unique_columns().unzip();
+        let sought: Vec<Vec<Option<String>>> = rows
+            .iter()
+            .map(|row| positions.iter().map(|&position| self.sought(row, position, &known)).collect())
+            .collect();
+        let table = self.kind.table();
+        let found = directory::find_many_by_unique(connection, self.organisation_id, table, &columns, &sought).await?;
         for stored in found {
             if let Some(&position) = usize::try_from(stored.arm).ok().and_then(|arm| positions.get(arm)) {
                 known.stored.insert((position, stored.given.clone()), stored);
@@ -230,29 +240,29 @@ impl Import<'_> {
         Ok(known)
     }
 
-    /// What `rows` give to each unique column, as the database holds it, and the positions of those columns.
-    fn sought(&self, rows: &[Row], known: &Known) -> (Vec<usize>, Vec<(StoredColumn, Vec<String>)>) {
-        let mut values: HashMap<usize, Vec<String>> = HashMap::new();
-        for (position, value) in rows.iter().flat_map(|row| claims(self.kind, row)) {
-            let value = match self.kind.columns()[position].content {
-                Content::Reference(_) => match known.referred.get(&(position, value.to_owned())) {
-                    Some(referred) => referred.key.to_string(),
-                    None => continue,
-                },
-                _ => value.to_owned(),
-            };
-            values.entry(position).or_default().push(value);
+    /// The unique columns with their positions: those first that say which row is meant.
+    fn unique_columns(&self) -> impl Iterator<Item = (usize, StoredColumn)> {
+        let columns = self.kind.columns();
+        let natural_key = self.kind.natural_key();
+        let mut positions: Vec<usize> = (0..columns.len()).filter(|&position| columns[position].unique).collect();
+        positions.sort_by_key(|&position| (position != ID, columns[position].name != natural_key));
+        positions.into_iter().filter_map(|position| Some((position, columns[position].stored?)))
+    }
+
+    /// What `row` gives to a unique column, as the database holds it.
+    fn sought(&self, row: &Row, position: usize, known: &Known) -> Option<String> {
+        let value = row.text(position)?.to_owned();
+        match self.kind.columns()[position].content {
+            Content::Reference(_) => Some(known.referred.get(&(position, value))?.key.to_string()),
+            _ => Some(value),
         }
-        // In the columns' order, so that the statement has the same text for every chunk.
-        let mut values: Vec<_> = values.into_iter().collect();
-        values.sort_unstable_by_key(|(position, _)| *position);
-        values
-            .into_iter()
-            .filter_map(|(position, values)| {
-                let column = self.kind.columns()[position].stored?;
-                Some((position, (column, values)))
-            })
-            .unzip()
+    }
+
+    /// Statistics are a help: an import that cannot make them goes on without.
+    async fn analyze(&self) {
+        if let Err(error) = directory::analyze(self.database.write(), self.kind.table()).await {
+            tracing::warn!(%error, table = self.kind.table().name, "the table cannot be analyzed");
+        }
     }
 
     async fn store_default_taps<C: ConnectionTrait>(&self, connection: &C, plan: &Plan) -> Result<(), DbErr> {

@@ -23,6 +23,8 @@ use crate::{
 /// What the database holds of what a chunk names; each by the position of a column and a value in it.
 pub struct Known {
     pub referred: HashMap<(usize, String), Referred>,
+    /// A stored row that one row of the chunk finds by several values is here by the first: its id, else its natural
+    /// key.
     pub stored: HashMap<(usize, String), Stored>,
 }
 
@@ -62,7 +64,7 @@ pub fn count_until_repeat(kind: DirectoryKind, rows: &[Row]) -> usize {
 }
 
 /// The values that a row gives to unique columns, with their columns' positions.
-pub fn claims(kind: DirectoryKind, row: &Row) -> impl Iterator<Item = (usize, &str)> {
+fn claims(kind: DirectoryKind, row: &Row) -> impl Iterator<Item = (usize, &str)> {
     kind.columns()
         .iter()
         .enumerate()

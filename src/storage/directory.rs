@@ -2,11 +2,12 @@
 //! What the tables have in common stands here once; what one of them has alone stands in its [`Table`].
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, FromQueryResult, Value};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr};
+use serde::Deserialize;
 use serde_json::Value as Json;
 
 pub use super::sql::SqlType;
-use super::sql::{each_text, each_tuple, json, part, statement};
+use super::sql::{all_at_once, each_text, each_tuple, json, part, statement};
 
 /// A table of the directory.
 #[derive(Debug)]
@@ -59,7 +60,7 @@ const fn plain(name: &'static str, natural_key: &'static str) -> Table {
     Table { name, natural_key, facts: &[], join: "" }
 }
 
-/// Every fact, and its type where a table hasn't got it.
+/// Every fact in the order of [`Stored`], and its type where a table hasn't got it.
 const FACTS: [(&str, &str); 6] = [
     ("business_unit_key", "BIGINT"),
     ("unit_key", "BIGINT"),
@@ -70,7 +71,7 @@ const FACTS: [(&str, &str); 6] = [
 ];
 
 /// A row that is there, found by `given` in the `arm`th of the columns asked.
-#[derive(Clone, Debug, FromQueryResult)]
+#[derive(Clone, Debug, Deserialize)]
 pub struct Stored {
     pub arm: i32,
     pub given: String,
@@ -86,31 +87,38 @@ pub struct Stored {
     pub one_time_password_hash: Option<String>,
 }
 
-/// Looks rows up by unique columns, each with the values sought in it (keys as decimal text). A one-time password
-/// finds only the access token for which it is live.
+/// Looks rows up by `columns`, each of them unique. `sought` has tuples of values, one for each column, `None` where
+/// nothing is sought (keys as decimal text). What a tuple finds by several columns is answered for the first of them
+/// alone. A one-time password finds only the access token for which it is live.
 pub async fn find_many_by_unique<C: ConnectionTrait>(
     connection: &C,
     organisation_id: i64,
     table: &Table,
-    sought: &[(StoredColumn, Vec<&str>)],
+    columns: &[StoredColumn],
+    sought: &[Vec<Option<String>>],
 ) -> Result<Vec<Stored>, DbErr> {
-    let mut parameters: Vec<Value> = vec![organisation_id.into()];
+    let backend = connection.get_database_backend();
+    let (facts, each) = (facts(table), each_tuple(backend, 2));
+    let Table { name, natural_key, join, .. } = table;
+    let equals = |arm: usize| {
+        let StoredColumn { name, sql_type } = columns[arm];
+        format!("t.{name} = {}", part(backend, arm, sql_type))
+    };
     let mut arms = Vec::new();
-    let facts = facts(table);
-    for (arm, (column, values)) in sought.iter().enumerate() {
-        parameters.push(json(values));
-        let each = each_text(connection.get_database_backend(), parameters.len());
-        let Table { name, natural_key, join, .. } = table;
-        let condition = equals_key(*column);
+    for (arm, column) in columns.iter().enumerate() {
+        let is_live = if *column == ONE_TIME_PASSWORD_HASH { "AND t.one_time_password_live" } else { "" };
+        let found_before: String = (0..arm).map(|before| format!(" AND ({}) IS NOT TRUE", equals(before))).collect();
         arms.push(format!(
-            "SELECT {arm} AS arm, k.value AS given, t.key, t.id, t.{natural_key} AS natural_key, {facts} \
-             FROM {each} CROSS JOIN {name} t {join} WHERE t.organisation_id = $1 AND {condition}"
+            "SELECT {arm} AS arm, k.value ->> {arm} AS given, t.key, t.id, t.{natural_key} AS natural_key, {facts} \
+             FROM {each} CROSS JOIN {name} t {join} \
+             WHERE t.organisation_id = $1 AND {} {is_live}{found_before}",
+            equals(arm)
         ));
     }
-    if arms.is_empty() {
-        return Ok(Vec::new());
-    }
-    Stored::find_by_statement(statement(connection, arms.join(" UNION ALL "), parameters)).all(connection).await
+    let values = vec![organisation_id.into(), json(&sought)];
+    let columns: Vec<&str> =
+        ["arm", "given", "key", "id", "natural_key"].into_iter().chain(FACTS.map(|fact| fact.0)).collect();
+    all_at_once(connection, &columns, &arms.join(" UNION ALL "), values).await
 }
 
 fn facts(table: &Table) -> String {
@@ -121,17 +129,8 @@ fn facts(table: &Table) -> String {
     FACTS.iter().map(fact).collect::<Vec<_>>().join(", ")
 }
 
-fn equals_key(column: StoredColumn) -> String {
-    let StoredColumn { name, sql_type } = column;
-    match sql_type {
-        SqlType::BigInteger => format!("t.{name} = CAST(k.value AS BIGINT)"),
-        _ if column == ONE_TIME_PASSWORD_HASH => format!("t.{name} = k.value AND t.one_time_password_live"),
-        _ => format!("t.{name} = k.value"),
-    }
-}
-
 /// A row that another row refers to.
-#[derive(Clone, Debug, FromQueryResult)]
+#[derive(Clone, Debug, Deserialize)]
 pub struct Referred {
     pub given: String,
     pub key: i64,
@@ -155,7 +154,7 @@ pub async fn find_many_referred<C: ConnectionTrait>(
          WHERE t.organisation_id = $1 AND t.{natural_key} = k.value"
     );
     let values = vec![organisation_id.into(), json(&natural_keys)];
-    Referred::find_by_statement(statement(connection, sql, values)).all(connection).await
+    all_at_once(connection, &["given", "key", "business_unit_key"], &sql, values).await
 }
 
 /// Inserts rows, each its `key` and then a value for each of `columns`.
@@ -200,27 +199,45 @@ pub async fn update_many<C: ConnectionTrait>(
     columns: &[StoredColumn],
     rows: &[Vec<Json>],
 ) -> Result<(), DbErr> {
-    let backend = connection.get_database_backend();
     let mut assignments = Vec::new();
-    for (i, column) in columns.iter().enumerate() {
-        let (name, value) = (column.name, part(backend, i + 1, column.sql_type));
-        if *column == ONE_TIME_PASSWORD_HASH {
+    for (i, StoredColumn { name, .. }) in columns.iter().enumerate() {
+        if *name == ONE_TIME_PASSWORD_HASH.name {
             let when = |same: &str, other: &str| {
-                format!("CASE WHEN {value} IS NULL THEN NULL WHEN {value} = t.{name} THEN {same} ELSE {other} END")
+                format!("CASE WHEN n.v{i} IS NULL THEN NULL WHEN n.v{i} = t.{name} THEN {same} ELSE {other} END")
             };
             assignments.push(format!("one_time_password_live = {}", when("t.one_time_password_live", "TRUE")));
             assignments.push(format!("one_time_password_used_by = {}", when("t.one_time_password_used_by", "NULL")));
         }
-        assignments.push(format!("{name} = {value}"));
+        assignments.push(format!("{name} = n.v{i}"));
     }
-    let sql = format!(
-        "UPDATE {} AS t SET {} FROM {} WHERE t.organisation_id = $1 AND t.key = {}",
-        table.name,
-        assignments.join(", "),
-        each_tuple(backend, 2),
-        part(backend, 0, SqlType::BigInteger)
-    );
+    let types: Vec<SqlType> = columns.iter().map(|column| column.sql_type).collect();
+    let sql = update(connection.get_database_backend(), table, &types, &assignments.join(", "), "");
     connection.execute_raw(statement(connection, sql, vec![organisation_id.into(), json(&rows)])).await?;
+    Ok(())
+}
+
+/// An UPDATE of the rows that parameter 2 has, each a key and values `n.v0`, `n.v1`, … of `types`.
+///
+/// The values are materialized and the keys named once more by IN for SQLite's sake, which else reads through all rows
+/// of the organisation, and without the materialization through the whole array for each of them.
+fn update(backend: DbBackend, table: &Table, types: &[SqlType], assignments: &str, condition: &str) -> String {
+    let parts = types.iter().enumerate().map(|(i, sql_type)| format!(", {} AS v{i}", part(backend, i + 1, *sql_type)));
+    format!(
+        "WITH n AS MATERIALIZED (SELECT {} AS key{} FROM {}) UPDATE {} AS t SET {assignments} FROM n \
+         WHERE t.organisation_id = $1 AND t.key IN (SELECT key FROM n) AND t.key = n.key {condition}",
+        part(backend, 0, SqlType::BigInteger),
+        parts.collect::<String>(),
+        each_tuple(backend, 2),
+        table.name
+    )
+}
+
+/// Has PostgreSQL see how many rows the table holds by now. Until it looks by itself, it takes a new organisation to
+/// have a few rows, and reads all of them to find some. SQLite's plans don't depend on that.
+pub async fn analyze<C: ConnectionTrait>(connection: &C, table: &Table) -> Result<(), DbErr> {
+    if connection.get_database_backend() == DbBackend::Postgres {
+        connection.execute_unprepared(&format!("ANALYZE {}", table.name)).await?;
+    }
     Ok(())
 }
 
@@ -231,8 +248,7 @@ pub async fn set_default_taps<C: ConnectionTrait>(
     table: &Table,
     places_and_taps: &[(i64, i64)],
 ) -> Result<(), DbErr> {
-    let tap = part(connection.get_database_backend(), 1, SqlType::BigInteger);
-    write_default_taps(connection, organisation_id, table, &tap, "TRUE", places_and_taps).await
+    write_default_taps(connection, organisation_id, table, "n.v0", "", places_and_taps).await
 }
 
 /// Leaves places of `table` without a default TAP where it is the TAP given.
@@ -242,9 +258,8 @@ pub async fn clear_default_taps<C: ConnectionTrait>(
     table: &Table,
     places_and_taps: &[(i64, i64)],
 ) -> Result<(), DbErr> {
-    let tap = part(connection.get_database_backend(), 1, SqlType::BigInteger);
-    let is_default = format!("t.default_tap_key = {tap}");
-    write_default_taps(connection, organisation_id, table, "NULL", &is_default, places_and_taps).await
+    write_default_taps(connection, organisation_id, table, "NULL", "AND t.default_tap_key = n.v0", places_and_taps)
+        .await
 }
 
 async fn write_default_taps<C: ConnectionTrait>(
@@ -258,13 +273,8 @@ async fn write_default_taps<C: ConnectionTrait>(
     if places_and_taps.is_empty() {
         return Ok(());
     }
-    let backend: DbBackend = connection.get_database_backend();
-    let sql = format!(
-        "UPDATE {} AS t SET default_tap_key = {tap} FROM {} WHERE t.organisation_id = $1 AND t.key = {} AND {condition}",
-        table.name,
-        each_tuple(backend, 2),
-        part(backend, 0, SqlType::BigInteger)
-    );
+    let assignment = format!("default_tap_key = {tap}");
+    let sql = update(connection.get_database_backend(), table, &[SqlType::BigInteger], &assignment, condition);
     let values = vec![organisation_id.into(), json(&places_and_taps)];
     connection.execute_raw(statement(connection, sql, values)).await?;
     Ok(())
