@@ -5,12 +5,13 @@
 
 mod architecture;
 mod authentication;
+mod documented_example;
 mod support;
 
 use libtest_mimic::Arguments;
 
 fn main() {
-    let tests = [architecture::tests(), authentication::tests()];
+    let tests = [architecture::tests(), authentication::tests(), documented_example::tests()];
     let trials = tests.into_iter().flatten().flat_map(support::trials).collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
