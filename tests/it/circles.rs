@@ -16,63 +16,64 @@ tests! {
         circles_from_when_they_were_allowed_hold_nobody_up;
 }
 
-const LENGTHS: [usize; 4] = [2, 3, 10, 45];
-
-/// The events of a chain, of which the first is referred by the second, and so on; the last closes the circle.
-fn chain(length: usize) -> Vec<Value> {
-    let digits = |n: usize| format!("{:02}", n % length + 1);
-    (0..length).map(|n| event(&n.to_string(), &digits(n), &digits(n + 1))).collect()
+/// The events of a chain of parties from `first` on, each referred by the next; the last event closes the circle.
+fn chain(first: usize, length: usize) -> Vec<Value> {
+    let party = |n: usize| format!("{:02}", first + n % length);
+    (0..length).map(|n| event(&n.to_string(), &party(n), &party(n + 1))).collect()
 }
 
-/// The identifiers of all but the last of a chain.
-fn all_but_last(length: usize) -> Vec<String> {
-    (0..length - 1).map(|n| n.to_string()).collect()
+/// Chains of these lengths, no two of which share a party.
+fn chains<const N: usize>(lengths: [usize; N]) -> [Vec<Value>; N] {
+    let mut first = 1;
+    lengths.map(|length| {
+        first += length;
+        chain(first - length, length)
+    })
+}
+
+fn identifier(event: &Value) -> String {
+    event["request_unique_identifier"].as_str().expect("a text").to_owned()
 }
 
 async fn no_circle_is_closed_through_the_database(setup: Setup) {
-    for length in LENGTHS {
-        let server = Server::start(setup).await;
-        let mut events = chain(length);
+    let server = Server::start(setup).await;
+    for mut events in chains([2, 3, 10, 35]) {
         let last = events.pop().expect("an event");
-        for event in events {
+        let stored = server.stored_events().await.len();
+        for event in &events {
             assert_eq!(server.send(json!([event])).await.failures(), []);
         }
-        let answer = server.send(json!([last])).await;
-        answer.assert_outcome(&[], &[(&(length - 1).to_string(), "CircularReferral")]);
-        assert_eq!(server.stored_events().await.len(), length - 1);
+        server.send(json!([last])).await.assert_outcome(&[], &[(&identifier(&last), "CircularReferral")]);
+        assert_eq!(server.stored_events().await.len(), stored + events.len());
     }
 }
 
 async fn no_circle_is_closed_within_a_call(setup: Setup) {
-    for length in LENGTHS {
-        // In the order of the chain and against it: the event that closes the circle is the last of the call.
-        for reversed in [false, true] {
-            let server = Server::start(setup).await;
-            let mut events = chain(length);
-            if reversed {
-                events.reverse();
-            }
-            let closing = events[length - 1]["request_unique_identifier"].as_str().expect("a text").to_owned();
-            let answer = server.send(json!(events)).await;
-            assert_eq!(answer.failures(), [(closing, "CircularReferral".to_owned())]);
-            assert_eq!(answer.processed().len(), length - 1);
-            assert_eq!(server.stored_events().await.len(), length - 1);
+    let server = Server::start(setup).await;
+    // In the order of the chain and against it: the event that closes the circle is the last of the call.
+    for (n, mut events) in chains([2, 2, 3, 3, 10, 10, 20]).into_iter().enumerate() {
+        if n % 2 == 0 {
+            events.reverse();
         }
+        let stored = server.stored_events().await.len();
+        let answer = server.send(json!(events)).await;
+        let last = identifier(events.last().expect("an event"));
+        assert_eq!(answer.failures(), [(last, "CircularReferral".to_owned())]);
+        assert_eq!(answer.processed().len(), events.len() - 1);
+        assert_eq!(server.stored_events().await.len(), stored + events.len() - 1);
     }
 }
 
 async fn no_circle_is_closed_half_by_the_database_and_half_by_the_call(setup: Setup) {
-    for length in [3, 10, 45] {
-        let server = Server::start(setup).await;
+    let server = Server::start(setup).await;
+    for events in chains([3, 10, 37]) {
         // Every other link is stored: the call must join what it brings and what is there, many times over.
-        let (stored, brought): (Vec<_>, Vec<_>) = chain(length).into_iter().enumerate().partition(|(n, _)| n % 2 == 1);
-        let stored: Vec<Value> = stored.into_iter().map(|(_, event)| event).collect();
-        let brought: Vec<Value> = brought.into_iter().map(|(_, event)| event).collect();
-        let closing =
-            brought.last().expect("an event")["request_unique_identifier"].as_str().expect("a text").to_owned();
+        let stored: Vec<&Value> = events.iter().skip(1).step_by(2).collect();
+        let brought: Vec<&Value> = events.iter().step_by(2).collect();
         assert_eq!(server.send(json!(stored)).await.failures(), []);
         let answer = server.send(json!(brought)).await;
-        assert_eq!(answer.failures(), [(closing, "CircularReferral".to_owned())]);
+        let last = identifier(brought.last().expect("an event"));
+        assert_eq!(answer.failures(), [(last, "CircularReferral".to_owned())]);
         assert_eq!(answer.processed().len(), brought.len() - 1);
     }
 }
@@ -106,26 +107,23 @@ fn circles_allowed() -> Config {
 }
 
 async fn circles_can_be_allowed(setup: Setup) {
-    for length in LENGTHS {
-        let server = Server::start_with(setup, circles_allowed()).await;
-        let events = chain(length);
+    let server = Server::start_with(setup, circles_allowed()).await;
+    for events in chains([2, 3, 10, 30]) {
         let answer = server.send(json!(events)).await;
-        let mut identifiers = all_but_last(length);
-        identifiers.push((length - 1).to_string());
-        assert_eq!(answer.processed_identifiers(), identifiers);
-        // The other rules stand.
-        let answer = server
-            .send(json!([event("self", "50", "50"), event("same", "01", "02"), event("other", "01", "49")]))
-            .await;
-        let failures =
-            [("self", "SelfReferral"), ("same", "ReferralAlreadyExists"), ("other", "ReferredByAnotherParticipant")];
-        answer.assert_outcome(&[], &failures);
+        assert_eq!(answer.failures(), []);
+        assert_eq!(answer.processed_identifiers(), events.iter().map(identifier).collect::<Vec<_>>());
     }
+    assert_eq!(server.stored_events().await.len(), 45);
+    // The other rules stand.
+    let events = json!([event("self", "50", "50"), event("same", "01", "02"), event("other", "01", "49")]);
+    let failures =
+        [("self", "SelfReferral"), ("same", "ReferralAlreadyExists"), ("other", "ReferredByAnotherParticipant")];
+    server.send(events).await.assert_outcome(&[], &failures);
 }
 
 async fn circles_from_when_they_were_allowed_hold_nobody_up(setup: Setup) {
     let mut server = Server::start_with(setup, circles_allowed()).await;
-    let mut events = chain(3);
+    let mut events = chain(1, 3);
     // A tail that leads into the circle.
     events.extend([event("tail", "04", "01"), event("tip", "05", "04")]);
     assert_eq!(server.send(json!(events)).await.failures(), []);
