@@ -15,6 +15,7 @@ tests! {
         a_refused_event_does_not_take_its_reference,
         an_event_is_recognised_after_its_party_was_suspended,
         an_event_is_recognised_whatever_became_of_the_default_tap,
+        an_event_is_recognised_after_its_unit_moved,
         a_conflict_comes_before_the_rules;
 }
 
@@ -283,6 +284,22 @@ async fn an_event_is_recognised_whatever_became_of_the_default_tap(setup: Setup)
     let stored = server.stored_events().await;
     let taps = [server.key(DirectoryKind::Taps, "TAP1").await, server.key(DirectoryKind::Taps, "TAP2").await];
     assert_eq!([stored[0].performed_by_tap_key, stored[1].performed_by_tap_key], taps.map(Some));
+}
+
+async fn an_event_is_recognised_after_its_unit_moved(setup: Setup) {
+    let server = Server::start(setup).await;
+    let moved = |identifier: &str, referred: &str, reference: &str| {
+        let mut event = referenced(identifier, referred, "20", "till", reference);
+        event["performed_by_unit_identifier"] = json!({"alternative_code": "U2"});
+        event["performed_by_business_unit_identifier"] = json!({"code": "BU1"});
+        event
+    };
+    let first = server.send(json!([moved("1", "01", "R1")])).await;
+    first.assert_outcome(&["1"], &[]);
+    server.import("acme", DirectoryKind::Units, "alternative_code,business_unit_code\nU2,BU2\n").await;
+    let again = server.send(json!([moved("1", "01", "R1"), moved("2", "02", "R2")])).await;
+    again.assert_outcome(&["1"], &[("2", "PerformedByMismatch")]);
+    assert_eq!(created(&again), created(&first));
 }
 
 async fn a_conflict_comes_before_the_rules(setup: Setup) {
