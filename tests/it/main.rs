@@ -10,6 +10,7 @@ mod authentication;
 mod circles;
 mod documented_example;
 mod identifiers;
+mod model;
 mod one_time_passwords;
 mod performed_by;
 mod precedence;
@@ -29,6 +30,7 @@ fn main() {
         circles::tests(),
         documented_example::tests(),
         identifiers::tests(),
+        model::tests(),
         one_time_passwords::tests(),
         performed_by::tests(),
         precedence::tests(),
