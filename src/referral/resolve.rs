@@ -25,6 +25,8 @@ use crate::{
 pub struct ResolvedEvent {
     pub classification_key: Option<i64>,
     pub performed_by: PerformedBy,
+    /// That its places disagree, if they do. A one-time password that was used is told before, which the judge knows.
+    pub mismatch: Option<Violation>,
     pub referred: ResolvedParty,
     pub referred_by: ResolvedParty,
     pub details: Details,
@@ -142,11 +144,13 @@ impl Resolver<'_> {
             tap: place(&event.performed_by_tap),
             device: place(&event.performed_by_device),
         };
-        let performed_by = performed_by::derive(named).unwrap_or_else(|performed_by::Mismatch| {
-            let field = event.places().find(|name| Some(*name) != event.classification.as_ref()).map(place_field);
-            violations.push(Violation::performed_by_mismatch(&field.unwrap_or_default()));
-            PerformedBy::default()
-        });
+        let (performed_by, mismatch) = match performed_by::derive(named) {
+            Ok(performed_by) => (performed_by, None),
+            Err(performed_by::Mismatch) => {
+                let field = event.places().find(|name| Some(*name) != event.classification.as_ref()).map(place_field);
+                (PerformedBy::default(), Some(Violation::performed_by_mismatch(&field.unwrap_or_default())))
+            }
+        };
         let mut party = |key| self.party(key).map_err(|violation| violations.push(violation)).ok();
         let (referred, referred_by) = (party(&event.referred), party(&event.referred_by));
         let (Some(referred), Some(referred_by), true) = (referred, referred_by, violations.is_empty()) else {
@@ -162,6 +166,7 @@ impl Resolver<'_> {
         Ok(ResolvedEvent {
             classification_key: key(classification),
             performed_by,
+            mismatch,
             referred,
             referred_by,
             details: event.details.clone(),

@@ -106,6 +106,7 @@ impl Judge {
             }
             violations.extend(party.inactive.iter().cloned());
         }
+        violations.extend(event.mismatch.clone());
         if let Some(reference) = owned_reference(event)
             && (self.created.contains_key(&reference) || self.known.references.contains_key(&reference))
         {

@@ -9,7 +9,7 @@ use super::{
         AccessTokenIdentifier, CheckedEvent, Details, EventRequest, Instant, PartyBy, PartyIdentifier,
         PartyIdentifiers, PartyKey, PartyKind, PartyRole, PlaceIdentifier, party_attribute,
     },
-    violation::Violation,
+    violation::{Violation, ViolationKind},
 };
 use crate::{
     secret::Secret,
@@ -59,9 +59,10 @@ struct Validator {
 
 impl Validator {
     fn event(mut self, mut request: EventRequest, shared: bool) -> Result<CheckedEvent, Vec<Violation>> {
-        // An attribute that could not be read would only be reported once more, as missing.
-        if !request.violations.is_empty() {
-            return Err(request.violations);
+        self.violations = std::mem::take(&mut request.violations);
+        // What cannot be read comes before all that is said here, and would only be reported once more, as missing.
+        if self.violations.iter().any(|violation| violation.kind < ViolationKind::MissingMandatoryAttribute) {
+            return Err(self.violations);
         }
         let identifier = given(request.request_unique_identifier.take());
         match &identifier {
@@ -114,6 +115,8 @@ impl Validator {
     fn details(&mut self, request: EventRequest) -> Option<Details> {
         let performed_on = match request.performed_on {
             Some(instant) => self.date("performed_on", instant),
+            // One that is no date is not missing.
+            None if self.violations.iter().any(|violation| violation.field == "performed_on") => None,
             None => {
                 self.violations.push(Violation::missing("performed_on"));
                 None

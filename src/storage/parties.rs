@@ -1,6 +1,6 @@
 //! Who took part in an event: look-ups of accounts by their own names, by their participant's, and by access tokens.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Value};
@@ -8,7 +8,7 @@ use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Value};
 use super::sql::{each_text, json, statement};
 
 /// The columns by which an account can be found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PartyColumn {
     AccountId,
     AccountNumber,
@@ -74,7 +74,8 @@ pub async fn find_many_by_name<C: ConnectionTrait>(
     organisation_id: i64,
     names: &HashSet<PartyName>,
 ) -> Result<HashMap<PartyName, Vec<Party>>, DbErr> {
-    let mut values_of: HashMap<PartyColumn, Vec<&str>> = HashMap::new();
+    // In a fixed order, so that the same kinds of names give the same statement.
+    let mut values_of: BTreeMap<PartyColumn, Vec<&str>> = BTreeMap::new();
     for name in names {
         values_of.entry(name.column).or_default().push(&name.value);
     }

@@ -1,12 +1,12 @@
 //! Where an event happened and what kind it is: look-ups by id, name and code, all kinds in one statement.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Value};
 
 use super::sql::{each_text, json, statement};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PlaceKind {
     BusinessUnit,
     Unit,
@@ -16,7 +16,7 @@ pub enum PlaceKind {
 }
 
 /// The columns by which a caller may name a place. `Code` is the alternative code of units and classifications.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PlaceColumn {
     Id,
     Name,
@@ -57,7 +57,8 @@ pub async fn find_many_by_name<C: ConnectionTrait>(
     organisation_id: i64,
     names: &HashSet<&PlaceName>,
 ) -> Result<HashMap<PlaceName, Place>, DbErr> {
-    let mut values_of: HashMap<(PlaceKind, PlaceColumn), Vec<&str>> = HashMap::new();
+    // In a fixed order, so that the same kinds of names give the same statement.
+    let mut values_of: BTreeMap<(PlaceKind, PlaceColumn), Vec<&str>> = BTreeMap::new();
     for name in names {
         values_of.entry((name.kind, name.column)).or_default().push(&name.value);
     }

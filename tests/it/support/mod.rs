@@ -2,6 +2,8 @@
 
 mod answer;
 mod engine;
+mod process;
+mod rows;
 mod server;
 mod world;
 
@@ -11,7 +13,8 @@ use libtest_mimic::Trial;
 
 pub use answer::Answer;
 pub use engine::Engine;
-pub use server::Server;
+pub use process::{Process, Workplace};
+pub use server::{Server, answer, envelope, message};
 pub use world::{EVENT_FIELDS, event};
 
 /// Which of the two surfaces a test calls.
@@ -39,7 +42,7 @@ pub struct Test {
 }
 
 /// `tests!(Both: a, b)` lists the tests of a module that run on both transports; `Grpc` and `Rest` those of one,
-/// `Once` those that need no server.
+/// `Once` those that need no server in this process.
 macro_rules! tests {
     ($($transports:ident: $($name:ident),+;)+) => {
         pub fn tests() -> Vec<$crate::support::Test> {
@@ -59,7 +62,7 @@ pub mod transports {
     pub const Both: &[Transport] = &[Transport::Grpc, Transport::Rest];
     pub const Grpc: &[Transport] = &[Transport::Grpc];
     pub const Rest: &[Transport] = &[Transport::Rest];
-    /// For a test that needs neither server nor database.
+    /// For a test that needs neither the server nor the database of a setup.
     pub const Once: &[Transport] = &[];
 }
 

@@ -38,9 +38,31 @@ pub struct Server {
     transport: Transport,
     channel: Channel,
     http: reqwest::Client,
-    stop: Option<oneshot::Sender<()>>,
-    running: Option<JoinHandle<()>>,
+    running: Option<Running>,
     _files: TestDatabase,
+}
+
+/// A server that listens.
+struct Running {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    async fn start(database: &Database, keys: &Keys, config: Config) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let (stop, stopped) = oneshot::channel();
+        let shutdown = async move { _ = stopped.await };
+        let serving = server::run(listener, database.clone(), keys.clone(), config, shutdown);
+        let task = tokio::spawn(async move { serving.await.expect("a server") });
+        Self { address, stop, task }
+    }
+
+    fn channel(&self) -> Channel {
+        Channel::from_shared(format!("http://{}", self.address)).expect("a URI").connect_lazy()
+    }
 }
 
 impl Server {
@@ -58,23 +80,16 @@ impl Server {
         let observed = statements.clone();
         database.observe_statements(move |sql| observed.lock().expect("a lock").push(sql.to_owned()));
 
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
-        let (stop, stopped) = oneshot::channel();
-        let shutdown = async move { _ = stopped.await };
-        let serving = server::run(listener, database.clone(), keys.clone(), config, shutdown);
-        let running = tokio::spawn(async move { serving.await.expect("a server") });
-        let channel = Channel::from_shared(format!("http://{address}")).expect("a URI").connect_lazy();
+        let running = Running::start(&database, &keys, config).await;
         let mut server = Self {
-            address,
+            address: running.address,
             database,
             keys,
             token: String::new(),
             statements,
             transport: setup.transport,
-            channel,
+            channel: running.channel(),
             http: reqwest::Client::new(),
-            stop: Some(stop),
             running: Some(running),
             _files: files,
         };
@@ -84,10 +99,24 @@ impl Server {
 
     /// Stops the server and waits until it has.
     pub async fn stop(&mut self) {
-        if let (Some(stop), Some(running)) = (self.stop.take(), self.running.take()) {
-            stop.send(()).expect("a server to stop");
-            running.await.expect("a server that stops");
+        if let Some(running) = self.running.take() {
+            running.stop.send(()).expect("a server to stop");
+            running.task.await.expect("a server that stops");
         }
+    }
+
+    /// Stops the server and starts another one over the same data.
+    pub async fn restart_with(&mut self, config: Config) {
+        self.stop().await;
+        let running = Running::start(&self.database, &self.keys, config).await;
+        self.address = running.address;
+        self.channel = running.channel();
+        self.running = Some(running);
+    }
+
+    /// Forgets the statements so far and answers them.
+    pub fn take_statements(&self) -> Vec<String> {
+        std::mem::take(&mut self.statements.lock().expect("a lock"))
     }
 
     /// The token of a user, whose password is the name.
@@ -194,7 +223,7 @@ pub async fn envelope(response: reqwest::Response) -> (u16, Answer) {
 }
 
 /// The outcome of a gRPC call in REST's terms: the error code is the reason of the status's `ErrorInfo`.
-fn answer(result: Result<Value, Status>) -> Answer {
+pub fn answer(result: Result<Value, Status>) -> Answer {
     match result {
         Ok(data) => Answer { code: "OK".to_owned(), message: String::new(), data },
         Err(status) => {
@@ -207,7 +236,7 @@ fn answer(result: Result<Value, Status>) -> Answer {
 }
 
 /// A message of the contract from JSON, by the descriptor: a reading that shares no code with the server's.
-fn message<T: Message + Default>(name: &str, mut json: Value) -> T {
+pub fn message<T: Message + Default>(name: &str, mut json: Value) -> T {
     add_offsets(&mut json);
     let pool = DescriptorPool::decode(DESCRIPTOR_SET).expect("a descriptor set");
     let descriptor = pool.get_message_by_name(&format!("referral.v1.{name}")).expect("a message");

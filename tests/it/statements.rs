@@ -1,0 +1,177 @@
+//! How often a call asks the database.
+//!
+//! The statements that begin and end the transaction are not observed; they are two more.
+
+use std::{collections::BTreeSet, fmt::Write};
+
+use referral_events::{directory::DirectoryKind, storage::entity::referral_event};
+use sea_orm::Iterable;
+use serde_json::{Value, json};
+
+use crate::support::{Engine, Server, Setup, tests};
+
+tests! {
+    Both:
+        the_number_of_statements_does_not_depend_on_the_number_of_events,
+        calls_of_one_kind_send_the_same_statements,
+        a_circle_that_is_possible_costs_one_statement,
+        a_call_of_which_nothing_is_created_writes_nothing;
+}
+
+const BEGIN_AND_COMMIT: usize = 2;
+
+async fn start(setup: Setup) -> Server {
+    let server = Server::start(setup).await;
+    let mut accounts = String::from("number\n");
+    let mut participants = String::from("number,accounts_receivable_number\n");
+    let mut tokens = String::from("identifier,authentication_code,pass_code,rewards_participant_number\n");
+    for n in 0..5000 {
+        writeln!(accounts, "A{n:04}").expect("a line");
+        writeln!(participants, "P{n:04},A{n:04}").expect("a line");
+        writeln!(tokens, "card-{n:04},code-{n:04},{n:04},P{n:04}").expect("a line");
+    }
+    server.import("acme", DirectoryKind::AccountsReceivable, accounts).await;
+    server.import("acme", DirectoryKind::RewardsParticipants, participants).await;
+    server.import("acme", DirectoryKind::AccessTokens, tokens).await;
+    server
+}
+
+/// A good event of account `n`, referred by one of a few; all ways to name things take turns.
+fn event_of(n: usize) -> Value {
+    let referrer = format!("{:04}", 4990 + n % 10);
+    let mut event = json!({
+        "request_unique_identifier": n.to_string(),
+        "performed_on": "2016-06-22T15:00:00",
+        "external_system": "till",
+        "external_system_reference_number": format!("R{n}"),
+    });
+    let (attribute, place) = [
+        ("performed_by_unit_identifier", json!({"name": "Admin Unit"})),
+        ("performed_by_unit_identifier", json!({"alternative_code": "U2"})),
+        ("performed_by_business_unit_identifier", json!({"code": "BU1"})),
+        ("performed_by_tap_identifier", json!({"id": "TAP2-ID"})),
+        ("performed_by_device_identifier", json!({"code": "DEV1"})),
+    ][n % 5]
+        .clone();
+    event[attribute] = place;
+    if n.is_multiple_of(3) {
+        event["classification_identifier"] = json!({"name": "Friend"});
+    }
+    let (attribute, party) = [
+        ("referred_accounts_receivable_identifier", json!({"number": format!("A{n:04}")})),
+        ("referred_rewards_participant_identifier", json!({"number": format!("P{n:04}")})),
+        (
+            "referred_rewards_participant_identifier",
+            json!({"access_token_identifier": {"authentication_code": format!("code-{n:04}")}}),
+        ),
+        (
+            "referred_accounts_receivable_identifier",
+            json!({"access_token_identifier": {"identifier": format!("card-{n:04}"), "pass_code": format!("{n:04}")}}),
+        ),
+    ][n % 4]
+        .clone();
+    event[attribute] = party;
+    event["referred_by_rewards_participant_identifier"] = json!({"number": format!("P{referrer}")});
+    event
+}
+
+/// The statements of one call, all of whose events are created.
+async fn statements_of(server: &Server, events: Vec<Value>) -> Vec<String> {
+    server.take_statements();
+    let answer = server.send(json!(events)).await;
+    assert_eq!(answer.failures(), []);
+    server.take_statements()
+}
+
+/// How many statements insert `events`: SQLite and PostgreSQL both take no more than so many values in one.
+fn inserts_of(engine: Engine, events: usize) -> usize {
+    let Engine::Sqlite = engine;
+    events.div_ceil(32_766 / referral_event::Column::iter().count())
+}
+
+async fn the_number_of_statements_does_not_depend_on_the_number_of_events(setup: Setup) {
+    let server = start(setup).await;
+    let mut counts = BTreeSet::new();
+    let mut first = 0;
+    for events in [1, 10, 1000, 1, 1000] {
+        let statements = statements_of(&server, (first..first + events).map(event_of).collect()).await;
+        first += events;
+        let inserts = statements.iter().filter(|sql| sql.starts_with("INSERT INTO \"referral_events\"")).count();
+        assert_eq!(inserts, inserts_of(setup.engine, events));
+        counts.insert(statements.len() - inserts);
+        assert!(statements.len() + BEGIN_AND_COMMIT <= 10, "{}", statements.len());
+    }
+    // Who calls; the places; the parties; what is there already; the references; the numbers.
+    assert_eq!(counts, BTreeSet::from([6]));
+
+    // Repeats take the look-ups alone.
+    server.take_statements();
+    let answer = server.send(json!((0..1000).map(event_of).collect::<Vec<_>>())).await;
+    assert_eq!((answer.processed().len(), answer.failures()), (1000, vec![]));
+    assert_eq!(server.take_statements().len(), 5);
+    assert_eq!(server.stored_events().await.len(), first);
+}
+
+async fn calls_of_one_kind_send_the_same_statements(setup: Setup) {
+    let server = start(setup).await;
+    // A statement of another text is prepared anew, and pushes others out of the connection's cache.
+    let mut texts = BTreeSet::new();
+    for call in 0..6 {
+        let mut events: Vec<Value> = (call * 20..call * 20 + 20).map(event_of).collect();
+        if call % 2 == 1 {
+            events.reverse();
+        }
+        texts.extend(statements_of(&server, events).await);
+    }
+    assert_eq!(texts.len(), 7);
+}
+
+async fn a_circle_that_is_possible_costs_one_statement(setup: Setup) {
+    let server = start(setup).await;
+    let mut first = 0;
+    for events in [2, 10, 900] {
+        // The account after the last of a chain has referred, and so is left out.
+        let clean = statements_of(&server, (first..first + events).map(event_of).collect()).await;
+        // Within the call: the first event's referrer is the second's referred party, and so on.
+        let mut chained: Vec<Value> = (first + events..first + 2 * events).map(event_of).collect();
+        for (n, event) in (first + events..).zip(&mut chained) {
+            event["referred_by_rewards_participant_identifier"] = json!({"number": format!("P{:04}", n + 1)});
+        }
+        let chained = statements_of(&server, chained).await;
+        assert_eq!(chained.len(), clean.len() + 1);
+        first += 2 * events + 1;
+    }
+    // Through the database, where the referred party has referred others.
+    let mut event = event_of(first);
+    event["request_unique_identifier"] = json!("root");
+    event.as_object_mut().expect("an object").retain(|name, _| !name.starts_with("referred_"));
+    event["referred_rewards_participant_identifier"] = json!({"number": "P4990"});
+    event["referred_by_rewards_participant_identifier"] = json!({"number": "P4989"});
+    let statements = statements_of(&server, vec![event]).await;
+    assert_eq!(statements.len(), 6 + 1 + 1);
+}
+
+async fn a_call_of_which_nothing_is_created_writes_nothing(setup: Setup) {
+    let server = start(setup).await;
+    for events in [1, 1000] {
+        let mut refused: Vec<Value> = (0..events).map(event_of).collect();
+        for event in &mut refused {
+            event["performed_by_unit_identifier"] = json!({"name": "Nowhere"});
+        }
+        server.take_statements();
+        let answer = server.send(json!(refused)).await;
+        assert_eq!(answer.failures().len(), events);
+        // Who calls; the places; the parties.
+        let statements = server.take_statements();
+        assert_eq!(statements.len(), 3);
+
+        // Nothing is asked for events of which it is known without asking that they are bad.
+        for event in &mut refused {
+            event["performed_on"] = json!("9000-01-01T00:00:00");
+        }
+        let answer = server.send(json!(refused)).await;
+        assert_eq!(answer.failures().len(), events);
+        assert_eq!(server.take_statements().len(), 1);
+    }
+    assert!(server.stored_events().await.is_empty());
+}

@@ -1,0 +1,208 @@
+//! The program itself, as a process of its own.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::SocketAddr,
+    path::PathBuf,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex},
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{Answer, envelope};
+
+/// How long a process may take to start, or to end.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A folder in which the program runs, with no setting but what a test sets.
+pub struct Workplace {
+    directory: TempDir,
+    environment: Vec<(String, String)>,
+}
+
+/// What a command that came to its end has left.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// A running server. It is killed when it is dropped.
+pub struct Process {
+    child: Child,
+    pub address: SocketAddr,
+    output: Arc<Mutex<String>>,
+}
+
+impl Workplace {
+    pub fn new() -> Self {
+        Self { directory: tempfile::tempdir().expect("a temporary directory"), environment: Vec::new() }
+    }
+
+    /// Sets an environment variable for what is run from now on.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// The database that the program uses where it is not told of another.
+    pub fn database_url(&self) -> String {
+        format!("sqlite:{}", self.path("referral-events.db").display())
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_referral-events"));
+        command
+            .args(arguments)
+            .env_clear()
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .current_dir(self.directory.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs a command to its end.
+    pub fn run(&self, arguments: &[&str]) -> Ended {
+        self.run_with_input(arguments, "")
+    }
+
+    pub fn run_with_input(&self, arguments: &[&str], input: &str) -> Ended {
+        let mut child = self.command(arguments).spawn().expect("a process");
+        // A command that has no use for its input may be gone already.
+        _ = child.stdin.take().expect("an input").write_all(input.as_bytes());
+        let output = child.wait_with_output().expect("an output");
+        Ended {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).expect("UTF-8"),
+            stderr: String::from_utf8(output.stderr).expect("UTF-8"),
+        }
+    }
+
+    /// Runs a command that must succeed.
+    #[track_caller]
+    pub fn run_well(&self, arguments: &[&str], input: &str) -> Ended {
+        let ended = self.run_with_input(arguments, input);
+        assert_eq!(ended.code, Some(0), "{arguments:?}: {ended:?}");
+        ended
+    }
+
+    /// Adds organisation acme and carla, a caller, whose password is `password`.
+    pub fn add_caller(&self, password: &str) {
+        self.run_well(&["organisation", "add", "acme"], "");
+        self.run_well(
+            &["user", "add", "carla", "--organisation", "acme", "--role", "caller"],
+            &format!("{password}\n"),
+        );
+    }
+
+    /// Runs a server on a free port of this machine.
+    pub fn serve(&self, arguments: &[&str]) -> Process {
+        self.serve_on("127.0.0.1:0", arguments)
+    }
+
+    pub fn serve_on(&self, listen: &str, arguments: &[&str]) -> Process {
+        let arguments = [&["serve", "--listen", listen], arguments].concat();
+        let mut child = self.command(&arguments).spawn().expect("a process");
+        let output = Arc::new(Mutex::new(String::new()));
+        keep(child.stdout.take().expect("an output"), output.clone());
+        keep(child.stderr.take().expect("an output"), output.clone());
+        let started = Instant::now();
+        loop {
+            let text = output.lock().expect("a lock").clone();
+            if let Some(address) = text.lines().find_map(|line| line.strip_prefix("serving gRPC and REST on ")) {
+                let address = address.parse().expect("an address");
+                return Process { child, address, output };
+            }
+            let ended = child.try_wait().expect("a status");
+            assert!(ended.is_none() && started.elapsed() < PATIENCE, "the server does not start: {text}");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+/// Collects whole lines, as they come.
+fn keep(source: impl Read + Send + 'static, output: Arc<Mutex<String>>) {
+    thread::spawn(move || {
+        for line in BufReader::new(source).lines().map_while(Result::ok) {
+            let mut output = output.lock().expect("a lock");
+            output.push_str(&line);
+            output.push('\n');
+        }
+    });
+}
+
+impl Process {
+    /// All that it has printed and logged so far.
+    pub fn output(&self) -> String {
+        self.output.lock().expect("a lock").clone()
+    }
+
+    /// Waits until it has printed or logged `text`.
+    pub async fn wait_for_output(&self, text: &str) {
+        let started = Instant::now();
+        while !self.output().contains(text) {
+            assert!(started.elapsed() < PATIENCE, "{text} is not there: {}", self.output());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Ends it at once, as a power cut would.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("a kill");
+        self.child.wait().expect("an end");
+    }
+
+    /// Asks it to stop.
+    pub fn terminate(&self) {
+        let id = self.child.id().to_string();
+        let status = Command::new("kill").args(["-TERM", &id]).status().expect("a signal");
+        assert!(status.success());
+    }
+
+    /// Waits for its end.
+    pub async fn ended(&mut self) -> ExitStatus {
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a status") {
+                return status;
+            }
+            assert!(started.elapsed() < PATIENCE, "the server does not end: {}", self.output());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Posts JSON to a REST path; an error where the connection broke.
+    pub async fn try_post(&self, path: &str, body: &Value) -> Result<Answer, reqwest::Error> {
+        let request = reqwest::Client::new().post(format!("http://{}/{path}", self.address)).json(body);
+        Ok(envelope(request.send().await?).await.1)
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.try_post(path, body).await.expect("an answer")
+    }
+
+    /// The token of carla of acme.
+    pub async fn login(&self, password: &str) -> String {
+        let credentials = serde_json::json!({"organisation": "acme", "username": "carla", "password": password});
+        let answer = self.post("authentication/token", &credentials).await;
+        answer.data["token"].as_str().unwrap_or_else(|| panic!("no token: {answer:?}")).to_owned()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}
