@@ -2,7 +2,13 @@
 
 use std::fmt;
 
-tonic::include_proto!("referral.v1");
+pub use generated::*;
+
+/// The comments of the contract are laid out for readers of the contract.
+#[allow(clippy::doc_lazy_continuation, clippy::doc_overindented_list_items)]
+mod generated {
+    tonic::include_proto!("referral.v1");
+}
 
 /// Every file of the contract, encoded as a `google.protobuf.FileDescriptorSet`.
 pub const DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor_set.bin"));

@@ -219,7 +219,7 @@ impl Resolver<'_> {
                     token.one_time_password_used_by.is_some() || !expired
                 })
                 // One that can still be used comes first, then the one that was used last.
-                .max_by_key(|(_, token)| (token.one_time_password_live.is_some(), token.one_time_password_used_by))
+                .max_by_key(|(_, token)| (token.is_one_time_password_live, token.one_time_password_used_by))
                 .map(|(party, token)| {
                     let used_by = token.one_time_password_used_by;
                     (party, Some(OneTimePassword { access_token_key: token.key, used_by }))

@@ -11,12 +11,14 @@ pub async fn use_one_time_passwords<C: ConnectionTrait>(
     organisation_id: i64,
     tokens_and_events: &[(i64, i64)],
 ) -> Result<u64, DbErr> {
+    // Materialised, and asked for its keys first: SQLite would read the array anew for each token of the organisation.
     let each = each_tuple(connection.get_database_backend(), 2);
     let sql = format!(
-        "UPDATE access_tokens SET one_time_password_live = NULL, \
-         one_time_password_used_by = CAST(k.value ->> 1 AS BIGINT) FROM {each} \
-         WHERE access_tokens.organisation_id = $1 AND access_tokens.key = CAST(k.value ->> 0 AS BIGINT) \
-         AND access_tokens.one_time_password_live"
+        "WITH used AS MATERIALIZED (SELECT CAST(k.value ->> 0 AS BIGINT) AS key, CAST(k.value ->> 1 AS BIGINT) AS event \
+         FROM {each}) \
+         UPDATE access_tokens SET one_time_password_live = NULL, one_time_password_used_by = used.event FROM used \
+         WHERE access_tokens.organisation_id = $1 AND access_tokens.key IN (SELECT key FROM used) \
+         AND access_tokens.key = used.key AND access_tokens.one_time_password_live"
     );
     let values = vec![organisation_id.into(), json(&tokens_and_events)];
     Ok(connection.execute_raw(statement(connection, sql, values)).await?.rows_affected())

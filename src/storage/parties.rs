@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Value};
+use sea_orm::{ConnectionTrait, DbErr, Value};
+use serde::Deserialize;
 
-use super::sql::{each_text, json, statement};
+use super::sql::{all_at_once, each_text, json};
 
 /// The columns by which an account can be found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,41 +31,67 @@ pub struct PartyName {
 }
 
 /// An account, with its participant and, where one was asked for, the access token that led to it.
-#[derive(Clone, Debug, FromQueryResult)]
+#[derive(Clone, Debug)]
 pub struct Party {
     pub account_key: i64,
-    pub account_number: String,
     pub account_state: String,
-    pub participant_number: Option<String>,
     /// `None` for an account without a participant.
     pub participant_state: Option<String>,
-    #[sea_orm(nested)]
     pub token: Option<Token>,
 }
 
 /// What of an access token decides whether it identifies.
-#[derive(Clone, Debug, FromQueryResult)]
+#[derive(Clone, Debug)]
 pub struct Token {
-    #[sea_orm(alias = "token_key")]
     pub key: i64,
-    #[sea_orm(alias = "token_id")]
     pub id: String,
-    #[sea_orm(alias = "token_state")]
     pub state: String,
     pub effective_from: Option<DateTime<Utc>>,
     pub effective_to: Option<DateTime<Utc>>,
     pub pass_code_hash: Option<String>,
-    pub one_time_password_live: Option<bool>,
+    pub is_one_time_password_live: bool,
     pub one_time_password_expires_on: Option<DateTime<Utc>>,
     pub one_time_password_used_by: Option<i64>,
 }
 
-#[derive(FromQueryResult)]
+/// A row of the look-up, its fields in the order of [`COLUMNS`].
+#[derive(Deserialize)]
 struct Found {
-    arm: i32,
+    arm: usize,
     given: String,
-    #[sea_orm(nested)]
-    party: Party,
+    account_key: i64,
+    account_state: String,
+    participant_state: Option<String>,
+    token_key: Option<i64>,
+    token_id: Option<String>,
+    token_state: Option<String>,
+    effective_from: Option<DateTime<Utc>>,
+    effective_to: Option<DateTime<Utc>>,
+    pass_code_hash: Option<String>,
+    one_time_password_live: Option<i64>,
+    one_time_password_expires_on: Option<DateTime<Utc>>,
+    one_time_password_used_by: Option<i64>,
+}
+
+impl From<Found> for Party {
+    fn from(row: Found) -> Self {
+        let token = match (row.token_key, row.token_id, row.token_state) {
+            (Some(key), Some(id), Some(state)) => Some(Token {
+                key,
+                id,
+                state,
+                effective_from: row.effective_from,
+                effective_to: row.effective_to,
+                pass_code_hash: row.pass_code_hash,
+                is_one_time_password_live: row.one_time_password_live.is_some(),
+                one_time_password_expires_on: row.one_time_password_expires_on,
+                one_time_password_used_by: row.one_time_password_used_by,
+            }),
+            _ => None,
+        };
+        let Found { account_key, account_state, participant_state, .. } = row;
+        Self { account_key, account_state, participant_state, token }
+    }
 }
 
 /// Looks up all `names`; those that don't exist in the organisation are missing from the answer. A one-time password
@@ -93,11 +120,12 @@ pub async fn find_many_by_name<C: ConnectionTrait>(
         arms.push(format!("SELECT {arm} AS arm, k.value AS given, {PARTY}, {columns} FROM {each} CROSS JOIN {from}"));
         asked.push(column);
     }
-    let rows = Found::find_by_statement(statement(connection, arms.join(" UNION ALL "), parameters));
+    let rows: Vec<Found> = all_at_once(connection, &COLUMNS, &arms.join(" UNION ALL "), parameters).await?;
     let mut found: HashMap<PartyName, Vec<Party>> = HashMap::new();
-    for row in rows.all(connection).await? {
-        if let Some(&column) = usize::try_from(row.arm).ok().and_then(|arm| asked.get(arm)) {
-            found.entry(PartyName { column, value: row.given }).or_default().push(row.party);
+    for mut row in rows {
+        if let Some(&column) = asked.get(row.arm) {
+            let name = PartyName { column, value: std::mem::take(&mut row.given) };
+            found.entry(name).or_default().push(row.into());
         }
     }
     Ok(found)
@@ -109,18 +137,34 @@ impl PartyColumn {
     }
 }
 
-const PARTY: &str = "a.key AS account_key, a.number AS account_number, a.state AS account_state, \
-                     p.number AS participant_number, p.state AS participant_state";
+const COLUMNS: [&str; 14] = [
+    "arm",
+    "given",
+    "account_key",
+    "account_state",
+    "participant_state",
+    "token_key",
+    "token_id",
+    "token_state",
+    "effective_from",
+    "effective_to",
+    "pass_code_hash",
+    "one_time_password_live",
+    "one_time_password_expires_on",
+    "one_time_password_used_by",
+];
+
+const PARTY: &str = "a.key AS account_key, a.state AS account_state, p.state AS participant_state";
 
 const TOKEN: &str = "t.key AS token_key, t.id AS token_id, t.state AS token_state, t.effective_from, t.effective_to, \
-                     t.pass_code_hash, t.one_time_password_live, t.one_time_password_expires_on, \
-                     t.one_time_password_used_by";
+                     t.pass_code_hash, CASE WHEN t.one_time_password_live THEN 1 END AS one_time_password_live, \
+                     t.one_time_password_expires_on, t.one_time_password_used_by";
 
 /// The columns of [`TOKEN`], empty; typed, for PostgreSQL takes an untyped NULL in a UNION for text.
 const NO_TOKEN: &str = "CAST(NULL AS BIGINT) AS token_key, CAST(NULL AS TEXT) AS token_id, \
                         CAST(NULL AS TEXT) AS token_state, CAST(NULL AS TIMESTAMPTZ) AS effective_from, \
                         CAST(NULL AS TIMESTAMPTZ) AS effective_to, CAST(NULL AS TEXT) AS pass_code_hash, \
-                        CAST(NULL AS BOOLEAN) AS one_time_password_live, \
+                        CAST(NULL AS INTEGER) AS one_time_password_live, \
                         CAST(NULL AS TIMESTAMPTZ) AS one_time_password_expires_on, \
                         CAST(NULL AS BIGINT) AS one_time_password_used_by";
 
