@@ -3,7 +3,6 @@
 
 use std::{env, error::Error, fmt::Write, fs, path::PathBuf};
 
-use prost::Message;
 use prost_types::{DescriptorProto, FileDescriptorSet};
 
 const PACKAGE: &str = "referral.v1";
@@ -12,8 +11,11 @@ const FILES: [&str; 2] = ["referral/v1/referral_event_service.proto", "referral/
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=proto");
     let out = PathBuf::from(env::var("OUT_DIR")?);
-    let contract = protox::compile(FILES, ["proto"])?;
-    fs::write(out.join("descriptor_set.bin"), contract.encode_to_vec())?;
+    let mut compiler = protox::Compiler::new(["proto"])?;
+    compiler.include_imports(true).include_source_info(true).open_files(FILES)?;
+    // Encoded by the compiler: the messages of prost-types have no place for the options that hold the REST addresses.
+    fs::write(out.join("descriptor_set.bin"), compiler.encode_file_descriptor_set())?;
+    let contract = compiler.file_descriptor_set();
     fs::write(out.join("attributes.rs"), attributes(&contract)?)?;
     tonic_prost_build::configure()
         .codec_path("crate::transport::codec::ContractCodec")
