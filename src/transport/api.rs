@@ -41,7 +41,7 @@ impl Api {
             username: mandatory("username", request.username)?,
             password: Secret::new(mandatory("password", request.password)?),
             organisation: mandatory("organisation", request.organisation)?,
-            unit: request.unit.filter(|unit| !unit.is_empty()),
+            unit: request.unit.filter(|unit| !unit.trim().is_empty()),
         };
         let token = self.authenticator.create_token(credentials).await?;
         Ok(CreateTokenResponse { token: token.expose().to_owned() })

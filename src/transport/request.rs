@@ -40,9 +40,11 @@ impl fmt::Display for RequestId {
 /// The token of a call: from the message, or from `authorization: Bearer …`; two that differ are refused.
 pub fn token(of_message: Option<String>, headers: &HeaderMap) -> Result<Secret> {
     let of_message = of_message.filter(|token| !token.is_empty()).map(Secret::new);
-    let of_header = match headers.get(AUTHORIZATION) {
-        None => None,
-        Some(value) => Some(value.to_str().ok().and_then(bearer).ok_or_else(auth::invalid_token)?),
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let of_header = match (values.next(), values.next()) {
+        (None, _) => None,
+        (Some(value), None) => Some(value.to_str().ok().and_then(bearer).ok_or_else(auth::invalid_token)?),
+        (Some(_), Some(_)) => return Err(auth::invalid_token()),
     };
     match (of_message, of_header) {
         (Some(token), None) | (None, Some(token)) => Ok(token),
