@@ -29,7 +29,7 @@ use crate::{
     storage::Database,
     transport::{
         api::Api,
-        grpc::GrpcService,
+        grpc::{self, GrpcService},
         request::{REQUEST_ID_HEADER, RequestId},
         rest::{self, Answers},
         status,
@@ -56,19 +56,20 @@ pub async fn run(
     health.set_serving::<AuthenticationServiceServer<GrpcService>>().await;
 
     let service = GrpcService(api.clone());
-    let grpc =
+    let grpc_router =
         Routes::new(ReferralEventServiceServer::new(service.clone()).max_decoding_message_size(MAXIMUM_REQUEST_SIZE))
             .add_service(AuthenticationServiceServer::new(service))
             .add_service(health_service)
             .add_service(reflection()?.build_v1().map_err(Error::internal)?)
             .add_service(reflection()?.build_v1alpha().map_err(Error::internal)?)
-            .into_axum_router();
+            .into_axum_router()
+            .layer(middleware::from_fn_with_state(api.clone(), grpc::within_limits));
     let rest = rest::router(api, answers, MAXIMUM_REQUEST_SIZE);
 
     // Outermost first: name the request, log it, answer for a panic; then the transport that it speaks.
     let app = Router::new()
         .fallback_service(service_fn(move |request: Request| {
-            let transport = if is_grpc(&request) { grpc.clone() } else { rest.clone() };
+            let transport = if is_grpc(&request) { grpc_router.clone() } else { rest.clone() };
             transport.oneshot(request)
         }))
         .layer(middleware::from_fn(move |request, next| observe(request, next, answers)));

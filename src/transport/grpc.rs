@@ -1,6 +1,11 @@
 //! The gRPC services: unwrap, call, wrap.
 
-use axum::http::HeaderMap;
+use axum::{
+    body::Body,
+    extract::{Request as HttpRequest, State},
+    http::{HeaderMap, Response as HttpResponse},
+    middleware::Next,
+};
 use tonic::{Request, Response, Status};
 
 use super::{
@@ -16,6 +21,9 @@ use crate::{
     },
     error::Result,
 };
+
+/// What the paths of the contract's RPCs begin with.
+const CONTRACT: &str = "/referral.v1.";
 
 /// The services, over the calls.
 #[derive(Clone)]
@@ -64,11 +72,25 @@ impl GrpcService {
         call: impl AsyncFnOnce(&HeaderMap, M) -> Result<T>,
     ) -> Result<Response<T>, Status> {
         let (metadata, extensions, message) = request.into_parts();
-        let headers = metadata.into_headers();
-        let result = self.0.within_limits(&headers, call(&headers, message)).await;
+        let result = call(&metadata.into_headers(), message).await;
         result.map(Response::new).map_err(|error| {
             status::log(&error);
             status::grpc_status(&error, extensions.get::<RequestId>())
         })
     }
+}
+
+/// Runs a call of the contract within the limits. This stands before the services, for they are called only once the
+/// message has been read, and the reading has its limits too.
+pub async fn within_limits(State(api): State<Api>, request: HttpRequest, next: Next) -> HttpResponse<Body> {
+    if !request.uri().path().starts_with(CONTRACT) {
+        return next.run(request).await;
+    }
+    let headers = request.headers().clone();
+    let request_id = request.extensions().get::<RequestId>().cloned();
+    let answered = api.within_limits(&headers, async { Ok(next.run(request).await) }).await;
+    answered.unwrap_or_else(|error| {
+        status::log(&error);
+        status::grpc_status(&error, request_id.as_ref()).into_http()
+    })
 }
