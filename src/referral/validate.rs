@@ -223,11 +223,14 @@ impl Validator {
                 self.violations.push(Violation::missing(party_attribute(role, PartyKind::AccountsReceivable)));
                 return None;
             }
-            (Some(_), Some(_)) => {
+            (Some(account), Some(participant)) => {
                 self.violations.push(Violation::invalid_identifier(
                     party_attribute(role, PartyKind::RewardsParticipant),
                     "Both an accounts receivable identifier and a rewards participant identifier are given",
                 ));
+                // What is wrong with their texts has precedence.
+                self.party_identifier(party_attribute(role, PartyKind::AccountsReceivable), account);
+                self.party_identifier(party_attribute(role, PartyKind::RewardsParticipant), participant);
                 return None;
             }
         };
@@ -244,12 +247,15 @@ impl Validator {
         let count = fields.into_iter().filter(|given| *given).count();
         if count != 1 {
             self.violations.push(one_field_expected(attribute, count));
+        }
+        // Looked at even so, for what is wrong with its texts has precedence.
+        let token = identifier.access_token;
+        let by_token =
+            token.and_then(|token| self.access_token(&format!("{attribute}.access_token_identifier"), token));
+        if count != 1 {
             return None;
         }
-        if let Some(token) = identifier.access_token {
-            return self.access_token(&format!("{attribute}.access_token_identifier"), token);
-        }
-        id.map(PartyBy::Id).or(number.map(PartyBy::Number))
+        by_token.or(id.map(PartyBy::Id)).or(number.map(PartyBy::Number))
     }
 
     fn access_token(&mut self, attribute: &str, token: AccessTokenIdentifier) -> Option<PartyBy> {
