@@ -69,16 +69,24 @@ impl Reading {
         self.violations.push(Violation::malformed(&self.path_of(name), description));
     }
 
+    /// Reads a member's name. One that is no text spoils the object, but leaves its other members readable.
+    fn name<'a>(&mut self, name: &'a RawValue) -> Option<Cow<'a, str>> {
+        let read = serde_json::from_str(name.get()).ok().map(|Name(name)| name);
+        if read.is_none() {
+            self.malformed(&printable(name.get().trim_matches('"')), "The attribute's name is not valid Unicode");
+        }
+        read
+    }
+
     /// Reads the members of an object into a message.
     fn object<M: Attributes>(&mut self, object: &RawValue, message: &mut M) {
         let members = match serde_json::from_str::<Members>(object.get()) {
             Ok(Members(members)) => members,
-            Err(_) => {
-                return self.violations.push(Violation::malformed(&self.path, "An attribute's name is unreadable"));
-            }
+            Err(_) => return self.violations.push(Violation::malformed(&self.path, "An object is expected")),
         };
         let mut seen = 0u64;
         for (name, value) in members {
+            let Some(name) = self.name(name) else { continue };
             match message.read(&name, value, self) {
                 Some(position) if seen & (1 << position) != 0 => {
                     self.malformed(&name, "The attribute is given more than once");
@@ -102,8 +110,8 @@ fn is_object(value: &RawValue) -> bool {
     value.get().starts_with('{')
 }
 
-/// The members of an object, in order, their values unread.
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+/// The members of an object, in order, their names and values unread.
+struct Members<'a>(Vec<(&'a RawValue, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Members<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -118,8 +126,8 @@ impl<'de> Deserialize<'de> for Members<'de> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut members = Vec::new();
-                while let Some(Name(name)) = map.next_key()? {
-                    members.push((name, map.next_value()?));
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
                 }
                 Ok(Members(members))
             }
@@ -242,6 +250,7 @@ pub fn bulk_call(body: &[u8]) -> Result<BulkCall<RawEvent<'_>>> {
     let mut reader = Reading::default();
     let mut seen: Vec<Cow<str>> = Vec::new();
     for (name, value) in members(body)? {
+        let Some(name) = reader.name(name) else { continue };
         match &*name {
             "token" => reader.read("token", value, &mut request.token),
             "fields_set" => reader.read("fields_set", value, &mut request.fields_set),
@@ -295,7 +304,7 @@ fn refuse_violations(reader: Reading) -> Result<()> {
 }
 
 /// The members of the body, which is an object.
-fn members(body: &[u8]) -> Result<Vec<(Cow<'_, str>, &RawValue)>> {
+fn members(body: &[u8]) -> Result<Vec<(&RawValue, &RawValue)>> {
     let Members(members) = serde_json::from_str(raw(body)?.get()).map_err(malformed_body)?;
     Ok(members)
 }
