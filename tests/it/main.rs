@@ -3,6 +3,7 @@
 //! A test is a function of a [`support::Setup`]; it runs once for each database, and for each transport where it makes
 //! calls.
 
+mod access;
 mod access_tokens;
 mod architecture;
 mod attributes;
@@ -18,11 +19,13 @@ mod replays;
 mod rules;
 mod statements;
 mod support;
+mod tokens;
 
 use libtest_mimic::Arguments;
 
 fn main() {
     let tests = [
+        access::tests(),
         access_tokens::tests(),
         architecture::tests(),
         attributes::tests(),
@@ -37,6 +40,7 @@ fn main() {
         replays::tests(),
         rules::tests(),
         statements::tests(),
+        tokens::tests(),
     ];
     let trials = tests.into_iter().flatten().flat_map(support::trials).collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit();

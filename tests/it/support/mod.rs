@@ -1,7 +1,9 @@
 //! What the tests stand on.
 
 mod answer;
+mod bad;
 mod engine;
+mod methods;
 mod process;
 mod rows;
 mod server;
@@ -12,7 +14,9 @@ use std::pin::Pin;
 use libtest_mimic::Trial;
 
 pub use answer::Answer;
+pub use bad::{Bad, with};
 pub use engine::Engine;
+pub use methods::{Leaf, Method, leaves, method, methods};
 pub use process::{Process, Workplace};
 pub use server::{Server, answer, envelope, message};
 pub use world::{EVENT_FIELDS, event};

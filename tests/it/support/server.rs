@@ -35,7 +35,7 @@ pub struct Server {
     pub token: String,
     /// The statements that were sent to the database, in order.
     pub statements: Arc<Mutex<Vec<String>>>,
-    transport: Transport,
+    pub transport: Transport,
     channel: Channel,
     http: reqwest::Client,
     running: Option<Running>,

@@ -1,0 +1,118 @@
+//! Who may call what: every method of the contract, whether it was there when this was written or not.
+
+use serde_json::json;
+
+use crate::support::{Answer, Method, Server, Setup, Transport, envelope, event, methods, tests};
+
+tests! {
+    Both: every_method_wants_a_valid_token, every_method_is_for_certain_roles, a_reader_creates_nothing;
+    Rest: every_method_has_both_its_addresses;
+}
+
+/// Who may call a method.
+#[derive(Clone, Copy, PartialEq)]
+enum For {
+    Anybody,
+    EveryUser,
+    WhoMayCreate,
+}
+
+/// A method that is added needs its row here.
+const METHODS: [(&str, For); 3] =
+    [("BulkCreateReferralEvents", For::WhoMayCreate), ("CreateToken", For::Anybody), ("ReleaseToken", For::EveryUser)];
+
+/// Methods that are streams, which REST does not have.
+const WITHOUT_ADDRESS: [&str; 2] = ["ImportReferralEvents", "ImportDirectory"];
+
+fn row(method: &Method) -> For {
+    let row = METHODS.iter().find(|(name, _)| *name == method.name());
+    row.unwrap_or_else(|| panic!("who may call {}?", method.name())).1
+}
+
+/// What a method answers to a request that has nothing but a token, in the body or in the header, at each of its
+/// addresses.
+async fn call(server: &Server, method: &Method, in_body: Option<&str>, in_header: Option<&str>) -> Vec<Answer> {
+    let request = in_body.map_or(json!({}), |token| json!({"token": token}));
+    let bearer = in_header.map(|token| format!("Bearer {token}"));
+    let headers: Vec<(&str, &str)> = bearer.iter().map(|value| ("authorization", value.as_str())).collect();
+    if server.transport == Transport::Grpc {
+        return vec![server.call(method, request, &headers).await];
+    }
+    let mut answers = Vec::new();
+    for (verb, mut path) in method.addresses() {
+        if let (true, Some(token)) = (verb == reqwest::Method::GET, in_body) {
+            path = format!("{path}?token={token}");
+        }
+        let response = server.call_rest(verb, &path, &request.to_string(), &headers).await;
+        answers.push(envelope(response).await.1);
+    }
+    answers
+}
+
+async fn every_method_wants_a_valid_token(setup: Setup) {
+    let server = Server::start(setup).await;
+    let released = server.login("acme", "adam").await;
+    assert_eq!(server.release_token(json!({"token": released})).await.code, "OK");
+    let methods = methods();
+    assert!(methods.len() >= METHODS.len());
+    for method in methods.iter().filter(|method| row(method) != For::Anybody) {
+        let mut refused = call(&server, method, None, None).await;
+        for token in ["nonsense", &released] {
+            refused.extend(call(&server, method, None, Some(token)).await);
+            if method.takes("token") {
+                refused.extend(call(&server, method, Some(token), None).await);
+            }
+        }
+        for answer in refused {
+            assert_eq!(answer.code, "InvalidTokenException", "{}", method.name());
+        }
+    }
+}
+
+async fn every_method_is_for_certain_roles(setup: Setup) {
+    let server = Server::start(setup).await;
+    for method in methods() {
+        for (user, may_create) in [("rita", false), ("carla", true), ("adam", true)] {
+            let may = match row(&method) {
+                For::Anybody => continue,
+                For::EveryUser => true,
+                For::WhoMayCreate => may_create,
+            };
+            let token = server.login("acme", user).await;
+            // The first address alone: a released token would not get through at the second.
+            let answer = call(&server, &method, None, Some(&token)).await.swap_remove(0);
+            assert_ne!(answer.code, "InvalidTokenException", "{} for {user}", method.name());
+            assert_eq!(answer.code != "AccessDeniedException", may, "{} for {user}: {answer:?}", method.name());
+        }
+    }
+}
+
+async fn a_reader_creates_nothing(setup: Setup) {
+    let server = Server::start(setup).await;
+    let token = server.login("acme", "rita").await;
+    for events in [json!([event("1", "01", "02")]), json!([]), json!([{}]), json!(vec![json!({}); 1001])] {
+        let answer = server.bulk(json!({"token": token, "referral_customer_events_set": events})).await;
+        answer.assert_refused("AccessDenied");
+    }
+    assert!(server.stored_events().await.is_empty());
+    let token = server.login("acme", "adam").await;
+    let answer = server.bulk(json!({"token": token, "referral_customer_events_set": [event("1", "01", "02")]})).await;
+    answer.assert_outcome(&["1"], &[]);
+}
+
+async fn every_method_has_both_its_addresses(setup: Setup) {
+    let server = Server::start(setup).await;
+    for method in methods() {
+        let addresses: Vec<String> = method.addresses().into_iter().map(|(_, path)| path).collect();
+        if addresses.is_empty() {
+            assert!(WITHOUT_ADDRESS.contains(&method.name()), "{} has no address", method.name());
+            continue;
+        }
+        let prefixed = format!("crmapi/rest/v2/{}", addresses[0]);
+        assert_eq!(addresses[1..], [prefixed], "{}", method.name());
+        for answer in call(&server, &method, None, None).await {
+            assert_ne!(answer.code, "NotFoundException", "{}", method.name());
+            assert_ne!(answer.code, "MethodNotAllowedException", "{}", method.name());
+        }
+    }
+}
