@@ -9,8 +9,11 @@ mod architecture;
 mod attributes;
 mod authentication;
 mod circles;
+mod discovery;
 mod documented_example;
+mod fields_set;
 mod identifiers;
+mod isolation;
 mod model;
 mod one_time_passwords;
 mod performed_by;
@@ -31,8 +34,11 @@ fn main() {
         attributes::tests(),
         authentication::tests(),
         circles::tests(),
+        discovery::tests(),
         documented_example::tests(),
+        fields_set::tests(),
         identifiers::tests(),
+        isolation::tests(),
         model::tests(),
         one_time_passwords::tests(),
         performed_by::tests(),
