@@ -11,9 +11,11 @@ mod authentication;
 mod circles;
 mod discovery;
 mod documented_example;
+mod envelope;
 mod fields_set;
 mod identifiers;
 mod isolation;
+mod limits;
 mod model;
 mod one_time_passwords;
 mod performed_by;
@@ -36,9 +38,11 @@ fn main() {
         circles::tests(),
         discovery::tests(),
         documented_example::tests(),
+        envelope::tests(),
         fields_set::tests(),
         identifiers::tests(),
         isolation::tests(),
+        limits::tests(),
         model::tests(),
         one_time_passwords::tests(),
         performed_by::tests(),
