@@ -5,9 +5,13 @@
 
 mod access;
 mod access_tokens;
+mod arbitrary_events;
 mod architecture;
 mod attributes;
 mod authentication;
+mod bad_events;
+mod bad_json;
+mod bad_messages;
 mod circles;
 mod discovery;
 mod documented_example;
@@ -32,9 +36,13 @@ fn main() {
     let tests = [
         access::tests(),
         access_tokens::tests(),
+        arbitrary_events::tests(),
         architecture::tests(),
         attributes::tests(),
         authentication::tests(),
+        bad_events::tests(),
+        bad_json::tests(),
+        bad_messages::tests(),
         circles::tests(),
         discovery::tests(),
         documented_example::tests(),

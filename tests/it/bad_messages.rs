@@ -1,0 +1,205 @@
+//! Bytes that are no message, and messages that hold what JSON cannot.
+
+use prost::Message;
+use prost_types::Timestamp;
+use referral_events::{config::MAXIMUM_REQUEST_SIZE, contract::BulkCreateReferralEventsRequest};
+use serde_json::{Value, json};
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+use crate::support::{Server, Setup, answer, event, message, method, methods, tests};
+
+tests! {
+    Grpc:
+        bytes_that_are_no_message_are_the_callers_mistake,
+        groups_within_groups_are_the_callers_mistake,
+        what_the_contract_does_not_have_is_not_read,
+        a_message_that_is_too_large_leaves_the_connection,
+        a_message_that_is_compressed_is_refused,
+        numbers_that_are_not_finite_are_invalid_values,
+        dates_outside_the_years_1_to_9999_are_invalid_values,
+        an_unknown_method_is_unimplemented;
+}
+
+const BULK: &str = "/referral.v1.ReferralEventService/BulkCreateReferralEvents";
+
+fn bulk(server: &Server, events: Value) -> BulkCreateReferralEventsRequest {
+    message("BulkCreateReferralEventsRequest", json!({"token": server.token, "referral_customer_events_set": events}))
+}
+
+#[track_caller]
+fn assert_malformed(status: &Status) {
+    assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
+    let details = status.get_error_details();
+    let info = details.error_info().unwrap_or_else(|| panic!("no ErrorInfo: {status:?}"));
+    assert_eq!((info.reason.as_str(), info.domain.as_str()), ("MalformedRequestException", "referral.v1"));
+}
+
+async fn bytes_that_are_no_message_are_the_callers_mistake(setup: Setup) {
+    let server = Server::start(setup).await;
+    let good = bulk(&server, json!([event("1", "01", "02")])).encode_to_vec();
+    // In the midst of the one event, and of the token.
+    let mut cases: Vec<Vec<u8>> = [good.len() - 1, good.len() - 40, 10, 1].map(|end| good[..end].to_vec()).into();
+    let text = |bytes: &[u8]| [&[0x0a, u8::try_from(bytes.len()).expect("a length")], bytes].concat();
+    cases.extend([
+        // The token: not UTF-8, longer than the message, and a number.
+        text(b"\xff\xfe"),
+        text(b"\xed\xa0\x80"),
+        vec![0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f],
+        vec![0x08, 0x01],
+        // No field, no wire type, a length that never ends, random bytes.
+        vec![0x00],
+        vec![0x0f],
+        vec![0xff; 100],
+        b"{\"token\": \"x\"}".to_vec(),
+    ]);
+    for bytes in cases {
+        let status = server.call_with_bytes(BULK, bytes.clone(), &[]).await.expect_err("a refusal");
+        assert_malformed(&status);
+    }
+    for method in methods() {
+        let status = server.call_with_bytes(&method.grpc_path(), vec![0x0f], &[]).await.expect_err("a refusal");
+        assert_malformed(&status);
+    }
+    assert!(server.stored_events().await.is_empty());
+    server.call_with_bytes(BULK, good, &[]).await.expect("an answer");
+    assert_eq!(server.stored_events().await.len(), 1);
+    // No bytes at all are a message that says nothing.
+    let status = server.call_with_bytes(BULK, Vec::new(), &[]).await.expect_err("a refusal");
+    assert_eq!(status.code(), Code::Unauthenticated, "{status:?}");
+}
+
+async fn groups_within_groups_are_the_callers_mistake(setup: Setup) {
+    let server = Server::start(setup).await;
+    // Field 15 opens a group, and closes it.
+    let groups = [vec![0x7b; 100_000], vec![0x7c; 100_000]].concat();
+    assert_malformed(&server.call_with_bytes(BULK, groups.clone(), &[]).await.expect_err("a refusal"));
+    // The same within an event.
+    let length = u32::try_from(groups.len()).expect("a length");
+    let mut nested = vec![0x12];
+    prost::encoding::encode_varint(length.into(), &mut nested);
+    nested.extend(groups);
+    assert_malformed(&server.call_with_bytes(BULK, nested, &[]).await.expect_err("a refusal"));
+    server.assert_serving().await;
+}
+
+async fn what_the_contract_does_not_have_is_not_read(setup: Setup) {
+    let server = Server::start(setup).await;
+    let mut bytes = bulk(&server, json!([event("1", "01", "02")])).encode_to_vec();
+    // Field 999, a text.
+    prost::encoding::encode_varint((999 << 3) | 2, &mut bytes);
+    bytes.extend(b"\x03red");
+    let answered = server.call_with_bytes(BULK, bytes, &[]).await.expect("an answer");
+    assert!(!answered.is_empty());
+    assert_eq!(server.stored_events().await.len(), 1);
+}
+
+async fn a_message_that_is_too_large_leaves_the_connection(setup: Setup) {
+    let server = Server::start(setup).await;
+    for length in [MAXIMUM_REQUEST_SIZE + 1, 64_000_000] {
+        let status = server.call_with_bytes(BULK, vec![0; length], &[]).await.expect_err("a refusal");
+        assert_eq!(status.code(), Code::OutOfRange, "{status:?}");
+        let limit = MAXIMUM_REQUEST_SIZE.to_string();
+        assert!(status.message().contains(&limit), "{status:?}");
+        // Over the same connection.
+        server.assert_serving().await;
+    }
+    // As large as it may be: the call, and a field that nobody reads.
+    let mut bytes = bulk(&server, json!([event("1", "01", "02")])).encode_to_vec();
+    prost::encoding::encode_varint((999 << 3) | 2, &mut bytes);
+    let rest = MAXIMUM_REQUEST_SIZE - bytes.len() - 4;
+    prost::encoding::encode_varint(rest as u64, &mut bytes);
+    bytes.resize(bytes.len() + rest, b'x');
+    assert_eq!(bytes.len(), MAXIMUM_REQUEST_SIZE);
+    server.call_with_bytes(BULK, bytes, &[]).await.expect("an answer");
+    assert_eq!(server.stored_events().await.len(), 2);
+}
+
+async fn a_message_that_is_compressed_is_refused(setup: Setup) {
+    let server = Server::start(setup).await;
+    let good = bulk(&server, json!([event("1", "01", "02")])).encode_to_vec();
+    let status = server.call_with_bytes(BULK, good, &[("grpc-encoding", "gzip")]).await.expect_err("a refusal");
+    assert_eq!(status.code(), Code::Unimplemented, "{status:?}");
+    assert!(server.stored_events().await.is_empty());
+    server.assert_serving().await;
+}
+
+/// Sends events that differ from a good one, each between two good ones, and asserts that each is refused for its
+/// value.
+async fn assert_invalid(
+    server: &Server,
+    changes: Vec<Box<dyn Fn(&mut referral_events::contract::ReferralCustomerEvent) + Send>>,
+) {
+    let mut events: Vec<Value> = Vec::new();
+    let good: Vec<String> = (0..=changes.len()).map(|n| format!("{:02}", n + 1)).collect();
+    for (n, digits) in good.iter().enumerate() {
+        events.push(event(digits, digits, "60"));
+        if n < changes.len() {
+            events.push(event(&format!("bad {n}"), "60", "59"));
+        }
+    }
+    let mut request = bulk(server, json!(events));
+    for (n, change) in changes.iter().enumerate() {
+        change(&mut request.referral_customer_events_set[2 * n + 1]);
+    }
+    let response = server.events_client().bulk_create_referral_events(request).await;
+    let answer = answer(response.map(|response| serde_json::to_value(response.into_inner()).expect("JSON")));
+    assert_eq!(answer.processed_identifiers(), good);
+    let expected: Vec<(String, String)> =
+        (0..changes.len()).map(|n| (format!("bad {n}"), "InvalidAttributeValue".to_owned())).collect();
+    assert_eq!(answer.failures(), expected);
+    assert_eq!(server.stored_events().await.len(), good.len());
+}
+
+async fn numbers_that_are_not_finite_are_invalid_values(setup: Setup) {
+    let server = Server::start(setup).await;
+    let numbers = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -f64::NAN];
+    let changes = numbers.into_iter().flat_map(|number| {
+        let changes: [Box<dyn Fn(&mut referral_events::contract::ReferralCustomerEvent) + Send>; 4] = [
+            Box::new(move |event| event.udf_float_1 = Some(number)),
+            Box::new(move |event| event.udf_float_2 = Some(number)),
+            Box::new(move |event| event.udf_float_3 = Some(number)),
+            Box::new(move |event| event.udf_float_4 = Some(number)),
+        ];
+        changes
+    });
+    assert_invalid(&server, changes.collect()).await;
+}
+
+async fn dates_outside_the_years_1_to_9999_are_invalid_values(setup: Setup) {
+    let server = Server::start(setup).await;
+    let (first, last) = (-62_135_596_800, 253_402_300_799);
+    let outside = [
+        (first - 1, 999_999_999),
+        (first - 1, 0),
+        (last + 1, 0),
+        (i64::MIN, 0),
+        (i64::MAX, 0),
+        (i64::MAX, i32::MAX),
+        (0, -1),
+        (0, 1_000_000_000),
+        (0, i32::MAX),
+        (0, i32::MIN),
+        (last, 1_000_000_000),
+    ];
+    let changes = outside.into_iter().flat_map(|(seconds, nanos)| {
+        let date = Some(Timestamp { seconds, nanos });
+        let changes: [Box<dyn Fn(&mut referral_events::contract::ReferralCustomerEvent) + Send>; 3] = [
+            Box::new(move |event| event.performed_on = date),
+            Box::new(move |event| event.udf_date_1 = date),
+            Box::new(move |event| event.udf_date_4 = date),
+        ];
+        changes
+    });
+    assert_invalid(&server, changes.collect()).await;
+}
+
+async fn an_unknown_method_is_unimplemented(setup: Setup) {
+    let server = Server::start(setup).await;
+    for path in ["/referral.v1.ReferralEventService/NoSuchMethod", "/referral.v1.NoSuchService/X", "/X/Y"] {
+        let status = server.call_with_bytes(path, Vec::new(), &[]).await.expect_err("a refusal");
+        assert_eq!(status.code(), Code::Unimplemented, "{path}: {status:?}");
+    }
+    let answer = server.call(&method("CreateToken"), json!({}), &[]).await;
+    answer.assert_refused("MissingMandatoryAttribute");
+}
