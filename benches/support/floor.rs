@@ -41,7 +41,7 @@ impl SqliteFloor {
     /// Loads the newest `count` rows of the server's table into the copy.
     pub fn load(&mut self, count: usize) -> Duration {
         let mut select =
-            self.source.prepare_cached("SELECT * FROM referral_events ORDER BY number DESC LIMIT ?").expect("a query");
+            self.source.prepare("SELECT * FROM referral_events ORDER BY number DESC LIMIT ?").expect("a query");
         let columns = select.column_count();
         let mut rows: Vec<Vec<Value>> = select
             .query_map([count as i64], |row| (0..columns).map(|i| row.get(i)).collect())
@@ -52,7 +52,7 @@ impl SqliteFloor {
         let started = Instant::now();
         let transaction = self.copy.transaction().expect("a transaction");
         {
-            let mut insert = transaction.prepare_cached(&self.insert).expect("an insert");
+            let mut insert = transaction.prepare(&self.insert).expect("an insert");
             for row in &rows {
                 insert.execute(rusqlite::params_from_iter(row)).expect("a row");
             }
