@@ -116,6 +116,7 @@ impl ReferralEvents {
                 Err(violations) => slots.unprocessed(*position, violations),
             }
         }
+        counters::take_turn(&transaction, organisation_id).await?;
         let known = find_known(&transaction, organisation_id, &self.rules, &candidates).await?;
         let (creations, repeats) = judge(Judge::new(known, self.rules.allow_circles), candidates, slots);
         if creations.is_empty() {
