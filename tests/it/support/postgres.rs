@@ -8,7 +8,7 @@ use std::{
     process::{Child, Command, Stdio},
     sync::{
         Mutex, OnceLock,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     thread,
     time::Duration,
@@ -19,6 +19,10 @@ use tempfile::TempDir;
 
 /// The URL of a server to use instead of a private cluster, of a user who may create databases.
 const URL: &str = "TEST_POSTGRES_URL";
+
+/// Whether a cluster of ours syncs its log. What is committed survives the end of a process without; only a power cut
+/// needs it, and measurements do.
+pub static FSYNC: AtomicBool = AtomicBool::new(false);
 
 /// What is used, once it is known; `None` where there is no PostgreSQL.
 static SERVER: OnceLock<Option<Mutex<PostgresServer>>> = OnceLock::new();
@@ -100,8 +104,8 @@ fn start() -> PostgresServer {
     let mut server = command(Path::new("/bin/sh"));
     server.args(["-c", r#""$0" "$@" < /dev/null & server=$!; cat > /dev/null; kill -INT $server; wait $server"#]);
     server.arg(programs.join("postgres")).arg("-D").arg(&data).arg("-k").arg(directory.path());
-    // What is committed survives the end of a process without a sync; only a power cut needs it.
-    for setting in ["listen_addresses=127.0.0.1", &format!("port={port}"), "fsync=off", "max_connections=400"] {
+    let fsync = if FSYNC.load(Ordering::Relaxed) { "fsync=on" } else { "fsync=off" };
+    for setting in ["listen_addresses=127.0.0.1", &format!("port={port}"), fsync, "max_connections=400"] {
         server.args(["-c", setting]);
     }
     let log = fs::File::create(directory.path().join("log")).expect("a log");
