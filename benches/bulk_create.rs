@@ -2,6 +2,8 @@
 
 #[path = "support/floor.rs"]
 mod floor;
+#[path = "../tests/it/support/postgres.rs"]
+mod postgres;
 #[path = "support/world.rs"]
 mod world;
 
@@ -9,11 +11,12 @@ use std::{
     io::{BufRead, BufReader},
     path::Path,
     process::{Child, Command, Stdio},
+    sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 
 use chrono::Utc;
-use floor::SqliteFloor;
+use floor::{Floor, PostgresFloor, SqliteFloor};
 use referral_events::{
     auth::password,
     config::{Keys, MissingKeys},
@@ -43,6 +46,8 @@ impl Server {
     fn start(url: &str) -> Self {
         let started = Instant::now();
         let mut process = Command::new(env!("CARGO_BIN_EXE_referral-events"))
+            .env("REFERRAL_EVENTS_TOKEN_KEY", "a".repeat(64))
+            .env("REFERRAL_EVENTS_HASH_KEY", "b".repeat(64))
             .args(["serve", "--listen", "127.0.0.1:0", "--log", "warn", "--database-url", url])
             .stdout(Stdio::piped())
             .spawn()
@@ -117,16 +122,29 @@ impl Client {
 
 #[tokio::main]
 async fn main() {
+    println!(
+        "| engine | transport | events | median ms | p99 ms | floor ms | ratio | events/s, 1 caller | events/s, {CALLERS} callers |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|");
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("bench.db");
-    run_sqlite(&file).await;
+    measure("SQLite", &format!("sqlite:{}", file.display()), Some(&file)).await;
+    match postgres::missing() {
+        None => {
+            postgres::FSYNC.store(true, Ordering::Relaxed);
+            measure("PostgreSQL", &postgres::create_database(), None).await;
+            postgres::stop();
+        }
+        Some(reason) => println!("no PostgreSQL: {reason}"),
+    }
 }
 
-async fn run_sqlite(file: &Path) {
-    let url = format!("sqlite:{}", file.display());
-    let database = Database::connect(&url).await.expect("a database");
+/// Measures one engine; `file` is that of SQLite.
+async fn measure(engine: &str, url: &str, file: Option<&Path>) {
+    let database = Database::connect(url).await.expect("a database");
     database.migrate().await.expect("a schema");
-    let keys = Keys::resolve(None, None, &url, MissingKeys::KeepBesideDatabase).expect("keys");
+    let key = |digit: &str| digit.repeat(64);
+    let keys = Keys::resolve(Some(&key("a")), Some(&key("b")), url, MissingKeys::Refuse).expect("keys");
     let organisation_id =
         users::add_organisation(database.write(), ORGANISATION, Utc::now()).await.expect("an organisation");
     let user = user::Model {
@@ -141,11 +159,11 @@ async fn run_sqlite(file: &Path) {
     users::add_user(database.write(), user).await.expect("a user");
     let mut world = World::new(PARTICIPANTS);
     let (rows, took) = world.import(&database, &CodeHasher::new(&keys.hash)).await;
-    println!("import: {rows} rows in {took:.2?}, {:.0} rows/s", rows as f64 / took.as_secs_f64());
+    eprintln!("{engine}: import of {rows} rows in {took:.2?}, {:.0} rows/s", rows as f64 / took.as_secs_f64());
     database.close().await.expect("a close");
 
-    let server = Server::start(&url);
-    println!("start to ready: {:.1?}; resident memory {} MiB", server.started_in, server.memory());
+    let server = Server::start(url);
+    eprintln!("{engine}: start to ready in {:.1?}; resident memory {} MiB", server.started_in, server.memory());
     let channel = Channel::from_shared(format!("http://{}", server.address)).expect("a URI").connect_lazy();
     let credentials = CreateTokenRequest {
         username: Some("u".to_owned()),
@@ -155,12 +173,10 @@ async fn run_sqlite(file: &Path) {
     };
     let token = AuthenticationServiceClient::new(channel.clone()).create_token(credentials).await;
     let token = token.expect("a token").into_inner().token;
-    let mut floor = SqliteFloor::new(file);
-
-    println!(
-        "| transport | events | median ms | p99 ms | floor ms | ratio | events/s, 1 caller | events/s, {CALLERS} callers |"
-    );
-    println!("|---|---|---|---|---|---|---|---|");
+    let mut floor = match file {
+        Some(file) => Floor::Sqlite(SqliteFloor::new(file)),
+        None => Floor::Postgres(PostgresFloor::new(url).await),
+    };
     for transport in [Transport::Grpc, Transport::Rest] {
         let client = Client {
             transport,
@@ -174,7 +190,7 @@ async fn run_sqlite(file: &Path) {
             for round in 0..ROUNDS + 3 {
                 let batch = world.batch(events);
                 let call = client.call(&batch).await;
-                let load = floor.load(events as usize);
+                let load = floor.load(events).await;
                 // The first rounds fill the caches of statements.
                 if round >= 3 {
                     calls.push(call);
@@ -202,7 +218,7 @@ async fn run_sqlite(file: &Path) {
             let (median, p99) = (quantile(&mut calls, 0.5), quantile(&mut calls, 0.99));
             let floor = quantile(&mut floors, 0.5);
             println!(
-                "| {transport:?} | {events} | {:.2} | {:.2} | {:.2} | {:.2} | {:.0} | {concurrent:.0} |",
+                "| {engine} | {transport:?} | {events} | {:.2} | {:.2} | {:.2} | {:.2} | {:.0} | {concurrent:.0} |",
                 milliseconds(median),
                 milliseconds(p99),
                 milliseconds(floor),
@@ -211,7 +227,7 @@ async fn run_sqlite(file: &Path) {
             );
         }
     }
-    println!("resident memory after it all: {} MiB", server.memory());
+    eprintln!("{engine}: resident memory after it all {} MiB", server.memory());
 }
 
 fn quantile(times: &mut [Duration], q: f64) -> Duration {

@@ -1,11 +1,58 @@
 //! The floor: the same finished rows, loaded by the database's own fastest means into a copy of the table.
 
+use futures_util::StreamExt;
 use std::{
     path::Path,
     time::{Duration, Instant},
 };
 
 use rusqlite::{Connection, types::Value};
+use sqlx::{AssertSqlSafe, Connection as _, Executor, PgConnection};
+
+/// The floor of either engine.
+pub enum Floor {
+    Sqlite(SqliteFloor),
+    Postgres(PostgresFloor),
+}
+
+impl Floor {
+    /// Loads the newest `count` rows of the server's table into the copy.
+    pub async fn load(&mut self, count: u64) -> Duration {
+        match self {
+            Self::Sqlite(floor) => floor.load(count),
+            Self::Postgres(floor) => floor.load(count).await,
+        }
+    }
+}
+
+/// PostgreSQL: binary COPY in one transaction.
+pub struct PostgresFloor(PgConnection);
+
+impl PostgresFloor {
+    pub async fn new(url: &str) -> Self {
+        let mut connection = PgConnection::connect(url).await.expect("a connection");
+        connection.execute("CREATE TABLE floor (LIKE referral_events INCLUDING ALL)").await.expect("a copy");
+        Self(connection)
+    }
+
+    async fn load(&mut self, count: u64) -> Duration {
+        let select = format!("SELECT * FROM referral_events ORDER BY number DESC LIMIT {count}");
+        let copy = format!("COPY (SELECT * FROM ({select}) AS s ORDER BY number) TO STDOUT (FORMAT binary)");
+        let mut rows = Vec::new();
+        let mut chunks = self.0.copy_out_raw(&copy).await.expect("rows");
+        while let Some(chunk) = chunks.next().await {
+            rows.extend_from_slice(&chunk.expect("a chunk"));
+        }
+        drop(chunks);
+        let started = Instant::now();
+        self.0.execute(AssertSqlSafe("BEGIN")).await.expect("a transaction");
+        let mut sink = self.0.copy_in_raw("COPY floor FROM STDIN (FORMAT binary)").await.expect("a copy");
+        sink.send(rows).await.expect("to send");
+        sink.finish().await.expect("to finish");
+        self.0.execute(AssertSqlSafe("COMMIT")).await.expect("a commit");
+        started.elapsed()
+    }
+}
 
 /// SQLite: one prepared INSERT, stepped in one transaction, with the server's pragmas.
 pub struct SqliteFloor {
@@ -38,10 +85,9 @@ impl SqliteFloor {
         Self { source, copy, insert }
     }
 
-    /// Loads the newest `count` rows of the server's table into the copy.
-    pub fn load(&mut self, count: usize) -> Duration {
+    fn load(&mut self, count: u64) -> Duration {
         let mut select =
-            self.source.prepare_cached("SELECT * FROM referral_events ORDER BY number DESC LIMIT ?").expect("a query");
+            self.source.prepare("SELECT * FROM referral_events ORDER BY number DESC LIMIT ?").expect("a query");
         let columns = select.column_count();
         let mut rows: Vec<Vec<Value>> = select
             .query_map([count as i64], |row| (0..columns).map(|i| row.get(i)).collect())
@@ -52,7 +98,7 @@ impl SqliteFloor {
         let started = Instant::now();
         let transaction = self.copy.transaction().expect("a transaction");
         {
-            let mut insert = transaction.prepare_cached(&self.insert).expect("an insert");
+            let mut insert = transaction.prepare(&self.insert).expect("an insert");
             for row in &rows {
                 insert.execute(rusqlite::params_from_iter(row)).expect("a row");
             }

@@ -5,12 +5,13 @@
 //! reference. `external_system` is empty, not NULL, where none was given, for the references without a system are
 //! unique among themselves.
 //!
-//! The directory rows an event names carry no foreign keys: each would cost a look-up and a row lock for every event,
-//! directory rows are never deleted, and their keys are resolved in the transaction that inserts the event.
+//! Events carry no foreign keys: each would cost a look-up and a row lock for every event. Organisations and directory
+//! rows are never deleted; the organisation is the token's, and the keys of directory rows are resolved in the
+//! transaction that inserts the event.
 
 use sea_orm_migration::{prelude::*, schema::*};
 
-use crate::table::{drop_all, of_organisation, primary_key, unique};
+use crate::table::{drop_all, primary_key, unique};
 
 const TABLE: &str = "referral_events";
 
@@ -20,7 +21,9 @@ pub struct Migration;
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let mut events = of_organisation(TABLE)
+        let mut events = Table::create()
+            .table(TABLE)
+            .col(big_integer("organisation_id"))
             .col(uuid("id"))
             .col(big_integer("number"))
             .col(boolean_null("in_force"))

@@ -16,7 +16,10 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Result},
     secret::CodeHasher,
-    storage::{Database, access_tokens, counters, entity::referral_event, is_contention, referral_events},
+    storage::{
+        Database, Transaction, access_tokens, bulk_load, counters, entity::referral_event, is_contention,
+        is_unique_violation, referral_events,
+    },
 };
 
 /// How often a call is tried again that lost a race, before its caller is asked to come back.
@@ -44,7 +47,8 @@ enum Interrupted {
 
 impl From<DbErr> for Interrupted {
     fn from(error: DbErr) -> Self {
-        if is_contention(&error) { Self::Raced } else { Self::Failed(error.into()) }
+        // A key that another call's event took since this one looked is a lost race too.
+        if is_contention(&error) || is_unique_violation(&error) { Self::Raced } else { Self::Failed(error.into()) }
     }
 }
 
@@ -112,6 +116,7 @@ impl ReferralEvents {
                 Err(violations) => slots.unprocessed(*position, violations),
             }
         }
+        counters::take_turn(&transaction, organisation_id).await?;
         let known = find_known(&transaction, organisation_id, &self.rules, &candidates).await?;
         let (creations, repeats) = judge(Judge::new(known, self.rules.allow_circles), candidates, slots);
         if creations.is_empty() {
@@ -196,14 +201,14 @@ fn judge(mut judge: Judge, candidates: Vec<Candidate>, slots: &mut Slots) -> (Ve
 }
 
 /// Numbers and inserts the events, and uses up the one-time passwords that identified their parties.
-async fn store<C: ConnectionTrait>(
-    connection: &C,
+async fn store(
+    transaction: &Transaction,
     organisation_id: i64,
     creations: Vec<Candidate>,
     now: DateTime<Utc>,
     slots: &mut Slots,
 ) -> Result<(), Interrupted> {
-    let first = counters::take(connection, organisation_id, counters::Counter::EventNumber, creations.len()).await?;
+    let first = counters::take(transaction, organisation_id, counters::Counter::EventNumber, creations.len()).await?;
     let mut passwords: HashMap<i64, i64> = HashMap::new();
     let mut rows = Vec::with_capacity(creations.len());
     for (number, Candidate { position, event }) in (first..).zip(creations) {
@@ -214,13 +219,10 @@ async fn store<C: ConnectionTrait>(
         slots.processed(position, created);
         rows.push(row(organisation_id, created, event, now));
     }
-    let expected = rows.len() as u64;
-    if referral_events::insert_many(connection, rows).await? < expected {
-        return Err(Interrupted::Raced);
-    }
+    bulk_load::insert_events(transaction, &rows).await?;
     if !passwords.is_empty() {
         let passwords: Vec<(i64, i64)> = passwords.into_iter().collect();
-        let used = access_tokens::use_one_time_passwords(connection, organisation_id, &passwords).await?;
+        let used = access_tokens::use_one_time_passwords(transaction, organisation_id, &passwords).await?;
         if used < passwords.len() as u64 {
             return Err(Interrupted::Raced);
         }

@@ -82,8 +82,10 @@ impl Judge {
         let reference = owned_reference(event)?;
         let hash = event.content_hash.as_ref()?;
         if let Some((position, created)) = self.created.get(&reference) {
-            let own_passwords =
-                passwords(event).all(|password| self.used_passwords.get(&password.access_token_key) == Some(position));
+            let own_passwords = passwords(event).all(|password| {
+                let user = self.used_passwords.get(&password.access_token_key);
+                password.used_by.is_none() && user.is_none_or(|user| user == position)
+            });
             return (created == hash && own_passwords).then_some(Verdict::Repeats { position: *position });
         }
         let known = self.known.references.get(&reference)?;

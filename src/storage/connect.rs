@@ -1,13 +1,11 @@
 //! Connecting, migrating, beginning.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use migrations::{Migrator, MigratorTrait};
-use sea_orm::{
-    ConnectOptions, DatabaseConnection, DatabaseTransaction, DbBackend, SqliteTransactionMode, TransactionOptions,
-    TransactionTrait,
-};
+use sea_orm::{ConnectOptions, DatabaseConnection, DbBackend};
 
+use super::transaction::{Observer, Transaction};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A database that is open.
@@ -18,6 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 pub struct Database {
     write: DatabaseConnection,
     read: DatabaseConnection,
+    observer: Option<Observer>,
 }
 
 /// Connections for reading beside the one that writes, on SQLite.
@@ -38,7 +37,7 @@ impl Database {
         if is_sqlite(url) {
             let write = connect_sqlite(url, 1).await?;
             let read = connect_sqlite(url, SQLITE_READERS).await?;
-            return Ok(Self { write, read });
+            return Ok(Self { write, read, observer: None });
         }
         if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
             return Err(Error::new(
@@ -53,7 +52,7 @@ impl Database {
             .connect_timeout(ACQUIRE_TIMEOUT)
             .sqlx_logging(false);
         let connection = open(options).await?;
-        Ok(Self { write: connection.clone(), read: connection })
+        Ok(Self { write: connection.clone(), read: connection, observer: None })
     }
 
     /// Brings the schema up to date.
@@ -68,12 +67,13 @@ impl Database {
 
     /// Begins a transaction that will write. On SQLite it takes the write lock at once: a transaction that reads
     /// first and asks for the lock later can be refused it.
-    pub async fn begin(&self) -> Result<DatabaseTransaction> {
-        let options = TransactionOptions {
-            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-            ..TransactionOptions::default()
+    pub async fn begin(&self) -> Result<Transaction> {
+        let transaction = if self.is_sqlite() {
+            Transaction::begin_sqlite(self.write.get_sqlite_connection_pool(), self.observer.clone()).await
+        } else {
+            Transaction::begin_postgres(self.write.get_postgres_connection_pool(), self.observer.clone()).await
         };
-        Ok(self.write.begin_with_options(options).await?)
+        Ok(transaction?)
     }
 
     /// For reads outside a transaction.
@@ -91,11 +91,13 @@ impl Database {
     }
 
     /// Calls `observer` with each statement's text, from now on. Its clones made earlier are not observed.
-    pub fn observe_statements(&mut self, observer: impl Fn(&str) + Clone + Send + Sync + 'static) {
+    pub fn observe_statements(&mut self, observer: impl Fn(&str) + Send + Sync + 'static) {
+        let observer: Observer = Arc::new(observer);
         for connection in [&mut self.write, &mut self.read] {
             let observer = observer.clone();
             connection.set_metric_callback(move |info| observer(&info.statement.sql));
         }
+        self.observer = Some(observer);
     }
 
     /// Waits for the connections in use and closes them all.

@@ -1,8 +1,8 @@
 //! The counters of an organisation.
 
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Value};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, FromQueryResult, Value};
 
-use super::sql::statement;
+use super::{sql::statement, transaction::Transaction};
 
 /// What is counted.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +23,17 @@ impl Counter {
 #[derive(FromQueryResult)]
 struct Last {
     last_value: i64,
+}
+
+/// Waits until no other call of the organisation is between this and its commit. From here on what a call looks up
+/// about the organisation's events stays true until it ends: calls of one organisation take turns, calls of several
+/// don't meet. The lock is that of the row which the call's numbers come from anyway.
+pub async fn take_turn(transaction: &Transaction, organisation_id: i64) -> Result<(), DbErr> {
+    // On SQLite the transaction that writes is alone from its beginning.
+    if transaction.get_database_backend() != DbBackend::Sqlite {
+        take(transaction, organisation_id, Counter::EventNumber, 0).await?;
+    }
+    Ok(())
 }
 
 /// Takes the next `count` values and answers the first of them. Gaps come about where a transaction is rolled back.

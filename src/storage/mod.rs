@@ -3,6 +3,7 @@
 //! Every finder takes the organisation first. What differs between the engines stands in `sql`, and nowhere else.
 
 pub mod access_tokens;
+pub mod bulk_load;
 pub mod connect;
 pub mod counters;
 pub mod directory;
@@ -12,7 +13,9 @@ pub mod parties;
 pub mod places;
 pub mod referral_events;
 mod sql;
+mod transaction;
 pub mod users;
 
 pub use connect::Database;
 pub use error::{is_contention, is_unique_violation};
+pub use transaction::Transaction;

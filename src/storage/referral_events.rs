@@ -1,15 +1,9 @@
 //! The referral events: what a call must know of those that are there, and the insert.
 
-use sea_orm::{
-    ActiveModelTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, FromQueryResult, IntoActiveModel, Iterable,
-    TryInsertResult, sea_query::OnConflict,
-};
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 use uuid::Uuid;
 
-use super::{
-    entity::referral_event::{ActiveModel, Column, Entity, Model},
-    sql::{each_text, each_tuple, json, statement},
-};
+use super::sql::{each_text, each_tuple, json, statement};
 
 /// What stands in the way of referring an account, or may.
 #[derive(Debug, FromQueryResult)]
@@ -92,24 +86,4 @@ pub async fn find_ancestry<C: ConnectionTrait>(
     );
     let values = vec![organisation_id.into(), json(&account_keys)];
     Edge::find_by_statement(statement(connection, sql, values)).all(connection).await
-}
-
-/// Inserts `events` and answers how many went in. A row that collides with another call's is passed over, so fewer
-/// than given means that a race was lost.
-pub async fn insert_many<C: ConnectionTrait>(connection: &C, events: Vec<Model>) -> Result<u64, DbErr> {
-    let binds = match connection.get_database_backend() {
-        DbBackend::Postgres => 65_535,
-        _ => 32_766,
-    };
-    let rows_a_statement = binds / Column::iter().count();
-    let mut inserted = 0;
-    let mut events = events.into_iter().map(|event| event.into_active_model().reset_all()).peekable();
-    while events.peek().is_some() {
-        let rows: Vec<ActiveModel> = events.by_ref().take(rows_a_statement).collect();
-        let insert = Entity::insert_many(rows).on_conflict(OnConflict::new().do_nothing().to_owned());
-        if let TryInsertResult::Inserted(count) = insert.try_insert().exec_without_returning(connection).await? {
-            inserted += count;
-        }
-    }
-    Ok(inserted)
 }

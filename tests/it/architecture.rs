@@ -51,7 +51,7 @@ async fn protocols_and_the_database_do_not_meet(_: Setup) {
             _ => &[],
         };
         for name in forbidden {
-            let uses = text.lines().filter(|line| !line.trim_start().starts_with("//")).any(|line| {
+            let uses = text.lines().any(|line| {
                 line.match_indices(&format!("{name}::"))
                     .any(|(at, _)| !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':'))
             });
@@ -81,6 +81,9 @@ fn sources() -> Vec<(String, PathBuf, String)> {
             let inside = file.strip_prefix(&root).expect("a file of src").to_owned();
             let top = inside.iter().next()?.to_str()?.trim_end_matches(".rs").to_owned();
             let text = fs::read_to_string(&file).expect("a text");
+            // Comments point where they like.
+            let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+            let text = code.collect::<Vec<_>>().join("\n");
             // The map of the crate names all of them, and uses none.
             (top != "lib").then_some((top, file, text))
         })

@@ -2,7 +2,10 @@
 
 use prost::Message;
 use prost_types::Timestamp;
-use referral_events::{config::MAXIMUM_REQUEST_SIZE, contract::BulkCreateReferralEventsRequest};
+use referral_events::{
+    config::MAXIMUM_REQUEST_SIZE,
+    contract::{BulkCreateReferralEventsRequest, ReferralCustomerEvent},
+};
 use serde_json::{Value, json};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
@@ -20,6 +23,9 @@ tests! {
         dates_outside_the_years_1_to_9999_are_invalid_values,
         an_unknown_method_is_unimplemented;
 }
+
+/// Makes one attribute of an event what it may not be.
+type Change = Box<dyn Fn(&mut ReferralCustomerEvent) + Send>;
 
 const BULK: &str = "/referral.v1.ReferralEventService/BulkCreateReferralEvents";
 
@@ -126,10 +132,7 @@ async fn a_message_that_is_compressed_is_refused(setup: Setup) {
 
 /// Sends events that differ from a good one, each between two good ones, and asserts that each is refused for its
 /// value.
-async fn assert_invalid(
-    server: &Server,
-    changes: Vec<Box<dyn Fn(&mut referral_events::contract::ReferralCustomerEvent) + Send>>,
-) {
+async fn assert_invalid(server: &Server, changes: Vec<Change>) {
     let mut events: Vec<Value> = Vec::new();
     let good: Vec<String> = (0..=changes.len()).map(|n| format!("{:02}", n + 1)).collect();
     for (n, digits) in good.iter().enumerate() {
@@ -155,7 +158,7 @@ async fn numbers_that_are_not_finite_are_invalid_values(setup: Setup) {
     let server = Server::start(setup).await;
     let numbers = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -f64::NAN];
     let changes = numbers.into_iter().flat_map(|number| {
-        let changes: [Box<dyn Fn(&mut referral_events::contract::ReferralCustomerEvent) + Send>; 4] = [
+        let changes: [Change; 4] = [
             Box::new(move |event| event.udf_float_1 = Some(number)),
             Box::new(move |event| event.udf_float_2 = Some(number)),
             Box::new(move |event| event.udf_float_3 = Some(number)),
@@ -184,7 +187,7 @@ async fn dates_outside_the_years_1_to_9999_are_invalid_values(setup: Setup) {
     ];
     let changes = outside.into_iter().flat_map(|(seconds, nanos)| {
         let date = Some(Timestamp { seconds, nanos });
-        let changes: [Box<dyn Fn(&mut referral_events::contract::ReferralCustomerEvent) + Send>; 3] = [
+        let changes: [Change; 3] = [
             Box::new(move |event| event.performed_on = date),
             Box::new(move |event| event.udf_date_1 = date),
             Box::new(move |event| event.udf_date_4 = date),

@@ -31,6 +31,7 @@ mod support;
 mod tokens;
 
 use libtest_mimic::Arguments;
+use support::postgres;
 
 fn main() {
     let tests = [
@@ -60,6 +61,12 @@ fn main() {
         statements::tests(),
         tokens::tests(),
     ];
+    if let (Some(reason), Ok("1")) = (postgres::missing(), std::env::var("REQUIRE_POSTGRES").as_deref()) {
+        eprintln!("REQUIRE_POSTGRES is set, but: {reason}");
+        std::process::exit(1);
+    }
     let trials = tests.into_iter().flatten().flat_map(support::trials).collect();
-    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+    let conclusion = libtest_mimic::run(&Arguments::from_args(), trials);
+    postgres::stop();
+    conclusion.exit();
 }

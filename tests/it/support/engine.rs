@@ -2,23 +2,40 @@
 
 use tempfile::TempDir;
 
+use super::postgres;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
     Sqlite,
+    Postgres,
 }
 
-/// A database of a test's own, gone when it is dropped.
+/// A database of a test's own.
 pub struct TestDatabase {
     pub url: String,
-    _directory: TempDir,
+    /// The folder of a file database, gone when this is dropped.
+    _directory: Option<TempDir>,
 }
 
 impl Engine {
-    pub const ALL: [Self; 1] = [Self::Sqlite];
+    pub const ALL: [Self; 2] = [Self::Sqlite, Self::Postgres];
 
     pub fn create_database(self) -> TestDatabase {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let url = format!("sqlite:{}", directory.path().join("test.db").display());
-        TestDatabase { url, _directory: directory }
+        match self {
+            Self::Sqlite => {
+                let directory = tempfile::tempdir().expect("a temporary directory");
+                let url = format!("sqlite:{}", directory.path().join("test.db").display());
+                TestDatabase { url, _directory: Some(directory) }
+            }
+            Self::Postgres => TestDatabase { url: postgres::create_database(), _directory: None },
+        }
+    }
+
+    /// Why the tests cannot run on it here, if so.
+    pub fn missing(self) -> Option<&'static str> {
+        match self {
+            Self::Sqlite => None,
+            Self::Postgres => postgres::missing(),
+        }
     }
 }

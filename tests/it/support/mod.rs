@@ -4,6 +4,7 @@ mod answer;
 mod bad;
 mod engine;
 mod methods;
+pub mod postgres;
 mod process;
 mod rows;
 mod server;
@@ -86,7 +87,11 @@ pub fn trials(test: Test) -> Vec<Trial> {
             } else {
                 format!("{name} [{engine:?}, {transport:?}]").to_lowercase()
             };
-            trials.push(trial(title, test.run, setup));
+            let trial = trial(title, test.run, setup);
+            trials.push(match engine.missing() {
+                Some(reason) => trial.with_kind(reason).with_ignored_flag(true),
+                None => trial,
+            });
         }
     }
     trials

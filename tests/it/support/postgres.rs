@@ -1,0 +1,169 @@
+//! A private PostgreSQL cluster for the tests, or the server that the environment names.
+
+use std::{
+    env, fs,
+    net::TcpListener,
+    os::unix::{fs::chown, process::CommandExt},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{
+        Mutex, OnceLock,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use tempfile::TempDir;
+
+/// The URL of a server to use instead of a private cluster, of a user who may create databases.
+const URL: &str = "TEST_POSTGRES_URL";
+
+/// Whether a cluster of ours syncs its log. What is committed survives the end of a process without; only a power cut
+/// needs it, and measurements do.
+pub static FSYNC: AtomicBool = AtomicBool::new(false);
+
+/// What is used, once it is known; `None` where there is no PostgreSQL.
+static SERVER: OnceLock<Option<Mutex<PostgresServer>>> = OnceLock::new();
+static NEXT: AtomicU32 = AtomicU32::new(1);
+
+struct PostgresServer {
+    /// Without a database's name.
+    url: String,
+    /// Databases to drop at the end, where the server is not ours.
+    databases: Vec<String>,
+    cluster: Option<Cluster>,
+}
+
+/// A cluster of our own. Its server ends with the pipe to its standard input, so also when the tests are killed.
+struct Cluster {
+    process: Child,
+    _directory: TempDir,
+}
+
+/// Why there is no PostgreSQL to test on, if so.
+pub fn missing() -> Option<&'static str> {
+    let missing = env::var_os(URL).is_none() && programs().is_none();
+    missing.then_some("no server programs, and TEST_POSTGRES_URL is not set")
+}
+
+/// Makes an empty database and answers its URL.
+pub fn create_database() -> String {
+    let server = SERVER.get_or_init(|| Some(Mutex::new(start()))).as_ref().expect("a server");
+    let mut server = server.lock().expect("a lock");
+    let name = format!("referral_events_test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    execute(&server.url, &format!("CREATE DATABASE {name}"));
+    let url = format!("{}/{name}", server.url);
+    server.databases.push(name);
+    url
+}
+
+/// Ends the cluster, or drops the databases that were made on another's server.
+pub fn stop() {
+    let Some(Some(server)) = SERVER.get() else { return };
+    let mut server = server.lock().expect("a lock");
+    match server.cluster.take() {
+        Some(mut cluster) => {
+            drop(cluster.process.stdin.take());
+            cluster.process.wait().expect("the server to end");
+        }
+        None => {
+            for name in std::mem::take(&mut server.databases) {
+                execute(&server.url, &format!("DROP DATABASE {name} WITH (FORCE)"));
+            }
+        }
+    }
+}
+
+fn start() -> PostgresServer {
+    if let Ok(url) = env::var(URL) {
+        let url = url.trim_end_matches('/').to_owned();
+        return PostgresServer { url, databases: Vec::new(), cluster: None };
+    }
+    let programs = programs().expect("the server programs");
+    let directory = tempfile::Builder::new().prefix("referral-events-postgres-").tempdir().expect("a directory");
+    let data = directory.path().join("data");
+    let user = unprivileged_user();
+    if let Some((uid, gid)) = user {
+        chown(directory.path(), Some(uid), Some(gid)).expect("a directory for the server's user");
+    }
+    let command = |program: &Path| {
+        let mut command = Command::new(program);
+        command.current_dir(directory.path()).stdout(Stdio::null());
+        if let Some((uid, gid)) = user {
+            command.uid(uid).gid(gid);
+        }
+        command
+    };
+    let mut initdb = command(&programs.join("initdb"));
+    initdb.args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "--pgdata"]);
+    assert!(initdb.arg(&data).status().expect("initdb").success(), "initdb failed");
+
+    let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
+    let mut server = command(Path::new("/bin/sh"));
+    server.args(["-c", r#""$0" "$@" < /dev/null & server=$!; cat > /dev/null; kill -INT $server; wait $server"#]);
+    server.arg(programs.join("postgres")).arg("-D").arg(&data).arg("-k").arg(directory.path());
+    let fsync = if FSYNC.load(Ordering::Relaxed) { "fsync=on" } else { "fsync=off" };
+    for setting in ["listen_addresses=127.0.0.1", &format!("port={port}"), fsync, "max_connections=400"] {
+        server.args(["-c", setting]);
+    }
+    let log = fs::File::create(directory.path().join("log")).expect("a log");
+    let process = server.stdin(Stdio::piped()).stderr(log).spawn().expect("a server");
+    let url = format!("postgres://postgres@127.0.0.1:{port}");
+    for _ in 0..200 {
+        if try_execute(&url, "SELECT 1").is_ok() {
+            let cluster = Cluster { process, _directory: directory };
+            return PostgresServer { url, databases: Vec::new(), cluster: Some(cluster) };
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    let log = fs::read_to_string(directory.path().join("log")).unwrap_or_default();
+    panic!("the server does not start: {log}");
+}
+
+/// The newest of the folders that have the server programs.
+fn programs() -> Option<PathBuf> {
+    let of_path = env::split_paths(&env::var_os("PATH").unwrap_or_default()).collect::<Vec<_>>();
+    let mut versions: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")
+        .map(|entries| entries.filter_map(Result::ok).map(|entry| entry.path().join("bin")).collect())
+        .unwrap_or_default();
+    versions.sort();
+    let mut folders = versions.into_iter().rev().chain(of_path);
+    folders.find(|folder| folder.join("initdb").exists() && folder.join("postgres").exists())
+}
+
+/// PostgreSQL refuses to run as root; whom to run it as then.
+fn unprivileged_user() -> Option<(u32, u32)> {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let is_root = status.lines().any(|line| line.starts_with("Uid:") && line.split_whitespace().nth(2) == Some("0"));
+    if !is_root {
+        return None;
+    }
+    let users = fs::read_to_string("/etc/passwd").expect("the users");
+    let ids_of = |name: &str| {
+        let line = users.lines().find(|line| line.split(':').next() == Some(name))?;
+        let mut fields = line.split(':').skip(2);
+        Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+    };
+    ids_of("postgres").or_else(|| ids_of("nobody"))
+}
+
+fn execute(url: &str, sql: &str) {
+    try_execute(url, sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+}
+
+/// Runs a statement on a runtime of its own, for it is called from inside of others.
+fn try_execute(url: &str, sql: &str) -> Result<(), sqlx::Error> {
+    thread::scope(|scope| {
+        let run = scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                let mut connection = PgConnection::connect(&format!("{url}/postgres")).await?;
+                connection.execute(AssertSqlSafe(sql)).await?;
+                connection.close().await
+            })
+        });
+        run.join().expect("a thread")
+    })
+}
