@@ -13,10 +13,18 @@ use super::{
     sql::statement,
 };
 
+/// Whether there can be such a text in the database at all: PostgreSQL refuses to be asked for one with a NUL.
+fn can_be_stored(text: &str) -> bool {
+    !text.contains('\0')
+}
+
 pub async fn find_organisation<C: ConnectionTrait>(
     connection: &C,
     name: &str,
 ) -> Result<Option<organisation::Model>, DbErr> {
+    if !can_be_stored(name) {
+        return Ok(None);
+    }
     organisation::Entity::find().filter(organisation::Column::Name.eq(name)).one(connection).await
 }
 
@@ -35,6 +43,9 @@ pub async fn find_user<C: ConnectionTrait>(
     organisation_id: i64,
     name: &str,
 ) -> Result<Option<user::Model>, DbErr> {
+    if !can_be_stored(name) {
+        return Ok(None);
+    }
     user::Entity::find()
         .filter(user::Column::OrganisationId.eq(organisation_id))
         .filter(user::Column::Name.eq(name))
@@ -49,6 +60,9 @@ pub async fn add_user<C: ConnectionTrait>(connection: &C, user: user::Model) -> 
 }
 
 pub async fn unit_exists<C: ConnectionTrait>(connection: &C, organisation_id: i64, id: &str) -> Result<bool, DbErr> {
+    if !can_be_stored(id) {
+        return Ok(false);
+    }
     let unit = unit::Entity::find()
         .filter(unit::Column::OrganisationId.eq(organisation_id))
         .filter(unit::Column::Id.eq(id))
