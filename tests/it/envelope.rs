@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use referral_events::config::{Config, MAXIMUM_REQUEST_SIZE};
 use reqwest::Method;
 use serde_json::{Value, json};
-use tonic::{Code, Request, Status};
+use tonic::{Code, Status};
 
-use crate::support::{Answer, Server, Setup, envelope, event, message, methods, tests};
+use crate::support::{Answer, Server, Setup, envelope, event, methods, tests};
 
 tests! {
     Rest:
@@ -21,9 +21,7 @@ tests! {
         a_body_that_is_too_large_is_refused,
         each_code_has_its_http_status,
         a_legacy_caller_is_always_answered_200,
-        a_request_is_named_in_its_answer,
         neither_surface_answers_for_the_other;
-    Grpc: a_grpc_call_is_named_in_its_answer;
 }
 
 const BULK: &str = "customer_events/bulk/referrals/create";
@@ -347,42 +345,6 @@ async fn a_legacy_caller_is_always_answered_200(setup: Setup) {
     let (status, answer) = server.post_text(BULK, vec![b' '; MAXIMUM_REQUEST_SIZE + 1]).await;
     assert_eq!((status, answer.code.as_str()), (200, "RequestTooLargeException"));
     server.assert_serving().await;
-}
-
-async fn a_request_is_named_in_its_answer(setup: Setup) {
-    let server = Server::start(setup).await;
-    let ask = async |path: &str, given: Option<&str>| {
-        let headers: Vec<(&str, &str)> = given.iter().map(|id| ("x-request-id", *id)).collect();
-        let response = server.call_rest(Method::POST, path, &good(&server, "01").to_string(), &headers).await;
-        response.headers()["x-request-id"].to_str().expect("a text").to_owned()
-    };
-    let longest = "x".repeat(64);
-    let mut made = HashSet::new();
-    for path in [BULK, "authentication/token", "nowhere"] {
-        for given in ["a", "8d1f6c1c-3d3f-4f0c-b4a8-d9e2e1b6a1d7", &longest, "<b>'\"&;"] {
-            assert_eq!(ask(path, Some(given)).await, given, "{path}");
-        }
-        for unfit in [None, Some(""), Some("with a space"), Some("tab\there"), Some(&*format!("{longest}x"))] {
-            let id = ask(path, unfit).await;
-            assert!(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id} for {unfit:?}");
-            assert!(made.insert(id), "{unfit:?}");
-        }
-    }
-}
-
-async fn a_grpc_call_is_named_in_its_answer(setup: Setup) {
-    let server = Server::start(setup).await;
-    for (given, request) in [("of a call that succeeds", good(&server, "01")), ("of one that is refused", json!({}))] {
-        let given = given.replace(' ', "-");
-        let mut request = Request::new(message("BulkCreateReferralEventsRequest", request));
-        request.metadata_mut().insert("x-request-id", given.parse().expect("a value"));
-        let metadata = match server.events_client().bulk_create_referral_events(request).await {
-            Ok(response) => response.metadata().clone(),
-            Err(status) => status.metadata().clone(),
-        };
-        assert_eq!(metadata.get("x-request-id").expect("an id"), &given);
-    }
-    assert_eq!(server.stored_events().await.len(), 1);
 }
 
 async fn neither_surface_answers_for_the_other(setup: Setup) {

@@ -25,6 +25,7 @@ mod one_time_passwords;
 mod performed_by;
 mod precedence;
 mod replays;
+mod request_ids;
 mod rules;
 mod statements;
 mod support;
@@ -57,6 +58,7 @@ fn main() {
         performed_by::tests(),
         precedence::tests(),
         replays::tests(),
+        request_ids::tests(),
         rules::tests(),
         statements::tests(),
         tokens::tests(),
