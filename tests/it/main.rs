@@ -8,7 +8,9 @@ mod architecture;
 mod attributes;
 mod authentication;
 mod circles;
+mod command_line;
 mod documented_example;
+mod durability;
 mod identifiers;
 mod model;
 mod one_time_passwords;
@@ -16,6 +18,7 @@ mod performed_by;
 mod precedence;
 mod replays;
 mod rules;
+mod secrets;
 mod statements;
 mod support;
 
@@ -28,7 +31,9 @@ fn main() {
         attributes::tests(),
         authentication::tests(),
         circles::tests(),
+        command_line::tests(),
         documented_example::tests(),
+        durability::tests(),
         identifiers::tests(),
         model::tests(),
         one_time_passwords::tests(),
@@ -36,6 +41,7 @@ fn main() {
         precedence::tests(),
         replays::tests(),
         rules::tests(),
+        secrets::tests(),
         statements::tests(),
     ];
     let trials = tests.into_iter().flatten().flat_map(support::trials).collect();
