@@ -13,11 +13,18 @@ use std::{
 use referral_events::storage::{Database, entity::referral_event};
 use sea_orm::EntityTrait;
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use crate::support::{Answer, Process, Setup, Workplace, tests};
 
 tests! {
-    Once: acknowledged_events_survive_a_kill, a_call_under_way_is_answered_before_the_server_stops;
+    Once:
+        acknowledged_events_survive_a_kill,
+        a_call_under_way_is_answered_before_the_server_stops,
+        a_call_that_is_still_being_sent_is_answered_before_the_server_stops;
 }
 
 const EVENTS_A_CALL: usize = 25;
@@ -189,10 +196,34 @@ async fn a_call_under_way_is_answered_before_the_server_stops(_: Setup) {
     assert_eq!(stored(&workplace).await, created);
 }
 
+async fn a_call_that_is_still_being_sent_is_answered_before_the_server_stops(_: Setup) {
+    let workplace = workplace();
+    let mut server = workplace.serve(&[]);
+    let token = server.login("a password").await;
+    let body = request(&token, 0).to_string();
+    let (first, second) = body.split_at(body.len() / 2);
+    let mut stream = TcpStream::connect(server.address).await.expect("a connection");
+    let head = format!(
+        "POST /{PATH} HTTP/1.1\r\nhost: here\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{first}",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await.expect("a server that reads");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    server.terminate();
+    server.wait_for_output("stopping").await;
+    no_new_connections(&server).await;
+    stream.write_all(second.as_bytes()).await.expect("a server that reads on");
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await.expect("an answer");
+    assert!(response.starts_with("HTTP/1.1 200 OK\r\n"), "{response}");
+    assert_eq!(server.ended().await.code(), Some(0), "{}", server.output());
+    assert_eq!(stored(&workplace).await.len(), EVENTS_A_CALL);
+}
+
 /// Waits until nobody can connect any more.
 async fn no_new_connections(server: &Process) {
     for _ in 0..1000 {
-        if tokio::net::TcpStream::connect(server.address).await.is_err() {
+        if TcpStream::connect(server.address).await.is_err() {
             return;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
