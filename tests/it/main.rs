@@ -13,8 +13,10 @@ mod bad_events;
 mod bad_json;
 mod bad_messages;
 mod circles;
+mod command_line;
 mod discovery;
 mod documented_example;
+mod durability;
 mod envelope;
 mod fields_set;
 mod identifiers;
@@ -26,6 +28,7 @@ mod performed_by;
 mod precedence;
 mod replays;
 mod rules;
+mod secrets;
 mod statements;
 mod support;
 mod tokens;
@@ -45,8 +48,10 @@ fn main() {
         bad_json::tests(),
         bad_messages::tests(),
         circles::tests(),
+        command_line::tests(),
         discovery::tests(),
         documented_example::tests(),
+        durability::tests(),
         envelope::tests(),
         fields_set::tests(),
         identifiers::tests(),
@@ -58,6 +63,7 @@ fn main() {
         precedence::tests(),
         replays::tests(),
         rules::tests(),
+        secrets::tests(),
         statements::tests(),
         tokens::tests(),
     ];
