@@ -26,6 +26,7 @@ mod model;
 mod one_time_passwords;
 mod performed_by;
 mod precedence;
+mod races;
 mod replays;
 mod rules;
 mod secrets;
@@ -61,6 +62,7 @@ fn main() {
         one_time_passwords::tests(),
         performed_by::tests(),
         precedence::tests(),
+        races::tests(),
         replays::tests(),
         rules::tests(),
         secrets::tests(),
