@@ -64,7 +64,7 @@ struct Sent {
 }
 
 fn sent() -> impl Strategy<Value = Sent> {
-    let form = || prop_oneof![6 => Just(Form::Participant), 3 => Just(Form::Account), 1 => Just(Form::OneTimePassword)];
+    let form = || prop_oneof![5 => Just(Form::Participant), 2 => Just(Form::Account), 2 => Just(Form::OneTimePassword)];
     let fault = prop_oneof![
         Just(Fault::NoDate),
         Just(Fault::NoSuchUnit),
@@ -93,7 +93,7 @@ fn sent() -> impl Strategy<Value = Sent> {
 
 /// Events of which some repeat an earlier one, be it in other words.
 fn events(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Sent>> {
-    let repetition = option::weighted(0.3, any::<prop::sample::Index>());
+    let repetition = option::weighted(0.4, any::<prop::sample::Index>());
     vec((sent(), repetition), count).prop_map(|drawn| {
         let mut events: Vec<Sent> = Vec::with_capacity(drawn.len());
         for (drawn, repetition) in drawn {

@@ -145,10 +145,15 @@ async fn a_retry_is_the_same_within_a_call_and_over_several(setup: Setup) {
         vec![("3", "InvalidAccessToken"), ("4", "InvalidAccessToken")],
     );
     for (events, processed, failures) in [unused, used] {
-        for calls in [1, 2, events.len()] {
+        // All at once, cut in two at every place, and one by one.
+        let cuts: [&[usize]; 5] = [&[], &[1], &[2], &[3], &[1, 2, 3]];
+        for cuts in cuts {
             let server = Server::start(setup).await;
             let mut outcome = (Vec::new(), Vec::new());
-            for call in events.chunks(events.len().div_ceil(calls)) {
+            let ends = cuts.iter().copied().filter(|cut| *cut < events.len()).chain([events.len()]);
+            let mut start = 0;
+            for end in ends {
+                let call = &events[std::mem::replace(&mut start, end)..end];
                 let answer = server.send(json!(call)).await;
                 outcome.0.extend(answer.processed_identifiers());
                 outcome.1.extend(answer.failures());
