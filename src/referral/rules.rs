@@ -77,7 +77,8 @@ impl Judge {
         Verdict::Create
     }
 
-    /// Whether the event was sent before, by its external reference and content.
+    /// Whether the event was sent before, by its external reference and content. A one-time password that its own
+    /// first sending used up is no second use; one that another event used up, here or in the database, is.
     fn repetition(&self, event: &ResolvedEvent) -> Option<Verdict> {
         let reference = owned_reference(event)?;
         let hash = event.content_hash.as_ref()?;
@@ -89,9 +90,10 @@ impl Judge {
             return (created == hash && own_passwords).then_some(Verdict::Repeats { position: *position });
         }
         let known = self.known.references.get(&reference)?;
-        // A one-time password that its own first sending used up is no second use.
-        let own_passwords =
-            passwords(event).all(|password| password.used_by.is_none_or(|number| number == known.number));
+        let own_passwords = passwords(event).all(|password| match password.used_by {
+            Some(number) => number == known.number,
+            None => !self.used_passwords.contains_key(&password.access_token_key),
+        });
         let same = known.content_hash == *hash && own_passwords;
         same.then_some(Verdict::Existing { id: known.id, number: known.number })
     }

@@ -13,8 +13,10 @@ mod bad_events;
 mod bad_json;
 mod bad_messages;
 mod circles;
+mod command_line;
 mod discovery;
 mod documented_example;
+mod durability;
 mod envelope;
 mod fields_set;
 mod identifiers;
@@ -24,9 +26,11 @@ mod model;
 mod one_time_passwords;
 mod performed_by;
 mod precedence;
+mod races;
 mod replays;
 mod request_ids;
 mod rules;
+mod secrets;
 mod statements;
 mod support;
 mod tokens;
@@ -46,8 +50,10 @@ fn main() {
         bad_json::tests(),
         bad_messages::tests(),
         circles::tests(),
+        command_line::tests(),
         discovery::tests(),
         documented_example::tests(),
+        durability::tests(),
         envelope::tests(),
         fields_set::tests(),
         identifiers::tests(),
@@ -57,9 +63,11 @@ fn main() {
         one_time_passwords::tests(),
         performed_by::tests(),
         precedence::tests(),
+        races::tests(),
         replays::tests(),
         request_ids::tests(),
         rules::tests(),
+        secrets::tests(),
         statements::tests(),
         tokens::tests(),
     ];

@@ -64,7 +64,7 @@ struct Sent {
 }
 
 fn sent() -> impl Strategy<Value = Sent> {
-    let form = || prop_oneof![6 => Just(Form::Participant), 3 => Just(Form::Account), 1 => Just(Form::OneTimePassword)];
+    let form = || prop_oneof![5 => Just(Form::Participant), 2 => Just(Form::Account), 2 => Just(Form::OneTimePassword)];
     let fault = prop_oneof![
         Just(Fault::NoDate),
         Just(Fault::NoSuchUnit),
@@ -89,6 +89,36 @@ fn sent() -> impl Strategy<Value = Sent> {
             reference,
             fault,
         })
+}
+
+/// Events of which some repeat an earlier one, be it in other words.
+fn events(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Sent>> {
+    let repetition = option::weighted(0.4, any::<prop::sample::Index>());
+    vec((sent(), repetition), count).prop_map(|drawn| {
+        let mut events: Vec<Sent> = Vec::with_capacity(drawn.len());
+        for (drawn, repetition) in drawn {
+            events.push(match repetition {
+                Some(of) if !events.is_empty() => Sent { forms: drawn.forms, ..of.get(&events).clone() },
+                _ => drawn,
+            });
+        }
+        events
+    })
+}
+
+/// Cuts events into calls.
+fn cut<'a>(events: &'a [Sent], sizes: &[usize]) -> Vec<&'a [Sent]> {
+    let mut calls = Vec::new();
+    let mut rest = events;
+    for size in sizes.iter().cycle() {
+        if rest.is_empty() {
+            break;
+        }
+        let (call, after) = rest.split_at((*size).min(rest.len()));
+        calls.push(call);
+        rest = after;
+    }
+    calls
 }
 
 impl Sent {
@@ -385,10 +415,10 @@ fn check<S: Strategy>(values: &S, property: impl AsyncFn(S::Value) -> Result<(),
 
 async fn calls_are_answered_as_the_model_says(setup: Setup) {
     let server = Server::start(setup).await;
-    check(&vec(vec(sent(), 1..14), 1..5), async |calls| {
+    check(&(events(1..60), vec(1..20usize, 1..4)), async |(events, sizes)| {
         let mut organisation = Organisation::new(&server).await;
         let mut model = Model::default();
-        for call in &calls {
+        for call in cut(&events, &sizes) {
             let outcomes = organisation.call(call).await?;
             prop_assert_eq!(outcomes, named(model.call(call)));
         }
@@ -398,12 +428,12 @@ async fn calls_are_answered_as_the_model_says(setup: Setup) {
 
 async fn one_call_or_several_give_the_same_outcomes(setup: Setup) {
     let server = Server::start(setup).await;
-    let events = vec(sent(), 2..40).prop_map(|mut events| {
+    let events = events(2..40).prop_map(|mut events| {
         // Identifiers are unique within a call, so sharing them is no matter of the events alone.
         events.iter_mut().for_each(|event| event.shares_identifier = false);
         events
     });
-    check(&(events, vec(1..8usize, 40)), async |(events, sizes)| {
+    check(&(events, vec(1..8usize, 1..6)), async |(events, sizes)| {
         let mut model = Model::default();
         let expected = named(model.call(&events));
         let (mut whole, mut split) = (Organisation::new(&server).await, Organisation::new(&server).await);
@@ -411,13 +441,8 @@ async fn one_call_or_several_give_the_same_outcomes(setup: Setup) {
         whole.check_rows(&model).await?;
 
         let mut outcomes = Vec::new();
-        let mut rest = events.as_slice();
-        for size in sizes {
-            let (call, after) = rest.split_at(size.min(rest.len()));
-            if !call.is_empty() {
-                outcomes.extend(split.call(call).await?);
-            }
-            rest = after;
+        for call in cut(&events, &sizes) {
+            outcomes.extend(split.call(call).await?);
         }
         prop_assert_eq!(&outcomes, &expected);
         split.check_rows(&model).await?;

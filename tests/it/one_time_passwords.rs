@@ -12,6 +12,7 @@ tests! {
         an_event_that_fails_leaves_its_one_time_password_usable,
         a_retry_with_its_used_one_time_password_is_answered_as_processed,
         a_retry_within_a_call_may_use_the_one_time_password_of_its_first,
+        a_retry_is_the_same_within_a_call_and_over_several,
         a_new_one_time_password_works_after_the_old_one_was_used,
         both_parties_may_be_identified_by_one_time_passwords;
 }
@@ -130,6 +131,38 @@ async fn a_retry_within_a_call_may_use_the_one_time_password_of_its_first(setup:
     // Now that another event has, sending it with the password is a second use.
     let answer = server.send(json!([referenced(by_password("4", "01"), "R1")])).await;
     answer.assert_outcome(&[], &[("4", "InvalidAccessToken")]);
+}
+
+async fn a_retry_is_the_same_within_a_call_and_over_several(setup: Setup) {
+    let by_number = |identifier: &str| referenced(event(identifier, "01", "26"), "R1");
+    let retry = |identifier: &str| referenced(by_password(identifier, "01"), "R1");
+    // A retry may give a password that the first did not, as long as it is nobody's. It does not use it up.
+    let unused = (vec![by_number("1"), retry("2"), by_password("3", "03")], vec!["1", "2", "3"], vec![]);
+    // One that another event has used is no retry's.
+    let used = (
+        vec![by_number("1"), by_password("2", "02"), retry("3"), retry("4")],
+        vec!["1", "2"],
+        vec![("3", "InvalidAccessToken"), ("4", "InvalidAccessToken")],
+    );
+    for (events, processed, failures) in [unused, used] {
+        // All at once, cut in two at every place, and one by one.
+        let cuts: [&[usize]; 5] = [&[], &[1], &[2], &[3], &[1, 2, 3]];
+        for cuts in cuts {
+            let server = Server::start(setup).await;
+            let mut outcome = (Vec::new(), Vec::new());
+            let ends = cuts.iter().copied().filter(|cut| *cut < events.len()).chain([events.len()]);
+            let mut start = 0;
+            for end in ends {
+                let call = &events[std::mem::replace(&mut start, end)..end];
+                let answer = server.send(json!(call)).await;
+                outcome.0.extend(answer.processed_identifiers());
+                outcome.1.extend(answer.failures());
+            }
+            let failures: Vec<_> =
+                failures.iter().map(|(identifier, code)| ((*identifier).to_owned(), (*code).to_owned())).collect();
+            assert_eq!(outcome, (processed.iter().map(|&identifier| identifier.to_owned()).collect(), failures));
+        }
+    }
 }
 
 async fn a_new_one_time_password_works_after_the_old_one_was_used(setup: Setup) {

@@ -7,7 +7,6 @@ use crate::support::{Answer, Server, Setup, event, tests};
 
 tests! {
     Both:
-        a_repeat_within_the_call_may_name_its_party_by_an_unused_password,
         an_event_sent_again_is_answered_with_the_first_id_and_number,
         an_event_sent_again_may_name_the_same_rows_by_other_fields,
         every_attribute_counts_as_content,
@@ -325,14 +324,4 @@ async fn a_conflict_comes_before_the_rules(setup: Setup) {
         ("same", "ReferralAlreadyExists"),
     ];
     answer.assert_outcome(&[], &failures);
-}
-
-async fn a_repeat_within_the_call_may_name_its_party_by_an_unused_password(setup: Setup) {
-    let server = Server::start(setup).await;
-    let mut repeat = referenced("2", "20", "01", "till", "R1");
-    repeat["referred_rewards_participant_identifier"] =
-        json!({"access_token_identifier": {"one_time_password": "020020"}});
-    let answer = server.send(json!([referenced("1", "20", "01", "till", "R1"), repeat])).await;
-    answer.assert_outcome(&["1", "2"], &[]);
-    assert_eq!(server.stored_events().await.len(), 1);
 }

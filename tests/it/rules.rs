@@ -136,7 +136,8 @@ async fn numbers_rise_in_request_order(setup: Setup) {
     let mut numbers = Vec::new();
     for call in 0..3 {
         // Every third is refused.
-        let event_of = |n: usize| event(&n.to_string(), &format!("{:02}", n + 1), if n % 3 == 0 { "53" } else { "60" });
+        let event_of =
+            |n: usize| event(&n.to_string(), &format!("{:02}", n + 1), if n.is_multiple_of(3) { "53" } else { "60" });
         let events: Vec<Value> = (call * 15..call * 15 + 15).map(event_of).collect();
         let answer = server.send(json!(events)).await;
         let identifiers: Vec<String> =

@@ -39,7 +39,7 @@ struct PostgresServer {
 /// A cluster of our own. Its server ends with the pipe to its standard input, so also when the tests are killed.
 struct Cluster {
     process: Child,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 /// Why there is no PostgreSQL to test on, if so.
@@ -109,16 +109,16 @@ fn start() -> PostgresServer {
         server.args(["-c", setting]);
     }
     let log = fs::File::create(directory.path().join("log")).expect("a log");
-    let process = server.stdin(Stdio::piped()).stderr(log).spawn().expect("a server");
+    server.stdin(Stdio::piped()).stderr(log);
+    let cluster = Cluster { process: server.spawn().expect("a server"), directory };
     let url = format!("postgres://postgres@127.0.0.1:{port}");
     for _ in 0..200 {
         if try_execute(&url, "SELECT 1").is_ok() {
-            let cluster = Cluster { process, _directory: directory };
             return PostgresServer { url, databases: Vec::new(), cluster: Some(cluster) };
         }
         thread::sleep(Duration::from_millis(50));
     }
-    let log = fs::read_to_string(directory.path().join("log")).unwrap_or_default();
+    let log = fs::read_to_string(cluster.directory.path().join("log")).unwrap_or_default();
     panic!("the server does not start: {log}");
 }
 

@@ -6,7 +6,7 @@ use std::{
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -37,6 +37,7 @@ pub struct Process {
     child: Child,
     pub address: SocketAddr,
     output: Arc<Mutex<String>>,
+    readers: Vec<JoinHandle<()>>,
 }
 
 impl Workplace {
@@ -114,14 +115,16 @@ impl Workplace {
         let arguments = [&["serve", "--listen", listen], arguments].concat();
         let mut child = self.command(&arguments).spawn().expect("a process");
         let output = Arc::new(Mutex::new(String::new()));
-        keep(child.stdout.take().expect("an output"), output.clone());
-        keep(child.stderr.take().expect("an output"), output.clone());
+        let readers = vec![
+            keep(child.stdout.take().expect("an output"), output.clone()),
+            keep(child.stderr.take().expect("an output"), output.clone()),
+        ];
         let started = Instant::now();
         loop {
             let text = output.lock().expect("a lock").clone();
             if let Some(address) = text.lines().find_map(|line| line.strip_prefix("serving gRPC and REST on ")) {
                 let address = address.parse().expect("an address");
-                return Process { child, address, output };
+                return Process { child, address, output, readers };
             }
             let ended = child.try_wait().expect("a status");
             assert!(ended.is_none() && started.elapsed() < PATIENCE, "the server does not start: {text}");
@@ -131,14 +134,14 @@ impl Workplace {
 }
 
 /// Collects whole lines, as they come.
-fn keep(source: impl Read + Send + 'static, output: Arc<Mutex<String>>) {
+fn keep(source: impl Read + Send + 'static, output: Arc<Mutex<String>>) -> JoinHandle<()> {
     thread::spawn(move || {
         for line in BufReader::new(source).lines().map_while(Result::ok) {
             let mut output = output.lock().expect("a lock");
             output.push_str(&line);
             output.push('\n');
         }
-    });
+    })
 }
 
 impl Process {
@@ -169,11 +172,12 @@ impl Process {
         assert!(status.success());
     }
 
-    /// Waits for its end.
+    /// Waits for its end, and for the last of its output.
     pub async fn ended(&mut self) -> ExitStatus {
         let started = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().expect("a status") {
+                self.readers.drain(..).for_each(|reader| reader.join().expect("an output"));
                 return status;
             }
             assert!(started.elapsed() < PATIENCE, "the server does not end: {}", self.output());

@@ -39,7 +39,7 @@ pub struct Server {
     channel: Channel,
     http: reqwest::Client,
     running: Option<Running>,
-    _files: TestDatabase,
+    files: Arc<TestDatabase>,
 }
 
 /// A server that listens.
@@ -91,10 +91,28 @@ impl Server {
             channel: running.channel(),
             http: reqwest::Client::new(),
             running: Some(running),
-            _files: files,
+            files: Arc::new(files),
         };
         server.token = server.login("acme", "carla").await;
         server
+    }
+
+    /// Another server over the same database, with connections of its own.
+    pub async fn replica(&self) -> Self {
+        let database = Database::connect(&self.files.url).await.expect("a database");
+        let running = Running::start(&database, &self.keys, Config::default()).await;
+        Self {
+            address: running.address,
+            database,
+            keys: self.keys.clone(),
+            token: self.token.clone(),
+            statements: Arc::default(),
+            transport: self.transport,
+            channel: running.channel(),
+            http: reqwest::Client::new(),
+            running: Some(running),
+            files: self.files.clone(),
+        }
     }
 
     /// Stops the server and waits until it has.
