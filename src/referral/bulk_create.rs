@@ -116,6 +116,9 @@ impl ReferralEvents {
                 Err(violations) => slots.unprocessed(*position, violations),
             }
         }
+        if candidates.is_empty() {
+            return Ok(transaction.rollback().await?);
+        }
         counters::take_turn(&transaction, organisation_id).await?;
         let known = find_known(&transaction, organisation_id, &self.rules, &candidates).await?;
         let (creations, repeats) = judge(Judge::new(known, self.rules.allow_circles), candidates, slots);
@@ -149,9 +152,6 @@ async fn find_known<C: ConnectionTrait>(
     candidates: &[Candidate],
 ) -> Result<Known, DbErr> {
     let mut known = Known::default();
-    if candidates.is_empty() {
-        return Ok(known);
-    }
     let referred: Vec<i64> = candidates.iter().map(|candidate| candidate.event.referred.account_key).collect();
     let mut referrers: Vec<i64> = candidates.iter().map(|candidate| candidate.event.referred_by.account_key).collect();
     referrers.sort_unstable();

@@ -145,7 +145,8 @@ fn send_without_delay() {
     let Ok(descriptors) = std::fs::read_dir("/proc/self/fd") else { return };
     let numbers = descriptors.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     for descriptor in numbers {
-        // SAFETY: the descriptor is borrowed for one call, which fails on one that is closed or no TCP socket.
+        // SAFETY: the number is used for one call that neither closes nor keeps it. Should another thread close it in
+        // between, the call fails, or sets the option on the socket that took the number: harmless either way.
         let socket = unsafe { BorrowedFd::borrow_raw(descriptor) };
         _ = SockRef::from(&socket).set_tcp_nodelay(true);
     }
