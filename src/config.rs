@@ -1,9 +1,7 @@
 //! The settings of a server, and the keys.
 
 use std::{
-    fs::OpenOptions,
-    io::{ErrorKind as IoErrorKind, Write},
-    os::unix::fs::OpenOptionsExt,
+    io::{self, Write},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -125,29 +123,33 @@ fn key_file(database: &Path) -> PathBuf {
 
 /// The keys of the file; where there is none, it is made, for its owner's eyes alone.
 fn read_or_make(file: &Path) -> Result<Keys> {
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(file) {
-        Ok(mut opened) => {
-            let keys = Keys::generate()?;
-            let text =
-                format!("{TOKEN_KEY}={}\n{HASH_KEY}={}\n", keys.token.to_hex().expose(), keys.hash.to_hex().expose());
-            opened
-                .write_all(text.as_bytes())
-                .and_then(|()| opened.sync_all())
-                .map_err(|error| unusable(file, error))?;
-            Ok(keys)
-        }
-        Err(error) if error.kind() == IoErrorKind::AlreadyExists => {
-            let text = std::fs::read_to_string(file).map_err(|error| unusable(file, error))?;
-            let line = |name: &str| {
-                let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-                parse(name, value.ok_or_else(|| SettingError::new(format!("{} has no {name}", file.display())))?)
-            };
-            Ok(Keys { token: line(TOKEN_KEY)?, hash: line(HASH_KEY)? })
-        }
-        Err(error) => Err(unusable(file, error)),
+    if !file.exists() {
+        make(file).map_err(|error| unusable(file, error))?;
+    }
+    let text = std::fs::read_to_string(file).map_err(|error| unusable(file, error))?;
+    let line = |name: &str| {
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        parse(name, value.ok_or_else(|| SettingError::new(format!("{} has no {name}", file.display())))?)
+    };
+    Ok(Keys { token: line(TOKEN_KEY)?, hash: line(HASH_KEY)? })
+}
+
+/// Makes the file whole or not at all: a half-written one would stop every later start. Of two that make it at once,
+/// the first one's keys stay.
+fn make(file: &Path) -> io::Result<()> {
+    let keys = Keys::generate().map_err(io::Error::other)?;
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // A temporary file is readable by its owner alone.
+    let mut temporary = tempfile::NamedTempFile::new_in(folder)?;
+    writeln!(temporary, "{TOKEN_KEY}={}", keys.token.to_hex().expose())?;
+    writeln!(temporary, "{HASH_KEY}={}", keys.hash.to_hex().expose())?;
+    temporary.as_file().sync_all()?;
+    match temporary.persist_noclobber(file) {
+        Err(error) if error.error.kind() != io::ErrorKind::AlreadyExists => Err(error.error),
+        _ => Ok(()),
     }
 }
 
-fn unusable(file: &Path, error: std::io::Error) -> SettingError {
+fn unusable(file: &Path, error: io::Error) -> SettingError {
     SettingError::new(format!("the key file {} cannot be used: {error}", file.display()))
 }

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use clap::Args;
+use clap::{Args, builder::FalseyValueParser};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -24,10 +24,10 @@ pub struct ServeArguments {
     #[arg(long)]
     demo: bool,
     /// Lets referrals form circles
-    #[arg(long, env = "REFERRAL_EVENTS_ALLOW_CIRCLES")]
+    #[arg(long, env = "REFERRAL_EVENTS_ALLOW_CIRCLES", value_parser = FalseyValueParser::new())]
     allow_circles: bool,
     /// Answers refused REST calls with HTTP 200 too, for callers that look at status.code alone
-    #[arg(long, env = "REFERRAL_EVENTS_ALWAYS_OK")]
+    #[arg(long, env = "REFERRAL_EVENTS_ALWAYS_OK", value_parser = FalseyValueParser::new())]
     always_ok: bool,
     /// How long a call may take, in seconds
     #[arg(long, env = "REFERRAL_EVENTS_TIME_LIMIT", default_value_t = 30)]

@@ -157,8 +157,9 @@ async fn find_known<C: ConnectionTrait>(
     referrers.sort_unstable();
     referrers.dedup();
 
-    // Only an account that refers can be part of a circle.
-    let mut circle_possible = referred.iter().any(|account| referrers.binary_search(account).is_ok());
+    // A circle that a stored referral is part of has, where a new one joins it, a referred party that has itself
+    // referred somebody; one of new referrals alone is known to the judge.
+    let mut circle_possible = false;
     for standing in referral_events::find_standing(connection, organisation_id, &referred).await? {
         match standing.referred_by_account_key {
             Some(referrer) => _ = known.referrer_of.insert(standing.account_key, referrer),
