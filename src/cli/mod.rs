@@ -1,7 +1,7 @@
 //! The command line.
 
 mod demo;
-pub mod import;
+mod import;
 mod migrate;
 mod organisation;
 mod serve;

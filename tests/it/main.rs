@@ -20,6 +20,10 @@ mod durability;
 mod envelope;
 mod fields_set;
 mod identifiers;
+mod import_command;
+mod import_files;
+mod import_kinds;
+mod import_rows;
 mod isolation;
 mod limits;
 mod model;
@@ -57,6 +61,10 @@ fn main() {
         envelope::tests(),
         fields_set::tests(),
         identifiers::tests(),
+        import_command::tests(),
+        import_files::tests(),
+        import_kinds::tests(),
+        import_rows::tests(),
         isolation::tests(),
         limits::tests(),
         model::tests(),

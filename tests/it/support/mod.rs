@@ -3,6 +3,7 @@
 mod answer;
 mod bad;
 mod engine;
+mod imports;
 mod methods;
 pub mod postgres;
 mod process;
@@ -16,9 +17,10 @@ use libtest_mimic::Trial;
 
 pub use answer::Answer;
 pub use bad::{Bad, with};
-pub use engine::Engine;
+pub use engine::{Engine, TestDatabase};
+pub use imports::{Directory, time};
 pub use methods::{Leaf, Method, leaves, method, methods};
-pub use process::{Process, Workplace};
+pub use process::{Ended, Process, Workplace};
 pub use server::{Server, answer, envelope, message};
 pub use world::{EVENT_FIELDS, event};
 
@@ -47,7 +49,7 @@ pub struct Test {
 }
 
 /// `tests!(Both: a, b)` lists the tests of a module that run on both transports; `Grpc` and `Rest` those of one,
-/// `Once` those that need no server in this process.
+/// `NoCalls` those that need a database alone, `Once` those that need no server in this process.
 macro_rules! tests {
     ($($transports:ident: $($name:ident),+;)+) => {
         pub fn tests() -> Vec<$crate::support::Test> {
@@ -67,6 +69,8 @@ pub mod transports {
     pub const Both: &[Transport] = &[Transport::Grpc, Transport::Rest];
     pub const Grpc: &[Transport] = &[Transport::Grpc];
     pub const Rest: &[Transport] = &[Transport::Rest];
+    /// For a test that needs a database and no server: one run for each database.
+    pub const NoCalls: &[Transport] = &[Transport::Grpc];
     /// For a test that needs neither the server nor the database of a setup.
     pub const Once: &[Transport] = &[];
 }
