@@ -76,7 +76,7 @@ enum Command {
 enum Failure {
     #[error(transparent)]
     Setting(#[from] SettingError),
-    #[error("{0:?}")]
+    #[error("{0}{cause}", cause = .0.cause().map(|cause| format!(": {cause}")).unwrap_or_default())]
     Call(#[from] Error),
     #[error(transparent)]
     Io(#[from] std::io::Error),

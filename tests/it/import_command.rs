@@ -79,11 +79,11 @@ async fn the_command_names_what_it_cannot_find(setup: Setup) {
     let acme = Acme::new(setup);
     let ended = acme.import("units", "units.csv", "");
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
-    assert!(ended.stderr.starts_with("error: NotFound: units.csv cannot be read: "), "{ended:?}");
+    assert!(ended.stderr.starts_with("error: units.csv cannot be read: "), "{ended:?}");
 
     acme.write("units.csv", "alternative_code\nU1\n");
     let ended = acme.workplace.run(&["import", "--organisation", "nobody", "units", "units.csv"]);
-    let message = "error: NotFound: there is no organisation \"nobody\"; `organisation add` makes one\n";
+    let message = "error: there is no organisation \"nobody\"; `organisation add` makes one\n";
     assert_ended(&ended, 1, "", message);
     // Nothing of it went anywhere.
     assert_ended(&acme.import("units", "units.csv", ""), 0, "inserted 1, updated 0, rejected 0\n", "");
