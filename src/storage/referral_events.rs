@@ -3,7 +3,7 @@
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 use uuid::Uuid;
 
-use super::sql::{each_text, each_tuple, json, statement};
+use super::sql::{each_text, each_tuple, join_events, json, statement};
 
 /// What stands in the way of referring an account, or may.
 #[derive(Debug, FromQueryResult)]
@@ -19,15 +19,16 @@ pub async fn find_standing<C: ConnectionTrait>(
     organisation_id: i64,
     referred_account_keys: &[i64],
 ) -> Result<Vec<Standing>, DbErr> {
-    let each = each_text(connection.get_database_backend(), 2);
+    let backend = connection.get_database_backend();
+    let each = each_text(backend, 2);
+    let join = join_events(backend, "e.referred_account_key = CAST(k.value AS BIGINT)");
+    // One look-up for each key here too, which EXISTS would leave to the planner.
     let sql = format!(
-        "SELECT e.referred_account_key AS account_key, e.referred_by_account_key \
-         FROM {each} CROSS JOIN referral_events e \
-         WHERE e.organisation_id = $1 AND e.referred_account_key = CAST(k.value AS BIGINT) AND e.in_force \
+        "SELECT e.referred_account_key AS account_key, e.referred_by_account_key FROM {each} {join} \
          UNION ALL \
          SELECT CAST(k.value AS BIGINT) AS account_key, CAST(NULL AS BIGINT) AS referred_by_account_key \
-         FROM {each} WHERE EXISTS (SELECT 1 FROM referral_events e WHERE e.organisation_id = $1 \
-         AND e.referred_by_account_key = CAST(k.value AS BIGINT) AND e.in_force)"
+         FROM {each} WHERE (SELECT e.number FROM referral_events e WHERE e.organisation_id = $1 \
+         AND e.referred_by_account_key = CAST(k.value AS BIGINT) AND e.in_force LIMIT 1) IS NOT NULL"
     );
     let values = vec![organisation_id.into(), json(&referred_account_keys)];
     Standing::find_by_statement(statement(connection, sql, values)).all(connection).await
@@ -49,12 +50,15 @@ pub async fn find_many_by_external_reference<C: ConnectionTrait>(
     organisation_id: i64,
     references: &[(&str, &str)],
 ) -> Result<Vec<Referenced>, DbErr> {
-    let each = each_tuple(connection.get_database_backend(), 2);
+    let backend = connection.get_database_backend();
+    let each = each_tuple(backend, 2);
+    let join = join_events(
+        backend,
+        "e.external_system = k.value ->> 0 AND e.external_system_reference_number = k.value ->> 1",
+    );
     let sql = format!(
         "SELECT e.external_system, e.external_system_reference_number, e.id, e.number, e.content_hash \
-         FROM {each} CROSS JOIN referral_events e \
-         WHERE e.organisation_id = $1 AND e.external_system = k.value ->> 0 \
-         AND e.external_system_reference_number = k.value ->> 1 AND e.in_force"
+         FROM {each} {join}"
     );
     let values = vec![organisation_id.into(), json(&references)];
     Referenced::find_by_statement(statement(connection, sql, values)).all(connection).await
@@ -74,14 +78,15 @@ pub async fn find_ancestry<C: ConnectionTrait>(
     organisation_id: i64,
     account_keys: &[i64],
 ) -> Result<Vec<Edge>, DbErr> {
-    let each = each_text(connection.get_database_backend(), 2);
+    let backend = connection.get_database_backend();
+    let each = each_text(backend, 2);
+    let of_keys = join_events(backend, "e.referred_account_key = CAST(k.value AS BIGINT)");
+    let of_referrers = join_events(backend, "e.referred_account_key = up.referred_by_account_key");
     let sql = format!(
         "WITH RECURSIVE up(referred_account_key, referred_by_account_key) AS (\
-         SELECT e.referred_account_key, e.referred_by_account_key FROM {each} CROSS JOIN referral_events e \
-         WHERE e.organisation_id = $1 AND e.referred_account_key = CAST(k.value AS BIGINT) AND e.in_force \
+         SELECT e.referred_account_key, e.referred_by_account_key FROM {each} {of_keys} \
          UNION \
-         SELECT e.referred_account_key, e.referred_by_account_key FROM up CROSS JOIN referral_events e \
-         WHERE e.organisation_id = $1 AND e.referred_account_key = up.referred_by_account_key AND e.in_force) \
+         SELECT e.referred_account_key, e.referred_by_account_key FROM up {of_referrers}) \
          SELECT referred_account_key, referred_by_account_key FROM up"
     );
     let values = vec![organisation_id.into(), json(&account_keys)];

@@ -22,6 +22,19 @@ pub fn each_tuple(backend: DbBackend, n: usize) -> String {
     }
 }
 
+/// Joins the events in force that meet `condition`, looked up for each key by itself. PostgreSQL would, as long as it has
+/// no statistics of a table that fills fast, rather compare each key with every event; a subquery with an OFFSET is
+/// what it does not merge with the query around it.
+pub fn join_events(backend: DbBackend, condition: &str) -> String {
+    let condition = format!("e.organisation_id = $1 AND {condition} AND e.in_force");
+    match backend {
+        DbBackend::Postgres => {
+            format!("CROSS JOIN LATERAL (SELECT * FROM referral_events e WHERE {condition} OFFSET 0) AS e")
+        }
+        _ => format!("CROSS JOIN referral_events e ON {condition}"),
+    }
+}
+
 /// A statement for the engine that `connection` talks to.
 pub fn statement<C: ConnectionTrait>(connection: &C, sql: impl Into<String>, values: Vec<Value>) -> Statement {
     Statement::from_sql_and_values(connection.get_database_backend(), sql, values)
