@@ -9,7 +9,11 @@ use uuid::Uuid;
 use crate::{
     error::{Error, ErrorKind, Result},
     secret::{Key, Secret},
-    storage::{Database, entity::released_token, users},
+    storage::{
+        Database,
+        entity::{released_token, user},
+        users,
+    },
 };
 use token::{Claims, Signer};
 
@@ -64,6 +68,25 @@ impl Caller {
         }
         Err(Error::new(ErrorKind::AccessDenied, "The user's role does not allow to create events."))
     }
+}
+
+/// A new user, under a new id and with the password hashed, ready to be stored.
+pub async fn new_user(
+    organisation_id: i64,
+    name: &str,
+    password: Secret,
+    role: String,
+    default_unit_id: Option<String>,
+) -> Result<user::Model> {
+    Ok(user::Model {
+        organisation_id,
+        id: format!("{:X}", Uuid::now_v7().simple()),
+        name: name.to_owned(),
+        password_hash: password::hash(password).await?,
+        role,
+        default_unit_id,
+        created_on: Utc::now(),
+    })
 }
 
 /// What a user gives for a token.

@@ -3,11 +3,10 @@
 use std::{io::Cursor, net::SocketAddr};
 
 use chrono::Utc;
-use uuid::Uuid;
 
 use super::Failure;
 use crate::{
-    auth::{Authenticator, Credentials, Role, password},
+    auth::{self, Authenticator, Credentials, Role},
     config::{Keys, SettingError},
     directory::{self, DirectoryKind},
     referral::{
@@ -15,7 +14,7 @@ use crate::{
         event::{EventRequest, Instant, PartyIdentifier, PartyIdentifiers, PlaceIdentifier},
     },
     secret::{CodeHasher, Secret},
-    storage::{Database, entity::user, users},
+    storage::{Database, users},
 };
 
 const NAME: &str = "demo";
@@ -29,15 +28,7 @@ pub async fn prepare(database: &Database, keys: &Keys) -> Result<(), Failure> {
         return Ok(());
     }
     let organisation_id = users::add_organisation(database.write(), NAME, Utc::now()).await?;
-    let user = user::Model {
-        organisation_id,
-        id: format!("{:X}", Uuid::now_v7().simple()),
-        name: NAME.to_owned(),
-        password_hash: password::hash(Secret::new(NAME)).await?,
-        role: Role::NAMES[2].to_owned(),
-        default_unit_id: None,
-        created_on: Utc::now(),
-    };
+    let user = auth::new_user(organisation_id, NAME, Secret::new(NAME), Role::NAMES[2].to_owned(), None).await?;
     users::add_user(database.write(), user).await?;
 
     let hasher = CodeHasher::new(&keys.hash);

@@ -1,18 +1,16 @@
 //! `user add`: adds a user, with a password from standard input.
 
-use chrono::Utc;
 use clap::{Subcommand, builder::PossibleValuesParser};
-use uuid::Uuid;
 
 use super::{
     Failure, Settings,
     organisation::{check_name, find},
 };
 use crate::{
-    auth::{Role, password},
+    auth::{self, Role},
     config::SettingError,
     secret::Secret,
-    storage::{entity::user, is_unique_violation, users},
+    storage::{is_unique_violation, users},
 };
 
 #[derive(Debug, Subcommand)]
@@ -49,15 +47,7 @@ pub async fn run(command: UserCommand, settings: &Settings) -> Result<(), Failur
     if password.expose().is_empty() {
         return Err(SettingError::new("the password is empty; give it on standard input").into());
     }
-    let user = user::Model {
-        organisation_id: organisation.id,
-        id: format!("{:X}", Uuid::now_v7().simple()),
-        name: name.clone(),
-        password_hash: password::hash(password).await?,
-        role,
-        default_unit_id: unit,
-        created_on: Utc::now(),
-    };
+    let user = auth::new_user(organisation.id, &name, password, role, unit).await?;
     match users::add_user(database.write(), user).await {
         Ok(()) => println!("added the user {name} of {}", organisation.name),
         Err(error) if is_unique_violation(&error) => {

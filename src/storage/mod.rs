@@ -1,6 +1,8 @@
 //! The database: connecting, transactions, and the queries, each a set at a time.
 //!
-//! Every finder takes the organisation first. What differs between the engines stands in `sql`, and nowhere else.
+//! Every finder takes the organisation first. Where the engines differ in what they read, `sql` has the two forms; how
+//! rows are loaded (`bulk_load`), how a transaction begins (`transaction`) and whether calls wait for a turn
+//! (`counters`) differ by nature.
 
 pub mod access_tokens;
 pub mod bulk_load;
