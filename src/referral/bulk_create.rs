@@ -10,15 +10,17 @@ use super::{
     event::{CheckedEvent, EventRequest},
     report::{Created, Report, Slots},
     resolve::{ResolvedEvent, resolve},
-    rules::{Judge, Known, KnownEvent, Verdict},
+    rules::{Candidate, Known, KnownEvent, Verdict, judge},
     validate::validate,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
     secret::CodeHasher,
     storage::{
-        Database, Transaction, access_tokens, bulk_load, counters, entity::referral_event, is_contention,
-        is_unique_violation, referral_events,
+        Database, Transaction, access_tokens,
+        bulk_load::{self, NewEvent},
+        counters, is_contention, is_unique_violation,
+        referral_events::{self, Referenced},
     },
 };
 
@@ -30,12 +32,6 @@ const MAXIMUM_ATTEMPTS: u32 = 20;
 pub struct Rules {
     /// Lets referrals form circles.
     pub allow_circles: bool,
-}
-
-/// An event that may be created, and its position in the call.
-struct Candidate {
-    position: usize,
-    event: ResolvedEvent,
 }
 
 /// Why a transaction did not come to its end.
@@ -90,7 +86,8 @@ impl ReferralEvents {
             if well_formed.is_empty() {
                 return slots.into_report(identifiers);
             }
-            match self.attempt(organisation_id, &well_formed, now, &mut slots).await {
+            // Nearly every call is of new referrals, so the first attempt leaves it to the unique keys to say otherwise.
+            match self.attempt(organisation_id, &well_formed, now, attempt == 1, &mut slots).await {
                 Ok(()) => return slots.into_report(identifiers),
                 Err(Interrupted::Failed(error)) => return Err(error),
                 Err(Interrupted::Raced) => pause(attempt).await,
@@ -105,6 +102,7 @@ impl ReferralEvents {
         organisation_id: i64,
         events: &[(usize, &CheckedEvent)],
         now: DateTime<Utc>,
+        optimistic: bool,
         slots: &mut Slots,
     ) -> Result<(), Interrupted> {
         let transaction = self.database.begin().await?;
@@ -119,21 +117,83 @@ impl ReferralEvents {
         if candidates.is_empty() {
             return Ok(transaction.rollback().await?);
         }
-        counters::take_turn(&transaction, organisation_id).await?;
-        let known = find_known(&transaction, organisation_id, &self.rules, &candidates).await?;
-        let (creations, repeats) = judge(Judge::new(known, self.rules.allow_circles), candidates, slots);
-        if creations.is_empty() {
-            transaction.rollback().await?;
-        } else {
-            store(&transaction, organisation_id, creations, now, slots).await?;
-            transaction.commit().await?;
-        }
-        for (position, first) in repeats {
-            if let Some(created) = slots.created(first) {
-                slots.processed(position, created);
+        let (verdicts, first_number) = self.judge(&transaction, organisation_id, &candidates, optimistic).await?;
+        let mut numbers = first_number..;
+        let mut rows = Vec::with_capacity(candidates.len());
+        let mut passwords = HashMap::new();
+        for (candidate, verdict) in candidates.iter().zip(verdicts) {
+            let Candidate { position, event } = candidate;
+            match verdict {
+                Verdict::Create => {
+                    let created = Created { id: Uuid::now_v7(), number: numbers.next().unwrap_or(i64::MAX) };
+                    rows.push(row(created, event, now));
+                    passwords.extend(event.one_time_passwords().map(|used| (used.access_token_key, created.number)));
+                    slots.processed(*position, created);
+                }
+                Verdict::Existing(created) => slots.processed(*position, created),
+                Verdict::Repeats { position: first } => {
+                    if let Some(created) = slots.created(first) {
+                        slots.processed(*position, created);
+                    }
+                }
+                Verdict::Refuse(violations) => slots.unprocessed(*position, violations),
             }
         }
-        Ok(())
+        if rows.is_empty() {
+            return Ok(transaction.rollback().await?);
+        }
+        store(&transaction, organisation_id, &rows, passwords).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    /// Judges the candidates and takes the numbers of those to create, which begin at the number answered.
+    ///
+    /// An optimistic judgement looks up only whether a circle is possible: it is wrong where the database has a
+    /// candidate's referred account or external reference already, and then the insert is refused.
+    async fn judge(
+        &self,
+        transaction: &Transaction,
+        organisation_id: i64,
+        candidates: &[Candidate<'_>],
+        optimistic: bool,
+    ) -> Result<(Vec<Verdict>, i64), DbErr> {
+        let allow_circles = self.rules.allow_circles;
+        let referred: Vec<i64> = candidates.iter().map(|candidate| candidate.event.referred.account_key).collect();
+        let is_circle_possible = async || match allow_circles {
+            true => Ok(false),
+            // A circle that a stored referral is part of has, where a new one joins it, a referred party that has
+            // itself referred somebody; one of new referrals alone is known to the judge.
+            false => referral_events::is_any_a_referrer(transaction, organisation_id, &referred).await,
+        };
+        let mut circle_possible = None;
+        if optimistic {
+            let verdicts = judge(candidates, Known::default(), allow_circles);
+            // One that is refused for what the call itself says may be an event that the database has.
+            if verdicts.iter().all(|verdict| !matches!(verdict, Verdict::Refuse(_))) {
+                let first_number = take_numbers(transaction, organisation_id, &verdicts).await?;
+                if !is_circle_possible().await? {
+                    return Ok((verdicts, first_number));
+                }
+                circle_possible = Some(true);
+            }
+        }
+        counters::take_turn(transaction, organisation_id).await?;
+        let circle_possible = match circle_possible {
+            Some(possible) => possible,
+            None => is_circle_possible().await?,
+        };
+        let known = find_known(transaction, organisation_id, candidates, &referred, circle_possible).await?;
+        let verdicts = judge(candidates, known, allow_circles);
+        let first_number = take_numbers(transaction, organisation_id, &verdicts).await?;
+        Ok((verdicts, first_number))
+    }
+}
+
+/// Takes a number for each event to create; answers the first of them.
+async fn take_numbers(transaction: &Transaction, organisation_id: i64, verdicts: &[Verdict]) -> Result<i64, DbErr> {
+    match verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Create)).count() {
+        0 => Ok(0),
+        count => counters::take(transaction, organisation_id, counters::Counter::EventNumber, count).await,
     }
 }
 
@@ -144,83 +204,53 @@ async fn pause(attempt: u32) {
     tokio::time::sleep(Duration::from_micros(random % (longest * 1000))).await;
 }
 
-/// Looks up what the judge must know.
+/// Looks up all that the judge must know.
 async fn find_known<C: ConnectionTrait>(
     connection: &C,
     organisation_id: i64,
-    rules: &Rules,
-    candidates: &[Candidate],
+    candidates: &[Candidate<'_>],
+    referred: &[i64],
+    circle_possible: bool,
 ) -> Result<Known, DbErr> {
     let mut known = Known::default();
-    let referred: Vec<i64> = candidates.iter().map(|candidate| candidate.event.referred.account_key).collect();
-    let mut referrers: Vec<i64> = candidates.iter().map(|candidate| candidate.event.referred_by.account_key).collect();
-    referrers.sort_unstable();
-    referrers.dedup();
-
-    // A circle that a stored referral is part of has, where a new one joins it, a referred party that has itself
-    // referred somebody; one of new referrals alone is known to the judge.
-    let mut circle_possible = false;
-    for standing in referral_events::find_standing(connection, organisation_id, &referred).await? {
-        match standing.referred_by_account_key {
-            Some(referrer) => _ = known.referrer_of.insert(standing.account_key, referrer),
-            None => circle_possible = true,
-        }
+    let mut edges = referral_events::find_many_by_referred(connection, organisation_id, referred).await?;
+    if circle_possible {
+        let mut referrers: Vec<i64> =
+            candidates.iter().map(|candidate| candidate.event.referred_by.account_key).collect();
+        referrers.sort_unstable();
+        referrers.dedup();
+        edges.extend(referral_events::find_ancestry(connection, organisation_id, &referrers).await?);
     }
-    if circle_possible && !rules.allow_circles {
-        for edge in referral_events::find_ancestry(connection, organisation_id, &referrers).await? {
-            known.referrer_of.insert(edge.referred_account_key, edge.referred_by_account_key);
-        }
-    }
-    let references: Vec<(&str, &str)> =
-        candidates.iter().filter_map(|candidate| candidate.event.details.external_reference()).collect();
+    known.referrer_of =
+        edges.into_iter().map(|edge| (edge.referred_account_key, edge.referred_by_account_key)).collect();
+    let references: Vec<(usize, &str, &str)> = candidates
+        .iter()
+        .filter_map(|Candidate { position, event }| {
+            event.details.external_reference().map(|(system, number)| (*position, system, number))
+        })
+        .collect();
     if !references.is_empty() {
         let found = referral_events::find_many_by_external_reference(connection, organisation_id, &references).await?;
-        known.references = found
-            .into_iter()
-            .map(|event| {
-                let reference = (event.external_system, event.external_system_reference_number);
-                (reference, KnownEvent { id: event.id, number: event.number, content_hash: event.content_hash })
-            })
-            .collect();
+        for Referenced { position, id, number, content_hash } in found {
+            if let Ok(position) = usize::try_from(position) {
+                known.references.insert(position, KnownEvent { event: Created { id, number }, content_hash });
+            }
+        }
     }
     Ok(known)
 }
 
-/// Judges the candidates in order. Answers those to create, and which position repeats which.
-fn judge(mut judge: Judge, candidates: Vec<Candidate>, slots: &mut Slots) -> (Vec<Candidate>, Vec<(usize, usize)>) {
-    let mut creations = Vec::with_capacity(candidates.len());
-    let mut repeats = Vec::new();
-    for candidate in candidates {
-        match judge.judge(candidate.position, &candidate.event) {
-            Verdict::Create => creations.push(candidate),
-            Verdict::Existing { id, number } => slots.processed(candidate.position, Created { id, number }),
-            Verdict::Repeats { position } => repeats.push((candidate.position, position)),
-            Verdict::Refuse(violations) => slots.unprocessed(candidate.position, violations),
-        }
-    }
-    (creations, repeats)
-}
-
-/// Numbers and inserts the events, and uses up the one-time passwords that identified their parties.
+/// Inserts the events, and uses up the one-time passwords that identified their parties, each by the event of the
+/// number beside its access token.
 async fn store(
     transaction: &Transaction,
     organisation_id: i64,
-    creations: Vec<Candidate>,
-    now: DateTime<Utc>,
-    slots: &mut Slots,
+    rows: &[NewEvent<'_>],
+    passwords: HashMap<i64, i64>,
 ) -> Result<(), Interrupted> {
-    let first = counters::take(transaction, organisation_id, counters::Counter::EventNumber, creations.len()).await?;
-    let mut passwords: HashMap<i64, i64> = HashMap::new();
-    let mut rows = Vec::with_capacity(creations.len());
-    for (number, Candidate { position, event }) in (first..).zip(creations) {
-        let created = Created { id: Uuid::now_v7(), number };
-        for password in [&event.referred, &event.referred_by].into_iter().filter_map(|party| party.one_time_password) {
-            passwords.insert(password.access_token_key, number);
-        }
-        slots.processed(position, created);
-        rows.push(row(organisation_id, created, event, now));
+    if !bulk_load::insert_events(transaction, organisation_id, rows).await? {
+        return Err(Interrupted::Raced);
     }
-    bulk_load::insert_events(transaction, &rows).await?;
     if !passwords.is_empty() {
         let passwords: Vec<(i64, i64)> = passwords.into_iter().collect();
         let used = access_tokens::use_one_time_passwords(transaction, organisation_id, &passwords).await?;
@@ -231,53 +261,26 @@ async fn store(
     Ok(())
 }
 
-fn row(organisation_id: i64, created: Created, event: ResolvedEvent, now: DateTime<Utc>) -> referral_event::Model {
+fn row<'a>(created: Created, event: &'a ResolvedEvent<'_>, now: DateTime<Utc>) -> NewEvent<'a> {
     let details = event.details;
-    let [
-        udf_string_1,
-        udf_string_2,
-        udf_string_3,
-        udf_string_4,
-        udf_string_5,
-        udf_string_6,
-        udf_string_7,
-        udf_string_8,
-    ] = details.udf_strings;
-    let [udf_float_1, udf_float_2, udf_float_3, udf_float_4] = details.udf_floats;
-    let [udf_date_1, udf_date_2, udf_date_3, udf_date_4] = details.udf_dates;
-    referral_event::Model {
-        organisation_id,
+    NewEvent {
         id: created.id,
         number: created.number,
-        in_force: Some(true),
         classification_key: event.classification_key,
         performed_by_business_unit_key: event.performed_by.business_unit_key,
         performed_by_unit_key: event.performed_by.unit_key,
         performed_by_tap_key: event.performed_by.tap_key,
         performed_by_device_key: event.performed_by.device_key,
         performed_on: details.performed_on,
-        description: details.description,
+        description: details.description.as_deref(),
         referred_account_key: event.referred.account_key,
         referred_by_account_key: event.referred_by.account_key,
-        external_system: details.external_system,
-        external_system_reference_number: details.external_system_reference_number,
-        content_hash: event.content_hash,
-        udf_string_1,
-        udf_string_2,
-        udf_string_3,
-        udf_string_4,
-        udf_string_5,
-        udf_string_6,
-        udf_string_7,
-        udf_string_8,
-        udf_float_1,
-        udf_float_2,
-        udf_float_3,
-        udf_float_4,
-        udf_date_1,
-        udf_date_2,
-        udf_date_3,
-        udf_date_4,
+        external_system: &details.external_system,
+        external_system_reference_number: details.external_system_reference_number.as_deref(),
+        content_hash: event.content_hash.as_ref().map(|hash| hash.as_slice()),
+        udf_strings: &details.udf_strings,
+        udf_floats: details.udf_floats,
+        udf_dates: details.udf_dates,
         created_on: now,
     }
 }

@@ -4,13 +4,16 @@ use sha2::{Digest, Sha256};
 
 use super::event::Details;
 
+/// 128 bits suffice to tell contents apart, and every event row carries them.
+pub type ContentHash = [u8; 16];
+
 /// A fingerprint of an event's content: every documented attribute but `request_unique_identifier`, with identifiers
 /// as the rows they name. Places that were derived are left out, so that a retry stays the same event though the
 /// directory has got another default TAP since.
 ///
 /// `named_keys` are the keys of the classification and the places, in a fixed order; `account_keys` those of the
 /// referred account and of its referrer.
-pub fn content_hash(named_keys: [Option<i64>; 5], account_keys: [i64; 2], details: &Details) -> Vec<u8> {
+pub fn content_hash(named_keys: [Option<i64>; 5], account_keys: [i64; 2], details: &Details) -> ContentHash {
     let mut hash = Sha256::new();
     let mut add = |part: Option<&[u8]>| match part {
         // The length first, and a byte for absence: no two contents give the same bytes.
@@ -41,6 +44,7 @@ pub fn content_hash(named_keys: [Option<i64>; 5], account_keys: [i64; 2], detail
     for date in details.udf_dates {
         add(date.map(|date| date.timestamp_micros().to_be_bytes()).as_ref().map(|bytes| bytes.as_slice()));
     }
-    // 128 bits suffice to tell contents apart, and every event row carries them.
-    hash.finalize()[..16].to_vec()
+    let mut content_hash = ContentHash::default();
+    content_hash.copy_from_slice(&hash.finalize()[..16]);
+    content_hash
 }

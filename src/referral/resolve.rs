@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DbErr};
 
 use super::{
-    content::content_hash,
+    content::{ContentHash, content_hash},
     event::{CheckedEvent, Details, PartyBy, PartyKey, PartyKind},
     performed_by::{self, NamedPlaces, PerformedBy},
     validate::place_field,
@@ -22,26 +22,31 @@ use crate::{
 
 /// An event whose identifiers are resolved.
 #[derive(Debug)]
-pub struct ResolvedEvent {
+pub struct ResolvedEvent<'a> {
     pub classification_key: Option<i64>,
     pub performed_by: PerformedBy,
     /// That its places disagree, if they do. A one-time password that was used is told before, which the judge knows.
     pub mismatch: Option<Violation>,
-    pub referred: ResolvedParty,
-    pub referred_by: ResolvedParty,
-    pub details: Details,
+    pub referred: ResolvedParty<'a>,
+    pub referred_by: ResolvedParty<'a>,
+    pub details: &'a Details,
     /// Present where there is an external reference.
-    pub content_hash: Option<Vec<u8>>,
+    pub content_hash: Option<ContentHash>,
+}
+
+impl ResolvedEvent<'_> {
+    /// The one-time passwords that identified its parties.
+    pub fn one_time_passwords(&self) -> impl Iterator<Item = OneTimePassword> {
+        [&self.referred, &self.referred_by].into_iter().filter_map(|party| party.one_time_password)
+    }
 }
 
 /// A party that was found.
 #[derive(Debug)]
-pub struct ResolvedParty {
+pub struct ResolvedParty<'a> {
     pub account_key: i64,
-    /// The path of the attribute that named it.
-    pub field: String,
-    /// It, in a sentence.
-    pub label: String,
+    /// How the event names it.
+    pub key: &'a PartyKey,
     /// Why it may not take part, if so.
     pub inactive: Vec<Violation>,
     /// The one-time password that identified it, if one did.
@@ -59,35 +64,56 @@ const ACTIVE_ACCOUNT: &str = "ACTIVE";
 const EFFECTIVE: &str = "EFFECTIVE";
 
 /// Resolves the events, in order; a constant number of statements. `now` decides which access tokens are effective.
-pub async fn resolve<C: ConnectionTrait>(
+pub async fn resolve<'a, C: ConnectionTrait>(
     connection: &C,
     organisation_id: i64,
     hasher: &CodeHasher,
-    events: &[(usize, &CheckedEvent)],
+    events: &[(usize, &'a CheckedEvent)],
     now: DateTime<Utc>,
-) -> Result<Vec<Result<ResolvedEvent, Vec<Violation>>>, DbErr> {
+) -> Result<Vec<Result<ResolvedEvent<'a>, Vec<Violation>>>, DbErr> {
     let names: HashSet<&PlaceName> = events.iter().flat_map(|(_, event)| event.places()).collect();
     let places = places::find_many_by_name(connection, organisation_id, &names).await?;
-    let parties = find_parties(connection, organisation_id, hasher, events).await?;
-    let resolver = Resolver { organisation_id, hasher, places, parties, now };
-    Ok(events.iter().map(|(_, event)| resolver.event(event)).collect())
+    let (parties, named) = find_parties(connection, organisation_id, hasher, events).await?;
+    let resolver = Resolver { organisation_id, hasher, places, now };
+    let resolved = events
+        .iter()
+        .zip(named)
+        .map(|((_, event), [referred, referred_by])| resolver.event(event, &parties[referred], &parties[referred_by]));
+    Ok(resolved.collect())
 }
 
+/// What the names lead to, and for each event the positions among them of its referred party and of its referrer.
 async fn find_parties<C: ConnectionTrait>(
     connection: &C,
     organisation_id: i64,
     hasher: &CodeHasher,
     events: &[(usize, &CheckedEvent)],
-) -> Result<HashMap<PartyName, Vec<Party>>, DbErr> {
-    let names: HashSet<PartyName> = events
+) -> Result<(Vec<Vec<Party>>, Vec<[usize; 2]>), DbErr> {
+    let mut indexes = HashMap::new();
+    let named: Vec<[usize; 2]> = events
         .iter()
-        .flat_map(|(_, event)| [&event.referred, &event.referred_by])
-        .map(|key| name_of(key, organisation_id, hasher))
+        .map(|(_, event)| {
+            [&event.referred, &event.referred_by].map(|key| {
+                let next = indexes.len();
+                *indexes.entry(name_of(key, organisation_id, hasher)).or_insert(next)
+            })
+        })
         .collect();
+    let mut names: Vec<(PartyName, usize)> = indexes.into_iter().collect();
+    names.sort_unstable_by_key(|(_, index)| *index);
+    let names: Vec<&PartyName> = names.iter().map(|(name, _)| name).collect();
     let mut found = parties::find_many_by_name(connection, organisation_id, &names).await?;
-    let by_participant = names.iter().filter(|name| !found.contains_key(name)).filter_map(participants_name).collect();
-    found.extend(parties::find_many_by_name(connection, organisation_id, &by_participant).await?);
-    Ok(found)
+    // An accounts receivable identifier that names no account may name its participant.
+    let (missing, by_participant): (Vec<usize>, Vec<PartyName>) = (0..names.len())
+        .filter(|index| found[*index].is_empty())
+        .filter_map(|index| Some((index, participants_name(names[index])?)))
+        .unzip();
+    let by_participant: Vec<&PartyName> = by_participant.iter().collect();
+    let participants = parties::find_many_by_name(connection, organisation_id, &by_participant).await?;
+    for (index, parties) in missing.into_iter().zip(participants) {
+        found[index] = parties;
+    }
+    Ok((found, named))
 }
 
 /// What to look for first.
@@ -122,12 +148,16 @@ struct Resolver<'a> {
     organisation_id: i64,
     hasher: &'a CodeHasher,
     places: HashMap<PlaceName, Place>,
-    parties: HashMap<PartyName, Vec<Party>>,
     now: DateTime<Utc>,
 }
 
 impl Resolver<'_> {
-    fn event(&self, event: &CheckedEvent) -> Result<ResolvedEvent, Vec<Violation>> {
+    fn event<'e>(
+        &self,
+        event: &'e CheckedEvent,
+        referred: &[Party],
+        referred_by: &[Party],
+    ) -> Result<ResolvedEvent<'e>, Vec<Violation>> {
         let mut violations = Vec::new();
         let mut place = |name: &Option<PlaceName>| {
             let name = name.as_ref()?;
@@ -151,8 +181,8 @@ impl Resolver<'_> {
                 (PerformedBy::default(), Some(Violation::performed_by_mismatch(&field.unwrap_or_default())))
             }
         };
-        let mut party = |key| self.party(key).map_err(|violation| violations.push(violation)).ok();
-        let (referred, referred_by) = (party(&event.referred), party(&event.referred_by));
+        let mut party = |key, found| self.party(key, found).map_err(|violation| violations.push(violation)).ok();
+        let (referred, referred_by) = (party(&event.referred, referred), party(&event.referred_by, referred_by));
         let (Some(referred), Some(referred_by), true) = (referred, referred_by, violations.is_empty()) else {
             return Err(violations);
         };
@@ -169,31 +199,24 @@ impl Resolver<'_> {
             mismatch,
             referred,
             referred_by,
-            details: event.details.clone(),
+            details: &event.details,
             content_hash,
         })
     }
 
-    fn party(&self, key: &PartyKey) -> Result<ResolvedParty, Violation> {
-        let name = name_of(key, self.organisation_id, self.hasher);
-        let found = self
-            .parties
-            .get(&name)
-            .or_else(|| participants_name(&name).and_then(|name| self.parties.get(&name)))
-            .map_or(&[][..], Vec::as_slice);
+    fn party<'e>(&self, key: &'e PartyKey, found: &[Party]) -> Result<ResolvedParty<'e>, Violation> {
         let (party, one_time_password) = match &key.by {
             PartyBy::Id(_) | PartyBy::Number(_) => (found.first().ok_or_else(|| not_found(key))?, None),
             _ => self.identified(key, found).ok_or_else(|| Violation::invalid_access_token(&key.field()))?,
         };
-        let (field, label) = (key.field(), key.label());
         let mut inactive = Vec::new();
         if party.account_state != ACTIVE_ACCOUNT {
-            inactive.push(Violation::accounts_receivable_not_active(&field, &label));
+            inactive.push(Violation::accounts_receivable_not_active(&key.field(), &key.label()));
         }
         if party.participant_state.as_ref().is_some_and(|state| state != EFFECTIVE) {
-            inactive.push(Violation::rewards_participant_not_effective(&field, &label));
+            inactive.push(Violation::rewards_participant_not_effective(&key.field(), &key.label()));
         }
-        Ok(ResolvedParty { account_key: party.account_key, field, label, inactive, one_time_password })
+        Ok(ResolvedParty { account_key: party.account_key, key, inactive, one_time_password })
     }
 
     /// The party that an access token identifies, and the one-time password where it took one.

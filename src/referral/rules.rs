@@ -2,39 +2,37 @@
 
 use std::collections::{HashMap, HashSet};
 
-use uuid::Uuid;
-
-use super::{
-    resolve::{OneTimePassword, ResolvedEvent},
-    violation::Violation,
-};
+use super::{content::ContentHash, report::Created, resolve::ResolvedEvent, violation::Violation};
 
 /// What the database knows that matters to the events of a call.
 #[derive(Debug, Default)]
 pub struct Known {
     /// By whom accounts were referred. Holds the whole way up from every referrer, where a circle is possible.
     pub referrer_of: HashMap<i64, i64>,
-    /// The events under the external references of the call.
-    pub references: HashMap<(String, String), KnownEvent>,
+    /// The event under the external reference of the event at a position of the call.
+    pub references: HashMap<usize, KnownEvent>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct KnownEvent {
-    pub id: Uuid,
-    pub number: i64,
+    pub event: Created,
     pub content_hash: Vec<u8>,
 }
 
-/// What becomes of an event.
+/// An event that may be created, and its position in the call.
+#[derive(Debug)]
+pub struct Candidate<'a> {
+    pub position: usize,
+    pub event: ResolvedEvent<'a>,
+}
+
+/// What becomes of a candidate.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It is created.
     Create,
     /// It was created before, by an earlier call.
-    Existing {
-        id: Uuid,
-        number: i64,
-    },
+    Existing(Created),
     /// It repeats an earlier event of this call, which stands at that position.
     Repeats {
         position: usize,
@@ -42,63 +40,64 @@ pub enum Verdict {
     Refuse(Vec<Violation>),
 }
 
-/// Judges the events of one call in order.
-pub struct Judge {
+/// Judges the candidates of one call in order, each knowing what becomes of those before it.
+pub fn judge(candidates: &[Candidate<'_>], known: Known, allow_circles: bool) -> Vec<Verdict> {
+    let mut judge = Judge { known, allow_circles, created: HashMap::new(), used_passwords: HashMap::new() };
+    candidates.iter().map(|candidate| judge.judge(candidate)).collect()
+}
+
+struct Judge<'a> {
     known: Known,
     allow_circles: bool,
     /// The events of this call that are created, by external reference.
-    created: HashMap<(String, String), (usize, Vec<u8>)>,
+    created: HashMap<(&'a str, &'a str), (usize, ContentHash)>,
     /// The position of the event of this call that uses up the one-time password of an access token.
     used_passwords: HashMap<i64, usize>,
 }
 
-impl Judge {
-    pub fn new(known: Known, allow_circles: bool) -> Self {
-        Self { known, allow_circles, created: HashMap::new(), used_passwords: HashMap::new() }
-    }
-
-    /// Judges the event at `position`; one that is to be created is known to those judged after it.
-    pub fn judge(&mut self, position: usize, event: &ResolvedEvent) -> Verdict {
+impl<'a> Judge<'a> {
+    fn judge(&mut self, candidate: &Candidate<'a>) -> Verdict {
         // Before all rules: the event's first sending would trip its repetition up.
-        if let Some(verdict) = self.repetition(event) {
+        if let Some(verdict) = self.repetition(candidate) {
             return verdict;
         }
-        let violations = self.violations(event);
+        let violations = self.violations(candidate);
         if !violations.is_empty() {
             return Verdict::Refuse(violations);
         }
+        let Candidate { position, event } = candidate;
         self.known.referrer_of.insert(event.referred.account_key, event.referred_by.account_key);
-        if let (Some(reference), Some(hash)) = (owned_reference(event), &event.content_hash) {
-            self.created.insert(reference, (position, hash.clone()));
+        if let (Some(reference), Some(hash)) = (event.details.external_reference(), event.content_hash) {
+            self.created.insert(reference, (*position, hash));
         }
-        for password in passwords(event) {
-            self.used_passwords.insert(password.access_token_key, position);
+        for password in event.one_time_passwords() {
+            self.used_passwords.insert(password.access_token_key, *position);
         }
         Verdict::Create
     }
 
     /// Whether the event was sent before, by its external reference and content. A one-time password that its own
     /// first sending used up is no second use; one that another event used up, here or in the database, is.
-    fn repetition(&self, event: &ResolvedEvent) -> Option<Verdict> {
-        let reference = owned_reference(event)?;
-        let hash = event.content_hash.as_ref()?;
+    fn repetition(&self, Candidate { position, event }: &Candidate<'a>) -> Option<Verdict> {
+        let reference = event.details.external_reference()?;
+        let hash = event.content_hash?;
         if let Some((position, created)) = self.created.get(&reference) {
-            let own_passwords = passwords(event).all(|password| {
+            let own_passwords = event.one_time_passwords().all(|password| {
                 let user = self.used_passwords.get(&password.access_token_key);
                 password.used_by.is_none() && user.is_none_or(|user| user == position)
             });
-            return (created == hash && own_passwords).then_some(Verdict::Repeats { position: *position });
+            return (*created == hash && own_passwords).then_some(Verdict::Repeats { position: *position });
         }
-        let known = self.known.references.get(&reference)?;
-        let own_passwords = passwords(event).all(|password| match password.used_by {
-            Some(number) => number == known.number,
+        let known = self.known.references.get(position)?;
+        let own_passwords = event.one_time_passwords().all(|password| match password.used_by {
+            Some(number) => number == known.event.number,
             None => !self.used_passwords.contains_key(&password.access_token_key),
         });
-        let same = known.content_hash == *hash && own_passwords;
-        same.then_some(Verdict::Existing { id: known.id, number: known.number })
+        let same = known.content_hash == hash && own_passwords;
+        same.then_some(Verdict::Existing(known.event))
     }
 
-    fn violations(&self, event: &ResolvedEvent) -> Vec<Violation> {
+    fn violations(&self, Candidate { position, event }: &Candidate<'a>) -> Vec<Violation> {
         let (referred, referred_by) = (&event.referred, &event.referred_by);
         let mut violations = Vec::new();
         for party in [referred, referred_by] {
@@ -106,26 +105,27 @@ impl Judge {
                 password.used_by.is_some() || self.used_passwords.contains_key(&password.access_token_key)
             });
             if used_up {
-                violations.push(Violation::invalid_access_token(&party.field));
+                violations.push(Violation::invalid_access_token(&party.key.field()));
             }
             violations.extend(party.inactive.iter().cloned());
         }
         violations.extend(event.mismatch.clone());
-        if let Some(reference) = owned_reference(event)
-            && (self.created.contains_key(&reference) || self.known.references.contains_key(&reference))
+        if let Some((system, number)) = event.details.external_reference()
+            && (self.created.contains_key(&(system, number)) || self.known.references.contains_key(position))
         {
-            violations.push(Violation::external_reference_conflict(&reference.1));
+            violations.push(Violation::external_reference_conflict(number));
         }
+        let mut referral = |violation: fn(&str, &str) -> Violation| {
+            violations.push(violation(&referred.key.field(), &referred.key.label()));
+        };
         if referred.account_key == referred_by.account_key {
-            violations.push(Violation::self_referral(&referred.field, &referred.label));
+            referral(Violation::self_referral);
         }
         match self.known.referrer_of.get(&referred.account_key) {
-            Some(referrer) if *referrer == referred_by.account_key => {
-                violations.push(Violation::referral_already_exists(&referred.field, &referred.label));
-            }
-            Some(_) => violations.push(Violation::referred_by_another_participant(&referred.field, &referred.label)),
+            Some(referrer) if *referrer == referred_by.account_key => referral(Violation::referral_already_exists),
+            Some(_) => referral(Violation::referred_by_another_participant),
             None if self.closes_circle(referred.account_key, referred_by.account_key) => {
-                violations.push(Violation::circular_referral(&referred.field, &referred.label));
+                referral(Violation::circular_referral);
             }
             None => {}
         }
@@ -151,12 +151,4 @@ impl Judge {
         }
         false
     }
-}
-
-fn owned_reference(event: &ResolvedEvent) -> Option<(String, String)> {
-    event.details.external_reference().map(|(system, number)| (system.to_owned(), number.to_owned()))
-}
-
-fn passwords(event: &ResolvedEvent) -> impl Iterator<Item = OneTimePassword> {
-    [&event.referred, &event.referred_by].into_iter().filter_map(|party| party.one_time_password)
 }

@@ -1,6 +1,6 @@
 //! Whether an event is well-formed: everything that can be said of it without looking anything up. Pure.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt::Display};
 
 use chrono::{DateTime, Datelike, SubsecRound, TimeDelta, Utc};
 
@@ -50,6 +50,13 @@ fn is_blank(text: &str) -> bool {
 /// A blank text of an attribute whose presence matters counts as not given.
 fn given(text: Option<String>) -> Option<String> {
     text.filter(|text| !is_blank(text))
+}
+
+fn has_control_character(text: &str) -> bool {
+    let is_forbidden = |c: char| c.is_control() && !matches!(c, '\t' | '\n' | '\r');
+    // Those beyond ASCII begin with this byte; nearly no text has it, or any other that asks for a closer look.
+    const FIRST_OF_C1: u8 = 0xC2;
+    text.bytes().any(|byte| byte.is_ascii_control() || byte == FIRST_OF_C1) && text.chars().any(is_forbidden)
 }
 
 struct Validator {
@@ -135,7 +142,7 @@ impl Validator {
         self.optional_text("external_system_reference_number", external_system_reference_number.as_deref());
         for (n, text) in (1..).zip(&request.udf_strings) {
             if let Some(text) = text {
-                self.text(&format!("udf_string_{n}"), text);
+                self.text(format_args!("udf_string_{n}"), text);
             }
         }
         for (n, number) in (1..).zip(&request.udf_floats) {
@@ -146,7 +153,7 @@ impl Validator {
         }
         let mut udf_dates = [None; 4];
         for (n, (date, instant)) in (1..).zip(udf_dates.iter_mut().zip(request.udf_dates)) {
-            *date = instant.and_then(|instant| self.date(&format!("udf_date_{n}"), instant));
+            *date = instant.and_then(|instant| self.date(format_args!("udf_date_{n}"), instant));
         }
         Some(Details {
             performed_on: performed_on?,
@@ -159,29 +166,30 @@ impl Validator {
         })
     }
 
-    fn text(&mut self, field: &str, text: &str) {
+    fn text(&mut self, field: impl Display, text: &str) {
         self.text_of(field, text, MAXIMUM_TEXT_LENGTH);
     }
 
-    fn optional_text(&mut self, field: &str, text: Option<&str>) {
+    fn optional_text(&mut self, field: impl Display, text: Option<&str>) {
         if let Some(text) = text {
             self.text(field, text);
         }
     }
 
-    fn text_of(&mut self, field: &str, text: &str, maximum: usize) {
+    /// `field` is made a text where there is something to say of it.
+    fn text_of(&mut self, field: impl Display, text: &str, maximum: usize) {
         // A text of no more bytes than that has no more characters either, and is nearly every text.
         if text.len() > maximum && text.chars().count() > maximum {
             let description = format!("The text is longer than {maximum} characters");
-            self.violations.push(Violation::invalid_value(field, &description));
+            self.violations.push(Violation::invalid_value(&field.to_string(), &description));
         }
-        if text.chars().any(|c| c.is_control() && !matches!(c, '\t' | '\n' | '\r')) {
-            self.violations.push(Violation::invalid_value(field, "The text contains a control character"));
+        if has_control_character(text) {
+            self.violations.push(Violation::invalid_value(&field.to_string(), "The text contains a control character"));
         }
     }
 
     /// The date to the microsecond, which is what both databases keep.
-    fn date(&mut self, field: &str, instant: Instant) -> Option<DateTime<Utc>> {
+    fn date(&mut self, field: impl Display, instant: Instant) -> Option<DateTime<Utc>> {
         let date = u32::try_from(instant.nanoseconds)
             .ok()
             .filter(|nanoseconds| *nanoseconds < 1_000_000_000)
@@ -189,7 +197,7 @@ impl Validator {
             .filter(|date| (1..=9999).contains(&date.year()));
         if date.is_none() {
             let description = "The date is outside the years 1 to 9999";
-            self.violations.push(Violation::invalid_value(field, description));
+            self.violations.push(Violation::invalid_value(&field.to_string(), description));
         }
         date.map(|date| date.trunc_subsecs(6))
     }
@@ -207,7 +215,7 @@ impl Validator {
             .filter_map(|(column, value)| given(value).map(|value| PlaceName { kind, column, value }))
             .collect::<Vec<_>>();
         for name in &names {
-            self.text(&place_field(name), &name.value);
+            self.text(place_field(name), &name.value);
         }
         if names.len() != 1 {
             self.violations.push(one_field_expected(attribute, names.len()));
@@ -241,8 +249,8 @@ impl Validator {
     fn party_identifier(&mut self, attribute: &str, identifier: PartyIdentifier) -> Option<PartyBy> {
         let id = given(identifier.id);
         let number = given(identifier.number);
-        self.optional_text(&format!("{attribute}.id"), id.as_deref());
-        self.optional_text(&format!("{attribute}.number"), number.as_deref());
+        self.optional_text(format_args!("{attribute}.id"), id.as_deref());
+        self.optional_text(format_args!("{attribute}.number"), number.as_deref());
         let fields = [id.is_some(), number.is_some(), identifier.access_token.is_some()];
         let count = fields.into_iter().filter(|given| *given).count();
         if count != 1 {
@@ -271,7 +279,7 @@ impl Validator {
             ("one_time_password", one_time_password.as_ref().map(Secret::expose)),
         ];
         for (field, text) in texts {
-            self.optional_text(&format!("{attribute}.{field}"), text);
+            self.optional_text(format_args!("{attribute}.{field}"), text);
         }
         match (authentication_code, identifier, pass_code, one_time_password) {
             (Some(code), None, None, None) => Some(PartyBy::AuthenticationCode(code)),

@@ -1,31 +1,72 @@
 //! Loading event rows the way each database loads fastest: PostgreSQL by binary COPY, SQLite by one prepared INSERT
 //! that is stepped row after row.
 
+use std::ffi::c_int;
+
 use chrono::{DateTime, Utc};
+use rusqlite::ffi;
 use sea_orm::{DbErr, Iden, Iterable, RuntimeErr};
 use sqlx::SqliteConnection;
 use uuid::Uuid;
 
 use super::{
-    entity::referral_event::{Column, Model},
+    entity::referral_event::Column,
+    error::is_unique_violation,
     transaction::{Connection, Transaction, failure},
 };
 
-/// Inserts `events`. A key that another event has fails all of them, and with them the transaction.
-pub async fn insert_events(transaction: &Transaction, events: &[Model]) -> Result<(), DbErr> {
+/// An event to insert, in force from then on.
+#[derive(Debug)]
+pub struct NewEvent<'a> {
+    pub id: Uuid,
+    pub number: i64,
+    pub classification_key: Option<i64>,
+    pub performed_by_business_unit_key: Option<i64>,
+    pub performed_by_unit_key: Option<i64>,
+    pub performed_by_tap_key: Option<i64>,
+    pub performed_by_device_key: Option<i64>,
+    pub performed_on: DateTime<Utc>,
+    pub description: Option<&'a str>,
+    pub referred_account_key: i64,
+    pub referred_by_account_key: i64,
+    /// Empty where there is none.
+    pub external_system: &'a str,
+    pub external_system_reference_number: Option<&'a str>,
+    pub content_hash: Option<&'a [u8]>,
+    pub udf_strings: &'a [Option<String>; 8],
+    pub udf_floats: [Option<f64>; 4],
+    pub udf_dates: [Option<DateTime<Utc>>; 4],
+    pub created_on: DateTime<Utc>,
+}
+
+/// Inserts `events` and answers whether all of them went in. Where one did not, for another event has its number, its
+/// referred account or its external reference, the transaction can only be rolled back.
+pub async fn insert_events(
+    transaction: &Transaction,
+    organisation_id: i64,
+    events: &[NewEvent<'_>],
+) -> Result<bool, DbErr> {
     let columns: Vec<String> = Column::iter().map(|column| column.to_string()).collect();
     let columns = columns.join(", ");
-    let binds = vec!["?"; Column::iter().count()].join(", ");
-    let insert = format!("INSERT INTO referral_events ({columns}) VALUES ({binds})");
-    let copy = format!("COPY referral_events ({columns}) FROM STDIN (FORMAT binary)");
     match &mut *transaction.connection("INSERT INTO referral_events").await {
-        Connection::Sqlite(connection) => insert_sqlite(connection, &insert, events).await,
+        Connection::Sqlite(connection) => {
+            let binds = vec!["?"; Column::iter().count()].join(", ");
+            let insert = format!("INSERT INTO referral_events ({columns}) VALUES ({binds})");
+            insert_sqlite(connection, &insert, organisation_id, events).await
+        }
         Connection::Postgres(connection) => {
-            let rows = copy_data(events);
-            let mut sink = connection.copy_in_raw(&copy).await.map_err(failure)?;
-            sink.send(rows).await.map_err(failure)?;
-            sink.finish().await.map_err(failure)?;
-            Ok(())
+            let copy = format!("COPY referral_events ({columns}) FROM STDIN (FORMAT binary)");
+            let rows = copy_data(organisation_id, events);
+            let copied = async {
+                let mut sink = connection.copy_in_raw(&copy).await?;
+                sink.send(rows).await?;
+                sink.finish().await
+            };
+            match copied.await.map_err(failure) {
+                Ok(_) => Ok(true),
+                Err(error) if is_unique_violation(&error) => Ok(false),
+                Err(error) => Err(error),
+            }
         }
     }
 }
@@ -42,57 +83,62 @@ enum Cell<'a> {
     Timestamp(DateTime<Utc>),
 }
 
-fn text(value: &Option<String>) -> Cell<'_> {
-    value.as_deref().map_or(Cell::Null, Cell::Text)
-}
-
 /// The values of a row, in the order of [`Column`].
-fn cells(event: &Model) -> impl Iterator<Item = Cell<'_>> {
-    Column::iter().map(|column| {
+fn cells<'a>(organisation_id: i64, event: &'a NewEvent<'a>) -> impl Iterator<Item = Cell<'a>> {
+    Column::iter().map(move |column| {
         let integer = |value: Option<i64>| value.map_or(Cell::Null, Cell::Integer);
-        let real = |value: Option<f64>| value.map_or(Cell::Null, Cell::Real);
-        let date = |value: Option<DateTime<Utc>>| value.map_or(Cell::Null, Cell::Timestamp);
+        let text = |value: Option<&'a str>| value.map_or(Cell::Null, Cell::Text);
+        let udf_string = |n: usize| text(event.udf_strings[n - 1].as_deref());
+        let udf_float = |n: usize| event.udf_floats[n - 1].map_or(Cell::Null, Cell::Real);
+        let udf_date = |n: usize| event.udf_dates[n - 1].map_or(Cell::Null, Cell::Timestamp);
         match column {
-            Column::OrganisationId => Cell::Integer(event.organisation_id),
+            Column::OrganisationId => Cell::Integer(organisation_id),
             Column::Id => Cell::Uuid(event.id),
             Column::Number => Cell::Integer(event.number),
-            Column::InForce => event.in_force.map_or(Cell::Null, Cell::Boolean),
+            Column::InForce => Cell::Boolean(true),
             Column::ClassificationKey => integer(event.classification_key),
             Column::PerformedByBusinessUnitKey => integer(event.performed_by_business_unit_key),
             Column::PerformedByUnitKey => integer(event.performed_by_unit_key),
             Column::PerformedByTapKey => integer(event.performed_by_tap_key),
             Column::PerformedByDeviceKey => integer(event.performed_by_device_key),
             Column::PerformedOn => Cell::Timestamp(event.performed_on),
-            Column::Description => text(&event.description),
+            Column::Description => text(event.description),
             Column::ReferredAccountKey => Cell::Integer(event.referred_account_key),
             Column::ReferredByAccountKey => Cell::Integer(event.referred_by_account_key),
-            Column::ExternalSystem => Cell::Text(&event.external_system),
-            Column::ExternalSystemReferenceNumber => text(&event.external_system_reference_number),
-            Column::ContentHash => event.content_hash.as_deref().map_or(Cell::Null, Cell::Bytes),
-            Column::UdfString1 => text(&event.udf_string_1),
-            Column::UdfString2 => text(&event.udf_string_2),
-            Column::UdfString3 => text(&event.udf_string_3),
-            Column::UdfString4 => text(&event.udf_string_4),
-            Column::UdfString5 => text(&event.udf_string_5),
-            Column::UdfString6 => text(&event.udf_string_6),
-            Column::UdfString7 => text(&event.udf_string_7),
-            Column::UdfString8 => text(&event.udf_string_8),
-            Column::UdfFloat1 => real(event.udf_float_1),
-            Column::UdfFloat2 => real(event.udf_float_2),
-            Column::UdfFloat3 => real(event.udf_float_3),
-            Column::UdfFloat4 => real(event.udf_float_4),
-            Column::UdfDate1 => date(event.udf_date_1),
-            Column::UdfDate2 => date(event.udf_date_2),
-            Column::UdfDate3 => date(event.udf_date_3),
-            Column::UdfDate4 => date(event.udf_date_4),
+            Column::ExternalSystem => Cell::Text(event.external_system),
+            Column::ExternalSystemReferenceNumber => text(event.external_system_reference_number),
+            Column::ContentHash => event.content_hash.map_or(Cell::Null, Cell::Bytes),
+            Column::UdfString1 => udf_string(1),
+            Column::UdfString2 => udf_string(2),
+            Column::UdfString3 => udf_string(3),
+            Column::UdfString4 => udf_string(4),
+            Column::UdfString5 => udf_string(5),
+            Column::UdfString6 => udf_string(6),
+            Column::UdfString7 => udf_string(7),
+            Column::UdfString8 => udf_string(8),
+            Column::UdfFloat1 => udf_float(1),
+            Column::UdfFloat2 => udf_float(2),
+            Column::UdfFloat3 => udf_float(3),
+            Column::UdfFloat4 => udf_float(4),
+            Column::UdfDate1 => udf_date(1),
+            Column::UdfDate2 => udf_date(2),
+            Column::UdfDate3 => udf_date(3),
+            Column::UdfDate4 => udf_date(4),
             Column::CreatedOn => Cell::Timestamp(event.created_on),
         }
     })
 }
 
+const KEY_TAKEN: [c_int; 2] = [ffi::SQLITE_CONSTRAINT_UNIQUE, ffi::SQLITE_CONSTRAINT_PRIMARYKEY];
+
 /// Steps the insert on the connection that the transaction is open on. sqlx would hand each row, or a statement of
 /// thirty thousand parameters, to a thread of its own; that takes several times as long as the insert itself.
-async fn insert_sqlite(connection: &mut SqliteConnection, insert: &str, events: &[Model]) -> Result<(), DbErr> {
+async fn insert_sqlite(
+    connection: &mut SqliteConnection,
+    insert: &str,
+    organisation_id: i64,
+    events: &[NewEvent<'_>],
+) -> Result<bool, DbErr> {
     let mut handle = connection.lock_handle().await.map_err(failure)?;
     let insert_all = || -> rusqlite::Result<()> {
         // SAFETY: the handle stays locked, so that sqlx does not touch the connection, until this connection, which
@@ -100,7 +146,7 @@ async fn insert_sqlite(connection: &mut SqliteConnection, insert: &str, events: 
         let connection = unsafe { rusqlite::Connection::from_handle(handle.as_raw_handle().as_ptr()) }?;
         let mut insert = connection.prepare(insert)?;
         for event in events {
-            for (index, cell) in (1..).zip(cells(event)) {
+            for (index, cell) in (1..).zip(cells(organisation_id, event)) {
                 match cell {
                     Cell::Null => insert.raw_bind_parameter(index, rusqlite::types::Null),
                     Cell::Boolean(value) => insert.raw_bind_parameter(index, value),
@@ -117,12 +163,16 @@ async fn insert_sqlite(connection: &mut SqliteConnection, insert: &str, events: 
         }
         Ok(())
     };
-    tokio::task::block_in_place(insert_all).map_err(|error| DbErr::Exec(RuntimeErr::Internal(error.to_string())))
+    match tokio::task::block_in_place(insert_all) {
+        Ok(()) => Ok(true),
+        Err(error) if error.sqlite_error().is_some_and(|error| KEY_TAKEN.contains(&error.extended_code)) => Ok(false),
+        Err(error) => Err(DbErr::Exec(RuntimeErr::Internal(error.to_string()))),
+    }
 }
 
 /// The rows in the binary form of COPY: a signature, each row as its number of fields and each field as its length
 /// and bytes, all in network order, and a trailer.
-fn copy_data(events: &[Model]) -> Vec<u8> {
+fn copy_data(organisation_id: i64, events: &[NewEvent<'_>]) -> Vec<u8> {
     /// 2000-01-01T00:00:00Z, from which PostgreSQL counts, in microseconds since 1970.
     const EPOCH: i64 = 946_684_800_000_000;
     let fields = (Column::iter().count() as i16).to_be_bytes();
@@ -131,7 +181,7 @@ fn copy_data(events: &[Model]) -> Vec<u8> {
     data.extend_from_slice(&[0; 8]);
     for event in events {
         data.extend_from_slice(&fields);
-        for cell in cells(event) {
+        for cell in cells(organisation_id, event) {
             let mut field = |bytes: &[u8]| {
                 data.extend_from_slice(&(bytes.len() as i32).to_be_bytes());
                 data.extend_from_slice(bytes);

@@ -29,6 +29,10 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a writer waits for another process that writes to the same SQLite file.
 const SQLITE_BUSY_TIMEOUT_MS: &str = "10000";
 
+/// How much of a SQLite file is mapped, in bytes: the pages of it that are read, and no others, come into memory, and the
+/// system takes them away again where it needs the room.
+const SQLITE_MAPPED: &str = "1073741824";
+
 /// Rows of one answer that SQLite's thread may be ahead of ours.
 const SQLITE_ROW_BUFFER: usize = 4096;
 
@@ -134,6 +138,8 @@ async fn connect_sqlite(url: &str, connections: u32) -> Result<DatabaseConnectio
             .pragma("synchronous", "FULL")
             .pragma("temp_store", "MEMORY")
             .pragma("cache_size", "-16000")
+            // A page is read through a map at a tenth of what copying it to the cache costs.
+            .pragma("mmap_size", SQLITE_MAPPED)
     });
     open(options).await
 }

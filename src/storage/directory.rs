@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 
 pub use super::sql::SqlType;
-use super::sql::{all_at_once, each_text, each_tuple, json, part, statement};
+use super::sql::{all_at_once, each_text, each_tuple, json, json_row, part, statement};
 
 /// A table of the directory.
 #[derive(Debug)]
@@ -118,7 +118,8 @@ pub async fn find_many_by_unique<C: ConnectionTrait>(
     let values = vec![organisation_id.into(), json(&sought)];
     let columns: Vec<&str> =
         ["arm", "given", "key", "id", "natural_key"].into_iter().chain(FACTS.map(|fact| fact.0)).collect();
-    all_at_once(connection, &columns, &arms.join(" UNION ALL "), values).await
+    let sql = format!("SELECT {} AS row FROM ({}) AS found", json_row(backend, &columns), arms.join(" UNION ALL "));
+    all_at_once(connection, &sql, values).await
 }
 
 fn facts(table: &Table) -> String {
@@ -145,16 +146,18 @@ pub async fn find_many_referred<C: ConnectionTrait>(
     table: &Table,
     natural_keys: &[&str],
 ) -> Result<Vec<Referred>, DbErr> {
-    let each = each_text(connection.get_database_backend(), 2);
+    let backend = connection.get_database_backend();
+    let each = each_text(backend, 2);
     let Table { name, natural_key, .. } = table;
     let business_unit = table.facts.iter().find(|(fact, _)| *fact == "business_unit_key");
     let business_unit = business_unit.map_or("CAST(NULL AS BIGINT)", |(_, expression)| expression);
+    let row = json_row(backend, &["k.value", "t.key", business_unit]);
     let sql = format!(
-        "SELECT k.value AS given, t.key, {business_unit} AS business_unit_key FROM {each} CROSS JOIN {name} t \
+        "SELECT {row} AS row FROM {each} CROSS JOIN {name} t \
          WHERE t.organisation_id = $1 AND t.{natural_key} = k.value"
     );
     let values = vec![organisation_id.into(), json(&natural_keys)];
-    all_at_once(connection, &["given", "key", "business_unit_key"], &sql, values).await
+    all_at_once(connection, &sql, values).await
 }
 
 /// Inserts rows, each its `key` and then a value for each of `columns`.

@@ -1,12 +1,12 @@
 //! Who took part in an event: look-ups of accounts by their own names, by their participant's, and by access tokens.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DbErr, Value};
 use serde::Deserialize;
 
-use super::sql::{all_at_once, each_text, json};
+use super::sql::{all_at_once, each_numbered, json, json_row, position};
 
 /// The columns by which an account can be found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,22 +54,31 @@ pub struct Token {
     pub one_time_password_used_by: Option<i64>,
 }
 
-/// A row of the look-up, its fields in the order of [`COLUMNS`].
+/// A row of the look-up: [`PARTY`], and [`TOKEN`] where an access token was asked for.
 #[derive(Deserialize)]
 struct Found {
     arm: usize,
-    given: String,
+    position: usize,
     account_key: i64,
     account_state: String,
     participant_state: Option<String>,
+    #[serde(default)]
     token_key: Option<i64>,
+    #[serde(default)]
     token_id: Option<String>,
+    #[serde(default)]
     token_state: Option<String>,
+    #[serde(default)]
     effective_from: Option<DateTime<Utc>>,
+    #[serde(default)]
     effective_to: Option<DateTime<Utc>>,
+    #[serde(default)]
     pass_code_hash: Option<String>,
+    #[serde(default)]
     one_time_password_live: Option<i64>,
+    #[serde(default)]
     one_time_password_expires_on: Option<DateTime<Utc>>,
+    #[serde(default)]
     one_time_password_used_by: Option<i64>,
 }
 
@@ -94,38 +103,42 @@ impl From<Found> for Party {
     }
 }
 
-/// Looks up all `names`; those that don't exist in the organisation are missing from the answer. A one-time password
-/// may have been used by several tokens over the time, so a name can lead to more than one party.
+/// Looks up all `names`; answers the parties of each, none where nothing in the organisation has the name. A one-time
+/// password may have been used by several tokens over the time, so a name can lead to more than one party.
 pub async fn find_many_by_name<C: ConnectionTrait>(
     connection: &C,
     organisation_id: i64,
-    names: &HashSet<PartyName>,
-) -> Result<HashMap<PartyName, Vec<Party>>, DbErr> {
+    names: &[&PartyName],
+) -> Result<Vec<Vec<Party>>, DbErr> {
+    let mut found = vec![Vec::new(); names.len()];
     // In a fixed order, so that the same kinds of names give the same statement.
-    let mut values_of: BTreeMap<PartyColumn, Vec<&str>> = BTreeMap::new();
-    for name in names {
-        values_of.entry(name.column).or_default().push(&name.value);
+    let mut asked: BTreeMap<PartyColumn, Vec<usize>> = BTreeMap::new();
+    for (index, name) in names.iter().enumerate() {
+        asked.entry(name.column).or_default().push(index);
     }
-    if values_of.is_empty() {
-        return Ok(HashMap::new());
+    if asked.is_empty() {
+        return Ok(found);
     }
-    let mut asked = Vec::new();
-    let mut arms = Vec::new();
+    let backend = connection.get_database_backend();
     let mut parameters: Vec<Value> = vec![organisation_id.into()];
-    for (column, values) in values_of {
+    let mut arms = Vec::new();
+    for (arm, (column, indexes)) in asked.iter().enumerate() {
+        let values: Vec<&str> = indexes.iter().map(|index| names[*index].value.as_str()).collect();
         parameters.push(json(&values));
-        let each = each_text(connection.get_database_backend(), parameters.len());
-        let (columns, from) = (if column.is_of_token() { TOKEN } else { NO_TOKEN }, from(column));
-        let arm = asked.len();
-        arms.push(format!("SELECT {arm} AS arm, k.value AS given, {PARTY}, {columns} FROM {each} CROSS JOIN {from}"));
-        asked.push(column);
+        let arm = arm.to_string();
+        let mut columns = vec![arm.as_str(), position(backend)];
+        columns.extend(PARTY);
+        if column.is_of_token() {
+            columns.extend(TOKEN);
+        }
+        let (row, each, from) = (json_row(backend, &columns), each_numbered(backend, parameters.len()), from(*column));
+        arms.push(format!("SELECT {row} AS row FROM {each} CROSS JOIN {from}"));
     }
-    let rows: Vec<Found> = all_at_once(connection, &COLUMNS, &arms.join(" UNION ALL "), parameters).await?;
-    let mut found: HashMap<PartyName, Vec<Party>> = HashMap::new();
-    for mut row in rows {
-        if let Some(&column) = asked.get(row.arm) {
-            let name = PartyName { column, value: std::mem::take(&mut row.given) };
-            found.entry(name).or_default().push(row.into());
+    let asked: Vec<Vec<usize>> = asked.into_values().collect();
+    for row in all_at_once::<Found, _>(connection, &arms.join(" UNION ALL "), parameters).await? {
+        let index = asked.get(row.arm).and_then(|indexes| indexes.get(row.position));
+        if let Some(parties) = index.and_then(|index| found.get_mut(*index)) {
+            parties.push(row.into());
         }
     }
     Ok(found)
@@ -137,36 +150,19 @@ impl PartyColumn {
     }
 }
 
-const COLUMNS: [&str; 14] = [
-    "arm",
-    "given",
-    "account_key",
-    "account_state",
-    "participant_state",
-    "token_key",
-    "token_id",
-    "token_state",
-    "effective_from",
-    "effective_to",
-    "pass_code_hash",
-    "one_time_password_live",
-    "one_time_password_expires_on",
-    "one_time_password_used_by",
+const PARTY: [&str; 3] = ["a.key", "a.state", "p.state"];
+
+const TOKEN: [&str; 9] = [
+    "t.key",
+    "t.id",
+    "t.state",
+    "t.effective_from",
+    "t.effective_to",
+    "t.pass_code_hash",
+    "CASE WHEN t.one_time_password_live THEN 1 END",
+    "t.one_time_password_expires_on",
+    "t.one_time_password_used_by",
 ];
-
-const PARTY: &str = "a.key AS account_key, a.state AS account_state, p.state AS participant_state";
-
-const TOKEN: &str = "t.key AS token_key, t.id AS token_id, t.state AS token_state, t.effective_from, t.effective_to, \
-                     t.pass_code_hash, CASE WHEN t.one_time_password_live THEN 1 END AS one_time_password_live, \
-                     t.one_time_password_expires_on, t.one_time_password_used_by";
-
-/// The columns of [`TOKEN`], empty; typed, for PostgreSQL takes an untyped NULL in a UNION for text.
-const NO_TOKEN: &str = "CAST(NULL AS BIGINT) AS token_key, CAST(NULL AS TEXT) AS token_id, \
-                        CAST(NULL AS TEXT) AS token_state, CAST(NULL AS TIMESTAMPTZ) AS effective_from, \
-                        CAST(NULL AS TIMESTAMPTZ) AS effective_to, CAST(NULL AS TEXT) AS pass_code_hash, \
-                        CAST(NULL AS INTEGER) AS one_time_password_live, \
-                        CAST(NULL AS TIMESTAMPTZ) AS one_time_password_expires_on, \
-                        CAST(NULL AS BIGINT) AS one_time_password_used_by";
 
 /// What to join to the keys. CROSS JOIN in front of it keeps SQLite from scanning the table for the keys.
 fn from(column: PartyColumn) -> String {

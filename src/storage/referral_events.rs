@@ -3,42 +3,43 @@
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 use uuid::Uuid;
 
-use super::sql::{each_text, each_tuple, join_events, json, statement};
+use super::sql::{SqlType, each_text, each_tuple, join_events, json, part, statement};
 
-/// What stands in the way of referring an account, or may.
-#[derive(Debug, FromQueryResult)]
-pub struct Standing {
-    pub account_key: i64,
-    /// Who referred the account; `None` in the row that says that the account has itself referred somebody.
-    pub referred_by_account_key: Option<i64>,
-}
-
-/// For each account: by whom it was referred, and whether it has referred anybody.
-pub async fn find_standing<C: ConnectionTrait>(
+/// Whether any of the accounts has referred somebody, be it that the referral was cancelled since.
+pub async fn is_any_a_referrer<C: ConnectionTrait>(
     connection: &C,
     organisation_id: i64,
-    referred_account_keys: &[i64],
-) -> Result<Vec<Standing>, DbErr> {
+    account_keys: &[i64],
+) -> Result<bool, DbErr> {
+    let each = each_text(connection.get_database_backend(), 2);
+    // One look-up for each key, which EXISTS would leave to the planner.
+    let sql = format!(
+        "SELECT k.value FROM {each} WHERE (SELECT e.number FROM referral_events e WHERE e.organisation_id = $1 \
+         AND e.referred_by_account_key = CAST(k.value AS BIGINT) LIMIT 1) IS NOT NULL LIMIT 1"
+    );
+    let values = vec![organisation_id.into(), json(&account_keys)];
+    Ok(connection.query_one_raw(statement(connection, sql, values)).await?.is_some())
+}
+
+/// The referrals in force of the accounts: who referred each that was referred.
+pub async fn find_many_by_referred<C: ConnectionTrait>(
+    connection: &C,
+    organisation_id: i64,
+    account_keys: &[i64],
+) -> Result<Vec<Edge>, DbErr> {
     let backend = connection.get_database_backend();
     let each = each_text(backend, 2);
     let join = join_events(backend, "e.referred_account_key = CAST(k.value AS BIGINT)");
-    // One look-up for each key here too, which EXISTS would leave to the planner.
-    let sql = format!(
-        "SELECT e.referred_account_key AS account_key, e.referred_by_account_key FROM {each} {join} \
-         UNION ALL \
-         SELECT CAST(k.value AS BIGINT) AS account_key, CAST(NULL AS BIGINT) AS referred_by_account_key \
-         FROM {each} WHERE (SELECT e.number FROM referral_events e WHERE e.organisation_id = $1 \
-         AND e.referred_by_account_key = CAST(k.value AS BIGINT) AND e.in_force LIMIT 1) IS NOT NULL"
-    );
-    let values = vec![organisation_id.into(), json(&referred_account_keys)];
-    Standing::find_by_statement(statement(connection, sql, values)).all(connection).await
+    let sql = format!("SELECT e.referred_account_key, e.referred_by_account_key FROM {each} {join}");
+    let values = vec![organisation_id.into(), json(&account_keys)];
+    Edge::find_by_statement(statement(connection, sql, values)).all(connection).await
 }
 
 /// An event in force that an external reference names.
-#[derive(Clone, Debug, FromQueryResult)]
+#[derive(Debug, FromQueryResult)]
 pub struct Referenced {
-    pub external_system: String,
-    pub external_system_reference_number: String,
+    /// Which of the references.
+    pub position: i64,
     pub id: Uuid,
     pub number: i64,
     pub content_hash: Vec<u8>,
@@ -48,18 +49,15 @@ pub struct Referenced {
 pub async fn find_many_by_external_reference<C: ConnectionTrait>(
     connection: &C,
     organisation_id: i64,
-    references: &[(&str, &str)],
+    references: &[(usize, &str, &str)],
 ) -> Result<Vec<Referenced>, DbErr> {
     let backend = connection.get_database_backend();
-    let each = each_tuple(backend, 2);
+    let (each, position) = (each_tuple(backend, 2), part(backend, 0, SqlType::BigInteger));
     let join = join_events(
         backend,
-        "e.external_system = k.value ->> 0 AND e.external_system_reference_number = k.value ->> 1",
+        "e.external_system = k.value ->> 1 AND e.external_system_reference_number = k.value ->> 2",
     );
-    let sql = format!(
-        "SELECT e.external_system, e.external_system_reference_number, e.id, e.number, e.content_hash \
-         FROM {each} {join}"
-    );
+    let sql = format!("SELECT {position} AS position, e.id, e.number, e.content_hash FROM {each} {join}");
     let values = vec![organisation_id.into(), json(&references)];
     Referenced::find_by_statement(statement(connection, sql, values)).all(connection).await
 }

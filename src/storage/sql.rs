@@ -14,7 +14,23 @@ pub fn each_text(backend: DbBackend, n: usize) -> String {
     }
 }
 
-/// The same for an array of arrays; an element's parts are `k.value ->> 0`, `k.value ->> 1`, …, as text.
+/// The same as [`each_text`], with the position of each key in the array as the expression [`position`].
+pub fn each_numbered(backend: DbBackend, n: usize) -> String {
+    match backend {
+        DbBackend::Postgres => format!("jsonb_array_elements_text(${n}::jsonb) WITH ORDINALITY AS k(value, n)"),
+        _ => format!("json_each(${n}) AS k"),
+    }
+}
+
+/// The position, from zero, of a key of [`each_numbered`].
+pub fn position(backend: DbBackend) -> &'static str {
+    match backend {
+        DbBackend::Postgres => "k.n - 1",
+        _ => "k.key",
+    }
+}
+
+/// The same as [`each_text`] for an array of arrays; an element's parts are `k.value ->> 0`, `k.value ->> 1`, …, as text.
 pub fn each_tuple(backend: DbBackend, n: usize) -> String {
     match backend {
         DbBackend::Postgres => format!("jsonb_array_elements(${n}::jsonb) AS k(value)"),
@@ -63,28 +79,36 @@ pub fn part(backend: DbBackend, n: usize, sql_type: SqlType) -> String {
     }
 }
 
-#[derive(FromQueryResult)]
-struct Rows {
-    rows: String,
+/// An expression that makes a row of [`all_at_once`] of columns.
+pub fn json_row(backend: DbBackend, columns: &[&str]) -> String {
+    let columns = columns.join(", ");
+    match backend {
+        DbBackend::Postgres => format!("CAST(json_build_array({columns}) AS TEXT)"),
+        _ => format!("json_array({columns})"),
+    }
 }
 
-/// The rows of `select`, which has `columns`, as tuples or as structs with fields in that order.
+#[derive(FromQueryResult)]
+struct Rows {
+    rows: Option<String>,
+}
+
+/// The rows of `select`, whose one column is `row`, made by [`json_row`]: as tuples, or as structs with fields in the
+/// order of the columns.
 ///
 /// They come as one row that holds a JSON array: a thread of its own reads from SQLite and hands each row over, which
 /// costs several times what reading it does.
 pub async fn all_at_once<T: DeserializeOwned, C: ConnectionTrait>(
     connection: &C,
-    columns: &[&str],
     select: &str,
     values: Vec<Value>,
 ) -> Result<Vec<T>, DbErr> {
-    let columns = columns.join(", ");
-    let sql = match connection.get_database_backend() {
-        DbBackend::Postgres => format!(
-            "SELECT CAST(COALESCE(jsonb_agg(jsonb_build_array({columns})), '[]') AS TEXT) AS rows FROM ({select}) AS s"
-        ),
-        _ => format!("SELECT json_group_array(json_array({columns})) AS rows FROM ({select}) AS s"),
+    let aggregate = match connection.get_database_backend() {
+        DbBackend::Postgres => "string_agg(s.row, ',')",
+        _ => "group_concat(s.row, ',')",
     };
+    let sql = format!("SELECT '[' || {aggregate} || ']' AS rows FROM ({select}) AS s");
     let rows = Rows::find_by_statement(statement(connection, sql, values)).one(connection).await?;
-    rows.map_or(Ok(Vec::new()), |rows| serde_json::from_str(&rows.rows).map_err(|error| DbErr::Json(error.to_string())))
+    let rows = rows.and_then(|rows| rows.rows).unwrap_or_else(|| "[]".to_owned());
+    serde_json::from_str(&rows).map_err(|error| DbErr::Json(error.to_string()))
 }

@@ -12,7 +12,7 @@ use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, Visitor},
 };
-use serde_json::value::RawValue;
+use serde_json::{error::Category, value::RawValue};
 
 use crate::{
     contract,
@@ -80,10 +80,13 @@ impl Reading {
 
     /// Reads the members of an object into a message.
     fn object<M: Attributes>(&mut self, object: &RawValue, message: &mut M) {
-        let members = match serde_json::from_str::<Members>(object.get()) {
-            Ok(Members(members)) => members,
-            Err(_) => return self.violations.push(Violation::malformed(&self.path, "An object is expected")),
-        };
+        match serde_json::from_str(object.get()) {
+            Ok(Members(members)) => self.members(members, message),
+            Err(_) => self.violations.push(Violation::malformed(&self.path, "An object is expected")),
+        }
+    }
+
+    fn members<M: Attributes>(&mut self, members: Vec<(&RawValue, &RawValue)>, message: &mut M) {
         let mut seen = 0u64;
         for (name, value) in members {
             let Some(name) = self.name(name) else { continue };
@@ -275,7 +278,7 @@ pub fn bulk_call(body: &[u8]) -> Result<BulkCall<RawEvent<'_>>> {
 pub fn request<M: Attributes + Default>(body: &[u8]) -> Result<M> {
     let mut message = M::default();
     let mut reader = Reading::default();
-    reader.object(raw(body)?, &mut message);
+    reader.members(members(body)?, &mut message);
     refuse_violations(reader)?;
     Ok(message)
 }
@@ -305,23 +308,17 @@ fn refuse_violations(reader: Reading) -> Result<()> {
 
 /// The members of the body, which is an object.
 fn members(body: &[u8]) -> Result<Vec<(&RawValue, &RawValue)>> {
-    let Members(members) = serde_json::from_str(raw(body)?.get()).map_err(malformed_body)?;
-    Ok(members)
-}
-
-/// The body as JSON, known to be an object, nothing of it read yet.
-fn raw(body: &[u8]) -> Result<&RawValue> {
     let text = std::str::from_utf8(body).map_err(|error| {
         let before = &body[..error.valid_up_to()];
         let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
         let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
         Error::new(ErrorKind::MalformedRequest, format!("The body is not UTF-8 at line {line} column {column}."))
     })?;
-    let value: &RawValue = serde_json::from_str(text).map_err(malformed_body)?;
-    if !is_object(value) {
-        return Err(Error::new(ErrorKind::MalformedRequest, "The body is not an object, at line 1 column 1."));
-    }
-    Ok(value)
+    let read = serde_json::from_str(text);
+    read.map(|Members(members)| members).map_err(|error| match error.classify() {
+        Category::Data => Error::new(ErrorKind::MalformedRequest, "The body is not an object, at line 1 column 1."),
+        _ => malformed_body(error),
+    })
 }
 
 fn malformed_body(error: serde_json::Error) -> Error {
