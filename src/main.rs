@@ -3,7 +3,24 @@ use std::process::ExitCode;
 use clap::Parser;
 use referral_events::cli::{self, Cli};
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    cli::run(Cli::parse()).await
+fn main() -> ExitCode {
+    keep_memory_small();
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(cli::run(Cli::parse())),
+        Err(error) => {
+            eprintln!("error: no threads can be started: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The system's allocator keeps what a load of large calls took, in an arena for each thread, and learns from them not
+/// to give large blocks back. Here it has two arenas, and gives back what is free beyond a megabyte.
+fn keep_memory_small() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it sets parameters of the allocator; no other thread is there yet.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 2);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, 1024 * 1024);
+    }
 }

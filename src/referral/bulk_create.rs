@@ -170,6 +170,7 @@ impl ReferralEvents {
             let verdicts = judge(candidates, Known::default(), allow_circles);
             // One that is refused for what the call itself says may be an event that the database has.
             if verdicts.iter().all(|verdict| !matches!(verdict, Verdict::Refuse(_))) {
+                counters::take_turn(transaction, organisation_id).await?;
                 let first_number = take_numbers(transaction, organisation_id, &verdicts).await?;
                 if !is_circle_possible().await? {
                     return Ok((verdicts, first_number));
@@ -177,10 +178,12 @@ impl ReferralEvents {
                 circle_possible = Some(true);
             }
         }
-        counters::take_turn(transaction, organisation_id).await?;
         let circle_possible = match circle_possible {
             Some(possible) => possible,
-            None => is_circle_possible().await?,
+            None => {
+                counters::take_turn(transaction, organisation_id).await?;
+                is_circle_possible().await?
+            }
         };
         let known = find_known(transaction, organisation_id, candidates, &referred, circle_possible).await?;
         let verdicts = judge(candidates, known, allow_circles);

@@ -29,9 +29,9 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a writer waits for another process that writes to the same SQLite file.
 const SQLITE_BUSY_TIMEOUT_MS: &str = "10000";
 
-/// How much of a SQLite file is mapped, in bytes: the pages of it that are read, and no others, come into memory, and the
-/// system takes them away again where it needs the room.
-const SQLITE_MAPPED: &str = "1073741824";
+/// How much of a SQLite file the connection that writes maps, in bytes. The directory, which its look-ups read, is near
+/// the beginning of the file; what is mapped and read counts as memory of the process.
+const SQLITE_MAPPED: u32 = 32 * 1024 * 1024;
 
 /// Rows of one answer that SQLite's thread may be ahead of ours.
 const SQLITE_ROW_BUFFER: usize = 4096;
@@ -40,8 +40,8 @@ impl Database {
     /// Opens the database that `url` names (`sqlite:…` or `postgres://…`); a SQLite file that is not there is made.
     pub async fn connect(url: &str) -> Result<Self> {
         if is_sqlite(url) {
-            let write = connect_sqlite(url, 1).await?;
-            let read = connect_sqlite(url, SQLITE_READERS).await?;
+            let write = connect_sqlite(url, 1, SQLITE_MAPPED).await?;
+            let read = connect_sqlite(url, SQLITE_READERS, 0).await?;
             return Ok(Self { write, read, observer: None });
         }
         if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
@@ -123,10 +123,10 @@ pub fn is_sqlite(url: &str) -> bool {
     url.starts_with("sqlite:")
 }
 
-async fn connect_sqlite(url: &str, connections: u32) -> Result<DatabaseConnection> {
+async fn connect_sqlite(url: &str, connections: u32, mapped: u32) -> Result<DatabaseConnection> {
     let mut options = ConnectOptions::new(url);
     options.max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT).sqlx_logging(false);
-    options.map_sqlx_sqlite_opts(|options| {
+    options.map_sqlx_sqlite_opts(move |options| {
         options
             .create_if_missing(true)
             .foreign_keys(true)
@@ -139,7 +139,7 @@ async fn connect_sqlite(url: &str, connections: u32) -> Result<DatabaseConnectio
             .pragma("temp_store", "MEMORY")
             .pragma("cache_size", "-16000")
             // A page is read through a map at a tenth of what copying it to the cache costs.
-            .pragma("mmap_size", SQLITE_MAPPED)
+            .pragma("mmap_size", mapped.to_string())
     });
     open(options).await
 }

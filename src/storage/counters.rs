@@ -25,13 +25,17 @@ struct Last {
     last_value: i64,
 }
 
-/// Waits until no other call of the organisation is between this and its commit. From here on what a call looks up
-/// about the organisation's events stays true until it ends: calls of one organisation take turns, calls of several
-/// don't meet. The lock is that of the row which the call's numbers come from anyway.
+/// Waits until no other call of the organisation is between this and its commit, first come, first served. From here on
+/// what a call looks up about the organisation's events stays true until it ends: calls of one organisation take turns,
+/// calls of several don't meet.
 pub async fn take_turn(transaction: &Transaction, organisation_id: i64) -> Result<(), DbErr> {
     // On SQLite the transaction that writes is alone from its beginning.
     if transaction.get_database_backend() != DbBackend::Sqlite {
-        take(transaction, organisation_id, Counter::EventNumber, 0).await?;
+        // The row is locked, and made where it is missing, but never changed: those who wait for a row that changes
+        // lose their places in the queue to later ones, who find its new version first.
+        let sql = "INSERT INTO counters (organisation_id, name, last_value) VALUES ($1, 'turn', 0) \
+                   ON CONFLICT (organisation_id, name) DO UPDATE SET last_value = 0 WHERE FALSE";
+        transaction.execute_raw(statement(transaction, sql, vec![organisation_id.into()])).await?;
     }
     Ok(())
 }

@@ -6,6 +6,7 @@
 
 use std::{borrow::Cow, fmt};
 
+use axum::body::Bytes;
 use chrono::{DateTime, NaiveDateTime, Utc};
 use prost_types::Timestamp;
 use serde::{
@@ -224,17 +225,18 @@ impl<M: Attributes + Default> FromJson for Option<M> {
     }
 }
 
-/// An event of the request, not yet read.
-pub struct RawEvent<'a>(&'a RawValue);
+/// An event of the request, not yet read: a part of the body, which is gone once all its events are.
+pub struct RawEvent(Bytes);
 
-impl From<RawEvent<'_>> for EventRequest {
-    fn from(RawEvent(value): RawEvent<'_>) -> Self {
-        if !is_object(value) {
+impl From<RawEvent> for EventRequest {
+    fn from(RawEvent(text): RawEvent) -> Self {
+        let Some(Members(members)) = text.starts_with(b"{").then(|| serde_json::from_slice(&text).ok()).flatten()
+        else {
             return Self { violations: vec![Violation::not_an_object()], ..Self::default() };
-        }
+        };
         let mut event = contract::ReferralCustomerEvent::default();
         let mut reader = Reading::default();
-        reader.object(value, &mut event);
+        reader.members(members, &mut event);
         Self { violations: reader.violations, ..Self::from(event) }
     }
 }
@@ -248,11 +250,11 @@ struct BulkRequest<'a> {
 }
 
 /// Reads the envelope of a bulk request.
-pub fn bulk_call(body: &[u8]) -> Result<BulkCall<RawEvent<'_>>> {
+pub fn bulk_call(body: Bytes) -> Result<BulkCall<RawEvent>> {
     let mut request = BulkRequest::default();
     let mut reader = Reading::default();
     let mut seen: Vec<Cow<str>> = Vec::new();
-    for (name, value) in members(body)? {
+    for (name, value) in members(&body)? {
         let Some(name) = reader.name(name) else { continue };
         match &*name {
             "token" => reader.read("token", value, &mut request.token),
@@ -270,7 +272,7 @@ pub fn bulk_call(body: &[u8]) -> Result<BulkCall<RawEvent<'_>>> {
         seen.push(name);
     }
     refuse_violations(reader)?;
-    let events = request.events.into_iter().map(RawEvent).collect();
+    let events = request.events.into_iter().map(|event| RawEvent(body.slice_ref(event.get().as_bytes()))).collect();
     Ok(BulkCall { token: request.token, events, fields_set: request.fields_set })
 }
 

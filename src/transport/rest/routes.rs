@@ -2,7 +2,7 @@
 
 use axum::{
     Router,
-    body::{Body, Bytes},
+    body::{Body, Bytes, HttpBody},
     extract::{Request, State},
     http::{HeaderMap, Response, header},
     routing::post,
@@ -43,7 +43,7 @@ pub fn router(api: Api, answers: Answers, body_limit: usize) -> Router {
 async fn bulk_create_referral_events(State(gateway): State<Gateway>, request: Request) -> Response<Body> {
     let api = &gateway.api;
     gateway
-        .serve(request, async |headers, body| api.bulk_create_referral_events(headers, json::bulk_call(&body)?).await)
+        .serve(request, async |headers, body| api.bulk_create_referral_events(headers, json::bulk_call(body)?).await)
         .await
 }
 
@@ -106,7 +106,8 @@ fn check_media_type(headers: &HeaderMap) -> Result<()> {
 /// Reads a body up to the limit. One that is larger is read on for a while without being kept: a caller that is still
 /// sending when the connection closes would not see the answer.
 async fn read_body(mut body: Body, limit: usize) -> Result<Bytes> {
-    let mut bytes = Vec::new();
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(limit);
+    let mut bytes = Vec::with_capacity(announced.min(limit));
     let mut length = 0;
     while let Some(frame) = body.frame().await {
         let frame =
