@@ -3,9 +3,14 @@
 
 use std::{env, error::Error, fmt::Write, fs, path::PathBuf};
 
-use prost_types::{DescriptorProto, FileDescriptorSet};
+use prost_types::{
+    DescriptorProto, FieldDescriptorProto, FileDescriptorSet,
+    field_descriptor_proto::{Label, Type},
+};
 
 const PACKAGE: &str = "referral.v1";
+/// The message of an event to create.
+const EVENT: &str = "ReferralCustomerEvent";
 const FILES: [&str; 2] = ["referral/v1/referral_event_service.proto", "referral/v1/authentication_service.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -17,39 +22,67 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out.join("descriptor_set.bin"), compiler.encode_file_descriptor_set())?;
     let contract = compiler.file_descriptor_set();
     fs::write(out.join("attributes.rs"), attributes(&contract)?)?;
-    tonic_prost_build::configure()
+    let mut builder = tonic_prost_build::configure()
         .codec_path("crate::transport::codec::ContractCodec")
-        .type_attribute(".referral.v1.BulkCreateReferralEventsResponse", SERIALIZE)
-        .type_attribute(".referral.v1.ProcessedCustomerEvent", SERIALIZE)
-        .field_attribute(".referral.v1.ProcessedCustomerEvent", LEAVE_OUT_ABSENT)
-        .type_attribute(".referral.v1.UnprocessedCustomerEvent", SERIALIZE)
-        .field_attribute(".referral.v1.UnprocessedCustomerEvent", LEAVE_OUT_ABSENT)
-        .type_attribute(".referral.v1.CreateTokenResponse", SERIALIZE)
-        .type_attribute(".referral.v1.ReleaseTokenResponse", SERIALIZE)
-        .skip_debug(MESSAGES_WITH_SECRETS)
-        .compile_fds(contract)?;
+        .skip_debug(MESSAGES_WITH_SECRETS);
+    for message in messages(&contract).filter(|message| !is_sent(message)) {
+        let path = format!(".{PACKAGE}.{}", message.name());
+        builder = builder.type_attribute(&path, "#[derive(serde::Serialize)]");
+        for field in &message.field {
+            let path = format!("{path}.{}", field.name());
+            builder = builder.field_attribute(path, serialization(message, field));
+        }
+    }
+    builder.compile_fds(contract)?;
     Ok(())
 }
 
-const SERIALIZE: &str = "#[derive(serde::Serialize)]";
-const LEAVE_OUT_ABSENT: &str = "#[serde(skip_serializing_if = \"Option::is_none\")]";
+/// The messages of the contract's package.
+fn messages(contract: &FileDescriptorSet) -> impl Iterator<Item = &DescriptorProto> {
+    contract.file.iter().filter(|file| file.package() == PACKAGE).flat_map(|file| &file.message_type)
+}
+
+/// Whether callers send the message; the others are answered.
+fn is_sent(message: &DescriptorProto) -> bool {
+    let name = message.name();
+    name.ends_with("Request") || name.ends_with("Identifier") || name == EVENT
+}
+
+/// How REST has a field of an answer: the sets of a response are always there, all else where there is something.
+fn serialization(message: &DescriptorProto, field: &FieldDescriptorProto) -> &'static str {
+    match (field.label(), field.type_name()) {
+        (Label::Repeated, _) if message.name().ends_with("Response") => "",
+        (Label::Repeated, _) => "#[serde(skip_serializing_if = \"Vec::is_empty\")]",
+        (_, ".google.protobuf.Timestamp") => {
+            "#[serde(skip_serializing_if = \"Option::is_none\", serialize_with = \"crate::contract::serialize_date\")]"
+        }
+        _ if field.proto3_optional() || field.r#type() == Type::Message => {
+            "#[serde(skip_serializing_if = \"Option::is_none\")]"
+        }
+        _ => "",
+    }
+}
 
 /// Messages that hold a token, a password or a code; `contract` gives them a `Debug` that does not show it.
-const MESSAGES_WITH_SECRETS: [&str; 5] = [
+const MESSAGES_WITH_SECRETS: [&str; 9] = [
     ".referral.v1.AccessTokenIdentifier",
     ".referral.v1.BulkCreateReferralEventsRequest",
+    ".referral.v1.CancelReferralEventRequest",
+    ".referral.v1.CreateReferralEventRequest",
     ".referral.v1.CreateTokenRequest",
     ".referral.v1.CreateTokenResponse",
+    ".referral.v1.GetReferralEventRequest",
+    ".referral.v1.ListReferralEventsRequest",
     ".referral.v1.ReleaseTokenRequest",
 ];
 
-/// `impl Attributes` for each message that a REST caller sends, its attributes by their names in the contract. The bulk
-/// request is left out: its events are read one by one, by hand.
+/// `impl Attributes` for each message that a REST caller sends, its attributes by their names in the contract. The
+/// requests that hold events are left out: they are read by hand.
 fn attributes(contract: &FileDescriptorSet) -> Result<String, Box<dyn Error>> {
-    let messages = contract.file.iter().filter(|file| file.package() == PACKAGE).flat_map(|file| &file.message_type);
     let mut code = String::new();
-    for message in messages {
-        if !message.name().ends_with("Response") && message.name() != "BulkCreateReferralEventsRequest" {
+    for message in messages(contract).filter(|message| is_sent(message)) {
+        let has_events = message.field.iter().any(|field| field.type_name() == format!(".{PACKAGE}.{EVENT}"));
+        if !has_events {
             implement_attributes(&mut code, message)?;
         }
     }

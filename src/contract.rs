@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+use chrono::{DateTime, SecondsFormat, Utc};
+use prost_types::Timestamp;
+use serde::{Serialize, Serializer};
+
 pub use generated::*;
 
 /// The comments of the contract are laid out for readers of the contract.
@@ -15,6 +19,14 @@ pub const DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/desc
 
 /// The most events that one call may hold.
 pub const MAXIMUM_EVENTS: usize = 1000;
+
+/// A date of an answer in JSON: `2016-06-22T15:00:00Z`, with a fraction where there is one.
+fn serialize_date<S: Serializer>(date: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+    let date = date
+        .as_ref()
+        .and_then(|date| DateTime::<Utc>::from_timestamp(date.seconds, u32::try_from(date.nanos).unwrap_or_default()));
+    date.map(|date| date.to_rfc3339_opts(SecondsFormat::AutoSi, true)).serialize(serializer)
+}
 
 /// A `Debug` that names the message and shows nothing of it.
 macro_rules! redact {
@@ -30,7 +42,11 @@ macro_rules! redact {
 redact!(
     AccessTokenIdentifier,
     BulkCreateReferralEventsRequest,
+    CancelReferralEventRequest,
+    CreateReferralEventRequest,
     CreateTokenRequest,
     CreateTokenResponse,
+    GetReferralEventRequest,
+    ListReferralEventsRequest,
     ReleaseTokenRequest
 );

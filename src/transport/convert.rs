@@ -108,6 +108,7 @@ pub fn bulk_response(report: Report, fields: &Fields) -> BulkCreateReferralEvent
                     request_unique_identifier,
                     id: Some(format!("{:X}", created.id.simple())),
                     number: Some(created.number.to_string()),
+                    ..Default::default()
                 };
                 fields.keep_of_processed(&mut event);
                 response.processed_customer_events_set.push(event);
@@ -118,6 +119,7 @@ pub fn bulk_response(report: Report, fields: &Fields) -> BulkCreateReferralEvent
                     request_unique_identifier,
                     error_code: first.map(|violation| violation.kind.code().to_owned()),
                     error_description: first.map(|violation| violation.error_description()),
+                    ..Default::default()
                 };
                 fields.keep_of_unprocessed(&mut event);
                 response.unprocessed_customer_events_set.push(event);

@@ -15,9 +15,11 @@ use super::{
 };
 use crate::{
     contract::{
-        BulkCreateReferralEventsRequest, BulkCreateReferralEventsResponse, CreateTokenRequest, CreateTokenResponse,
-        ReleaseTokenRequest, ReleaseTokenResponse, authentication_service_server::AuthenticationService,
-        referral_event_service_server::ReferralEventService,
+        BulkCreateReferralEventsRequest, BulkCreateReferralEventsResponse, CancelReferralEventRequest,
+        CancelReferralEventResponse, CreateReferralEventRequest, CreateReferralEventResponse, CreateTokenRequest,
+        CreateTokenResponse, GetReferralEventRequest, GetReferralEventResponse, ListReferralEventsRequest,
+        ListReferralEventsResponse, ReleaseTokenRequest, ReleaseTokenResponse,
+        authentication_service_server::AuthenticationService, referral_event_service_server::ReferralEventService,
     },
     error::Result,
 };
@@ -44,6 +46,34 @@ impl ReferralEventService for GrpcService {
             self.0.bulk_create_referral_events(headers, call).await
         })
         .await
+    }
+
+    async fn create_referral_event(
+        &self,
+        _: Request<CreateReferralEventRequest>,
+    ) -> Result<Response<CreateReferralEventResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn get_referral_event(
+        &self,
+        _: Request<GetReferralEventRequest>,
+    ) -> Result<Response<GetReferralEventResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn list_referral_events(
+        &self,
+        _: Request<ListReferralEventsRequest>,
+    ) -> Result<Response<ListReferralEventsResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn cancel_referral_event(
+        &self,
+        _: Request<CancelReferralEventRequest>,
+    ) -> Result<Response<CancelReferralEventResponse>, Status> {
+        Err(Status::unimplemented(""))
     }
 }
 

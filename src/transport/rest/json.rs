@@ -168,6 +168,24 @@ impl FromJson for Option<f64> {
     }
 }
 
+impl FromJson for Option<bool> {
+    fn read(&mut self, name: &'static str, value: &RawValue, reader: &mut Reading) {
+        match serde_json::from_str(value.get()) {
+            Ok(flag) => *self = Some(flag),
+            Err(_) => reader.malformed(name, "true or false is expected"),
+        }
+    }
+}
+
+impl FromJson for Option<u32> {
+    fn read(&mut self, name: &'static str, value: &RawValue, reader: &mut Reading) {
+        match serde_json::from_str(value.get()) {
+            Ok(number) => *self = Some(number),
+            Err(_) => reader.malformed(name, "A whole number is expected"),
+        }
+    }
+}
+
 impl FromJson for Option<Timestamp> {
     fn read(&mut self, name: &'static str, value: &RawValue, reader: &mut Reading) {
         let text = serde_json::from_str::<String>(value.get()).unwrap_or_default();
