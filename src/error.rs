@@ -1,7 +1,7 @@
 //! What refuses a whole call.
 //!
 //! An [`Error`] keeps what the caller may read (its message) apart from what only the log may hold (its cause).
-//! Failures of single events are no `Error`s; they are [`crate::referral::violation::Violation`]s of an answered call.
+//! Failures of single events are no `Error`s; they are `referral::violation::Violation`s of an answered call.
 
 use std::{error::Error as StdError, fmt};
 
@@ -15,6 +15,7 @@ pub enum ErrorKind {
     MissingMandatoryAttribute,
     MaximumNumberOfEventsExceeded,
     InvalidFieldsSet,
+    IdempotencyKeyReused,
     UnknownAttribute,
     NotFound,
     MethodNotAllowed,
@@ -24,6 +25,97 @@ pub enum ErrorKind {
     DeadlineExceeded,
     ServiceUnavailable,
     Internal,
+    /// The only event of a call was refused.
+    EventRefused(ViolationKind),
+}
+
+/// Why an event is not created, in order of precedence: the first that applies is the event's error code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ViolationKind {
+    MalformedEvent,
+    UnknownAttribute,
+    MissingMandatoryAttribute,
+    InvalidAttributeValue,
+    DuplicateRequestUniqueIdentifier,
+    InvalidIdentifier,
+    BusinessUnitNotFound,
+    UnitNotFound,
+    TransactionAcquiringPointNotFound,
+    DeviceNotFound,
+    CustomerEventClassificationNotFound,
+    AccountsReceivableNotFound,
+    RewardsParticipantNotFound,
+    InvalidAccessToken,
+    PerformedByMismatch,
+    AccountsReceivableNotActive,
+    RewardsParticipantNotEffective,
+    ExternalReferenceConflict,
+    SelfReferral,
+    ReferralAlreadyExists,
+    ReferredByAnotherParticipant,
+    CircularReferral,
+    NotAttempted,
+}
+
+impl ViolationKind {
+    /// Whether the event may pass later as it is: what it names may come to exist or to be active, and it was not itself
+    /// at fault.
+    pub fn is_retryable(self) -> bool {
+        match self {
+            Self::BusinessUnitNotFound
+            | Self::UnitNotFound
+            | Self::TransactionAcquiringPointNotFound
+            | Self::DeviceNotFound
+            | Self::CustomerEventClassificationNotFound
+            | Self::AccountsReceivableNotFound
+            | Self::RewardsParticipantNotFound
+            | Self::AccountsReceivableNotActive
+            | Self::RewardsParticipantNotEffective
+            | Self::NotAttempted => true,
+            Self::MalformedEvent
+            | Self::UnknownAttribute
+            | Self::MissingMandatoryAttribute
+            | Self::InvalidAttributeValue
+            | Self::DuplicateRequestUniqueIdentifier
+            | Self::InvalidIdentifier
+            | Self::InvalidAccessToken
+            | Self::PerformedByMismatch
+            | Self::ExternalReferenceConflict
+            | Self::SelfReferral
+            | Self::ReferralAlreadyExists
+            | Self::ReferredByAnotherParticipant
+            | Self::CircularReferral => false,
+        }
+    }
+
+    /// The documented error code.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::MalformedEvent => "MalformedEventException",
+            Self::UnknownAttribute => "UnknownAttributeException",
+            Self::MissingMandatoryAttribute => "MissingMandatoryAttributeException",
+            Self::InvalidAttributeValue => "InvalidAttributeValueException",
+            Self::DuplicateRequestUniqueIdentifier => "DuplicateRequestUniqueIdentifierException",
+            Self::InvalidIdentifier => "InvalidIdentifierException",
+            Self::BusinessUnitNotFound => "BusinessUnitNotFoundException",
+            Self::UnitNotFound => "UnitNotFoundException",
+            Self::TransactionAcquiringPointNotFound => "TransactionAcquiringPointNotFoundException",
+            Self::DeviceNotFound => "DeviceNotFoundException",
+            Self::CustomerEventClassificationNotFound => "CustomerEventClassificationNotFoundException",
+            Self::AccountsReceivableNotFound => "AccountsReceivableNotFoundException",
+            Self::RewardsParticipantNotFound => "RewardsParticipantNotFoundException",
+            Self::InvalidAccessToken => "InvalidAccessTokenException",
+            Self::PerformedByMismatch => "PerformedByMismatchException",
+            Self::AccountsReceivableNotActive => "AccountsReceivableNotActiveException",
+            Self::RewardsParticipantNotEffective => "RewardsParticipantNotEffectiveException",
+            Self::ExternalReferenceConflict => "ExternalReferenceConflictException",
+            Self::SelfReferral => "SelfReferralException",
+            Self::ReferralAlreadyExists => "ReferralAlreadyExistsException",
+            Self::ReferredByAnotherParticipant => "ReferredByAnotherParticipantException",
+            Self::CircularReferral => "CircularReferralException",
+            Self::NotAttempted => "NotAttemptedException",
+        }
+    }
 }
 
 /// A refused call.
@@ -31,6 +123,7 @@ pub struct Error {
     kind: ErrorKind,
     message: String,
     field: Option<String>,
+    violations: Vec<(String, String)>,
     cause: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -38,7 +131,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), field: None, cause: None }
+        Self { kind, message: message.into(), field: None, violations: Vec::new(), cause: None }
     }
 
     /// A failure of ours: the caller reads a fixed sentence, the log gets the cause.
@@ -49,6 +142,12 @@ impl Error {
     /// Names the attribute of the call that is at fault.
     pub fn at_field(mut self, field: impl Into<String>) -> Self {
         self.field = Some(field.into());
+        self
+    }
+
+    /// Adds something that is wrong with an attribute: its path, and a sentence.
+    pub fn with_violation(mut self, field: impl Into<String>, description: impl Into<String>) -> Self {
+        self.violations.push((field.into(), description.into()));
         self
     }
 
@@ -69,6 +168,11 @@ impl Error {
 
     pub fn field(&self) -> Option<&str> {
         self.field.as_deref()
+    }
+
+    /// All that is wrong, attribute by attribute.
+    pub fn violations(&self) -> &[(String, String)] {
+        &self.violations
     }
 
     /// The cause, for the log.

@@ -87,6 +87,15 @@ impl CodeHasher {
         self.hash(&["pass_code", &organisation_id.to_string(), access_token_id, code.expose()])
     }
 
+    /// A fingerprint of a call, whose content may hold codes.
+    pub fn fingerprint(&self, organisation_id: i64, content: &[u8]) -> Vec<u8> {
+        let mut mac = self.0.clone();
+        mac.update(b"fingerprint");
+        mac.update(&organisation_id.to_be_bytes());
+        mac.update(content);
+        mac.finalize().into_bytes().to_vec()
+    }
+
     fn hash(&self, parts: &[&str]) -> String {
         let mut mac = self.0.clone();
         for part in parts {

@@ -1,6 +1,10 @@
 //! The composition root: what a server is put together from, and every layer that a request passes.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     Router,
@@ -11,7 +15,7 @@ use axum::{
     serve::ListenerExt,
 };
 use futures_util::FutureExt;
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
 use tonic::service::Routes;
 use tower::{ServiceExt, service_fn};
 use tracing::Instrument;
@@ -46,10 +50,12 @@ pub async fn run(
 ) -> Result<()> {
     let api = Api {
         authenticator: Authenticator::new(database.clone(), &keys.token),
-        referral_events: ReferralEvents::new(database, CodeHasher::new(&keys.hash), config.rules),
+        referral_events: ReferralEvents::new(database, CodeHasher::new(&keys.hash), config.rules.clone()),
         time_limit: config.time_limit,
         capacity: Arc::new(Semaphore::new(config.maximum_calls)),
     };
+    let mut in_the_background = JoinSet::new();
+    in_the_background.spawn(remove_old_answers(api.referral_events.clone(), config.rules.idempotency_retention));
     let answers = Answers { always_ok: config.always_ok };
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<ReferralEventServiceServer<GrpcService>>().await;
@@ -100,6 +106,17 @@ pub async fn run(
             tracing::warn!("calls were still under way when the time to end them was over");
             Ok(())
         }
+    }
+}
+
+/// Removes old answers, now and again, for as long as the server runs.
+async fn remove_old_answers(referral_events: ReferralEvents, retention: Duration) {
+    let pause = (retention / 10).clamp(Duration::from_secs(1), Duration::from_secs(600));
+    loop {
+        if let Err(error) = referral_events.remove_old_answers().await {
+            tracing::warn!(?error, "old answers are not removed; it is tried again");
+        }
+        tokio::time::sleep(pause).await;
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     config::{Keys, SettingError},
     directory::{self, DirectoryKind},
     referral::{
-        ReferralEvents, Rules,
+        Options, ReferralEvents, Rules,
         event::{EventRequest, Instant, PartyIdentifier, PartyIdentifiers, PlaceIdentifier},
     },
     secret::{CodeHasher, Secret},
@@ -49,7 +49,9 @@ pub async fn prepare(database: &Database, keys: &Keys) -> Result<(), Failure> {
         }
     }
     let events = REFERRALS.into_iter().map(|(referred, referrer)| event(referred, referrer)).collect();
-    ReferralEvents::new(database.clone(), hasher, Rules::default()).bulk_create(organisation_id, events).await?;
+    ReferralEvents::new(database.clone(), hasher, Rules::default())
+        .bulk_create(organisation_id, events, Options::default(), None)
+        .await?;
     Ok(())
 }
 

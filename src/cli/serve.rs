@@ -35,6 +35,9 @@ pub struct ServeArguments {
     /// How many calls may be under way at once; more are refused with TooManyRequestsException
     #[arg(long, env = "REFERRAL_EVENTS_MAXIMUM_CALLS", default_value_t = 256)]
     maximum_calls: usize,
+    /// How long the answers of calls with an idempotency key are kept, in hours
+    #[arg(long, env = "REFERRAL_EVENTS_IDEMPOTENCY_RETENTION", default_value_t = 168)]
+    idempotency_retention: u32,
     /// How long calls under way may take to end once the server is told to stop, in seconds
     #[arg(long, env = "REFERRAL_EVENTS_DRAIN_LIMIT", default_value_t = 10)]
     drain_limit: u64,
@@ -69,7 +72,10 @@ pub async fn run(arguments: ServeArguments, mut settings: Settings) -> Result<()
     }
     println!("serving gRPC and REST on {address}");
     let config = Config {
-        rules: Rules { allow_circles: arguments.allow_circles },
+        rules: Rules {
+            allow_circles: arguments.allow_circles,
+            idempotency_retention: Duration::from_secs(u64::from(arguments.idempotency_retention) * 3600),
+        },
         always_ok: arguments.always_ok,
         time_limit: Duration::from_secs(arguments.time_limit),
         maximum_calls: arguments.maximum_calls,

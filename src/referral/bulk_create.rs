@@ -7,11 +7,13 @@ use sea_orm::{ConnectionTrait, DbErr};
 use uuid::Uuid;
 
 use super::{
+    content::canonical,
     event::{CheckedEvent, EventRequest},
     report::{Created, Report, Slots},
     resolve::{ResolvedEvent, resolve},
-    rules::{Candidate, Known, KnownEvent, Verdict, judge},
+    rules::{Candidate, Cause, Known, KnownEvent, Referral, Verdict, judge},
     validate::validate,
+    violation::Violation,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -19,19 +21,66 @@ use crate::{
     storage::{
         Database, Transaction, access_tokens,
         bulk_load::{self, NewEvent},
-        counters, is_contention, is_unique_violation,
-        referral_events::{self, Referenced},
+        counters,
+        idempotency::{self, Kept},
+        is_contention, is_unique_violation,
+        referral_events::{self, Edge, Referenced},
+        users,
     },
 };
 
 /// How often a call is tried again that lost a race, before its caller is asked to come back.
 const MAXIMUM_ATTEMPTS: u32 = 20;
 
-/// What the events of all callers are judged by.
-#[derive(Clone, Debug, Default)]
+/// What holds for the calls of all callers.
+#[derive(Clone, Debug)]
 pub struct Rules {
     /// Lets referrals form circles.
     pub allow_circles: bool,
+    /// How long the answers of calls with an idempotency key are kept.
+    pub idempotency_retention: Duration,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self { allow_circles: false, idempotency_retention: Duration::from_secs(7 * 24 * 3600) }
+    }
+}
+
+/// What a caller may ask of a call beside its events.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Says what the call would do, and does nothing.
+    pub validate_only: bool,
+    /// Creates all of the events, or none.
+    pub all_or_nothing: bool,
+}
+
+/// The idempotency key of a call.
+pub struct Idempotency<'a> {
+    pub key: String,
+    /// The method called: each has keys of its own.
+    pub method: &'static str,
+    /// The answer to keep for the repeats of the call, made from its report; `None` where a repeat is a new call.
+    pub answer: &'a (dyn Fn(&Report) -> Option<Vec<u8>> + Sync),
+}
+
+/// How a call was answered.
+pub enum Answered {
+    Now(Report),
+    /// It repeats a call, whose answer was kept.
+    Before(Vec<u8>),
+}
+
+/// A call under way.
+struct Call<'a> {
+    organisation_id: i64,
+    checked: Vec<Result<CheckedEvent, Vec<Violation>>>,
+    identifiers: Vec<Option<String>>,
+    now: DateTime<Utc>,
+    options: Options,
+    /// With the fingerprint of the call.
+    idempotency: Option<(Idempotency<'a>, Vec<u8>)>,
 }
 
 /// Why a transaction did not come to its end.
@@ -68,27 +117,28 @@ impl ReferralEvents {
     }
 
     /// Creates the events that may be created, in one transaction, and says what became of each. The events are
-    /// committed when this answers.
-    pub async fn bulk_create(&self, organisation_id: i64, requests: Vec<EventRequest>) -> Result<Report> {
+    /// committed when this answers, and with them the answer, where the call has an idempotency key.
+    pub async fn bulk_create(
+        &self,
+        organisation_id: i64,
+        requests: Vec<EventRequest>,
+        options: Options,
+        idempotency: Option<Idempotency<'_>>,
+    ) -> Result<Answered> {
         let now = Utc::now().trunc_subsecs(6);
+        // A rehearsal leaves nothing behind, nor does it find anything.
+        let idempotency = idempotency.filter(|_| !options.validate_only).map(|idempotency| {
+            let fingerprint = self.hasher.fingerprint(organisation_id, &canonical(&requests, options));
+            (idempotency, fingerprint)
+        });
         let identifiers: Vec<Option<String>> =
             requests.iter().map(|request| request.request_unique_identifier.clone()).collect();
         let checked = validate(requests, now);
+        let call = Call { organisation_id, checked, identifiers, now, options, idempotency };
         for attempt in 1..=MAXIMUM_ATTEMPTS {
-            let mut slots = Slots::new(checked.len());
-            let mut well_formed = Vec::with_capacity(checked.len());
-            for (position, event) in checked.iter().enumerate() {
-                match event {
-                    Ok(event) => well_formed.push((position, event)),
-                    Err(violations) => slots.unprocessed(position, violations.clone()),
-                }
-            }
-            if well_formed.is_empty() {
-                return slots.into_report(identifiers);
-            }
             // Nearly every call is of new referrals, so the first attempt leaves it to the unique keys to say otherwise.
-            match self.attempt(organisation_id, &well_formed, now, attempt == 1, &mut slots).await {
-                Ok(()) => return slots.into_report(identifiers),
+            match self.attempt(&call, attempt == 1).await {
+                Ok(answered) => return Ok(answered),
                 Err(Interrupted::Failed(error)) => return Err(error),
                 Err(Interrupted::Raced) => pause(attempt).await,
             }
@@ -96,67 +146,93 @@ impl ReferralEvents {
         Err(Error::new(ErrorKind::TooManyRequests, "Too many calls refer the same parties at once; try again."))
     }
 
-    /// One attempt, in one transaction.
-    async fn attempt(
-        &self,
-        organisation_id: i64,
-        events: &[(usize, &CheckedEvent)],
-        now: DateTime<Utc>,
-        optimistic: bool,
-        slots: &mut Slots,
-    ) -> Result<(), Interrupted> {
-        let transaction = self.database.begin().await?;
-        let resolved = resolve(&transaction, organisation_id, &self.hasher, events, now).await?;
-        let mut candidates = Vec::with_capacity(resolved.len());
-        for ((position, _), event) in events.iter().zip(resolved) {
-            match event {
-                Ok(event) => candidates.push(Candidate { position: *position, event }),
-                Err(violations) => slots.unprocessed(*position, violations),
+    /// Removes the answers that are kept for longer than they need be, in steps so small that no call waits for them.
+    pub async fn remove_old_answers(&self) -> Result<()> {
+        const STEP: u32 = 200;
+        let since = Utc::now() - self.rules.idempotency_retention;
+        for organisation_id in users::list_organisation_ids(self.database.read()).await? {
+            while idempotency::remove_old(self.database.write(), organisation_id, since, STEP).await? == u64::from(STEP)
+            {
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
-        if candidates.is_empty() {
-            return Ok(transaction.rollback().await?);
-        }
-        let (verdicts, first_number) = self.judge(&transaction, organisation_id, &candidates, optimistic).await?;
-        let mut numbers = first_number..;
-        let mut rows = Vec::with_capacity(candidates.len());
-        let mut passwords = HashMap::new();
-        for (candidate, verdict) in candidates.iter().zip(verdicts) {
-            let Candidate { position, event } = candidate;
-            match verdict {
-                Verdict::Create => {
-                    let created = Created { id: Uuid::now_v7(), number: numbers.next().unwrap_or(i64::MAX) };
-                    rows.push(row(created, event, now));
-                    passwords.extend(event.one_time_passwords().map(|used| (used.access_token_key, created.number)));
-                    slots.processed(*position, created);
-                }
-                Verdict::Existing(created) => slots.processed(*position, created),
-                Verdict::Repeats { position: first } => {
-                    if let Some(created) = slots.created(first) {
-                        slots.processed(*position, created);
-                    }
-                }
-                Verdict::Refuse(violations) => slots.unprocessed(*position, violations),
-            }
-        }
-        if rows.is_empty() {
-            return Ok(transaction.rollback().await?);
-        }
-        store(&transaction, organisation_id, &rows, passwords).await?;
-        Ok(transaction.commit().await?)
+        Ok(())
     }
 
-    /// Judges the candidates and takes the numbers of those to create, which begin at the number answered.
+    /// One attempt, in one transaction.
+    async fn attempt(&self, call: &Call<'_>, optimistic: bool) -> Result<Answered, Interrupted> {
+        let organisation_id = call.organisation_id;
+        let mut slots = Slots::new(call.checked.len());
+        let mut well_formed = Vec::with_capacity(call.checked.len());
+        for (position, event) in call.checked.iter().enumerate() {
+            match event {
+                Ok(event) => well_formed.push((position, event)),
+                Err(violations) => slots.unprocessed(position, violations.clone(), None),
+            }
+        }
+        if well_formed.is_empty() && call.idempotency.is_none() {
+            return Ok(Answered::Now(slots.into_report(&call.identifiers)?));
+        }
+        let transaction = match call.options.validate_only {
+            true => self.database.begin_read().await?,
+            false => self.database.begin().await?,
+        };
+        if let Some((Idempotency { key, method, .. }, fingerprint)) = &call.idempotency {
+            let since = call.now - self.rules.idempotency_retention;
+            if let Some(kept) = idempotency::find(&transaction, organisation_id, method, key, since).await? {
+                transaction.rollback().await?;
+                if kept.fingerprint != *fingerprint {
+                    return Err(Interrupted::Failed(key_reused()));
+                }
+                return Ok(Answered::Before(kept.answer));
+            }
+        }
+        let mut candidates = Vec::with_capacity(well_formed.len());
+        let resolved = resolve(&transaction, organisation_id, &self.hasher, &well_formed, call.now).await?;
+        for ((position, _), event) in well_formed.iter().zip(resolved) {
+            match event {
+                Ok(event) => candidates.push(Candidate { position: *position, event }),
+                Err(violations) => slots.unprocessed(*position, violations, None),
+            }
+        }
+        let (verdicts, first_number) = match candidates.is_empty() {
+            true => (Vec::new(), 0),
+            false => self.judge(&transaction, call, &candidates, optimistic).await?,
+        };
+        let (rows, passwords) = report(call, &candidates, verdicts, first_number, &mut slots);
+        let report = slots.into_report(&call.identifiers)?;
+        let answer = call.idempotency.as_ref().and_then(|(idempotency, _)| (idempotency.answer)(&report));
+        if call.options.validate_only || (rows.is_empty() && answer.is_none()) {
+            transaction.rollback().await?;
+            return Ok(Answered::Now(report));
+        }
+        if !rows.is_empty() {
+            store(&transaction, organisation_id, &rows, passwords).await?;
+        }
+        if let (Some((Idempotency { key, method, .. }, fingerprint)), Some(answer)) = (&call.idempotency, &answer) {
+            let kept = Kept { fingerprint: fingerprint.clone(), answer: answer.clone() };
+            let since = call.now - self.rules.idempotency_retention;
+            if !idempotency::keep(&transaction, organisation_id, method, key, &kept, call.now, since).await? {
+                return Err(Interrupted::Raced);
+            }
+        }
+        transaction.commit().await?;
+        Ok(Answered::Now(report))
+    }
+
+    /// Judges the candidates and takes the numbers of those to create, which begin at the number answered; a rehearsal
+    /// takes none, and no turn.
     ///
     /// An optimistic judgement looks up only whether a circle is possible: it is wrong where the database has a
     /// candidate's referred account or external reference already, and then the insert is refused.
     async fn judge(
         &self,
         transaction: &Transaction,
-        organisation_id: i64,
+        call: &Call<'_>,
         candidates: &[Candidate<'_>],
         optimistic: bool,
     ) -> Result<(Vec<Verdict>, i64), DbErr> {
+        let organisation_id = call.organisation_id;
         let allow_circles = self.rules.allow_circles;
         let referred: Vec<i64> = candidates.iter().map(|candidate| candidate.event.referred.account_key).collect();
         let is_circle_possible = async || match allow_circles {
@@ -165,11 +241,16 @@ impl ReferralEvents {
             // itself referred somebody; one of new referrals alone is known to the judge.
             false => referral_events::is_any_a_referrer(transaction, organisation_id, &referred).await,
         };
+        if call.options.validate_only {
+            let circle_possible = is_circle_possible().await?;
+            let known = find_known(transaction, organisation_id, candidates, &referred, circle_possible).await?;
+            return Ok((judge(candidates, known, allow_circles), 0));
+        }
         let mut circle_possible = None;
         if optimistic {
             let verdicts = judge(candidates, Known::default(), allow_circles);
             // One that is refused for what the call itself says may be an event that the database has.
-            if verdicts.iter().all(|verdict| !matches!(verdict, Verdict::Refuse(_))) {
+            if verdicts.iter().all(|verdict| !matches!(verdict, Verdict::Refuse { .. })) {
                 counters::take_turn(transaction, organisation_id).await?;
                 let first_number = take_numbers(transaction, organisation_id, &verdicts).await?;
                 if !is_circle_possible().await? {
@@ -190,6 +271,50 @@ impl ReferralEvents {
         let first_number = take_numbers(transaction, organisation_id, &verdicts).await?;
         Ok((verdicts, first_number))
     }
+}
+
+/// Reports what becomes of the candidates. Answers the rows to insert, and the one-time passwords that they use up: the
+/// keys of their access tokens, each with the number of the event.
+fn report<'a>(
+    call: &Call<'_>,
+    candidates: &'a [Candidate<'_>],
+    verdicts: Vec<Verdict>,
+    first_number: i64,
+    slots: &mut Slots,
+) -> (Vec<NewEvent<'a>>, HashMap<i64, i64>) {
+    let Options { validate_only, all_or_nothing } = call.options;
+    let any_failed = slots.any_failed() || verdicts.iter().any(|verdict| matches!(verdict, Verdict::Refuse { .. }));
+    let abandoned = all_or_nothing && any_failed;
+    let mut numbers = first_number..;
+    let mut rows = Vec::with_capacity(candidates.len());
+    let mut passwords = HashMap::new();
+    for (Candidate { position, event }, verdict) in candidates.iter().zip(verdicts) {
+        match verdict {
+            Verdict::Refuse { violations, cause } => {
+                let cause = cause.and_then(|cause| match cause {
+                    Cause::Stored(event) => Some(event),
+                    Cause::OfCall(position) => slots.created(position),
+                });
+                slots.unprocessed(*position, violations, cause);
+            }
+            _ if abandoned => slots.unprocessed(*position, vec![Violation::not_attempted()], None),
+            Verdict::Create if validate_only => slots.processed(*position, None, false),
+            Verdict::Create => {
+                let created = Created { id: Uuid::now_v7(), number: numbers.next().unwrap_or(i64::MAX) };
+                rows.push(row(created, event, call.now));
+                passwords.extend(event.one_time_passwords().map(|used| (used.access_token_key, created.number)));
+                slots.processed(*position, Some(created), false);
+            }
+            Verdict::Existing(created) => slots.processed(*position, Some(created), true),
+            Verdict::Repeats { position: first } => slots.processed(*position, slots.created(first), true),
+        }
+    }
+    (rows, passwords)
+}
+
+fn key_reused() -> Error {
+    let message = "The idempotency key was used before with another content.";
+    Error::new(ErrorKind::IdempotencyKeyReused, message).at_field("idempotency-key")
 }
 
 /// Takes a number for each event to create; answers the first of them.
@@ -224,8 +349,11 @@ async fn find_known<C: ConnectionTrait>(
         referrers.dedup();
         edges.extend(referral_events::find_ancestry(connection, organisation_id, &referrers).await?);
     }
-    known.referrer_of =
-        edges.into_iter().map(|edge| (edge.referred_account_key, edge.referred_by_account_key)).collect();
+    let referral = |edge: Edge| {
+        let event = Cause::Stored(Created { id: edge.id, number: edge.number });
+        (edge.referred_account_key, Referral { referrer: edge.referred_by_account_key, event })
+    };
+    known.referral_of = edges.into_iter().map(referral).collect();
     let references: Vec<(usize, &str, &str)> = candidates
         .iter()
         .filter_map(|Candidate { position, event }| {

@@ -13,5 +13,5 @@ mod rules;
 mod validate;
 pub mod violation;
 
-pub use bulk_create::{ReferralEvents, Rules};
+pub use bulk_create::{Answered, Idempotency, Options, ReferralEvents, Rules};
 pub use report::{Created, Outcome, Report};

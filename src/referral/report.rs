@@ -8,9 +8,18 @@ use crate::error::{Error, Result};
 /// What became of one event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    Processed(Created),
-    /// What is wrong with it, by precedence; never empty.
-    Unprocessed(Vec<Violation>),
+    Processed {
+        /// `None` for an event that a rehearsal would create.
+        event: Option<Created>,
+        /// It was there before, or stands earlier in the call.
+        replayed: bool,
+    },
+    Unprocessed {
+        /// What is wrong with it, by precedence; never empty.
+        violations: Vec<Violation>,
+        /// The event that stands in its way.
+        cause: Option<Created>,
+    },
 }
 
 /// The event that the answer names: made by this call, or by the earlier one that it repeats.
@@ -31,21 +40,26 @@ impl Slots {
         Self(vec![None; events])
     }
 
-    pub fn processed(&mut self, position: usize, created: Created) {
-        self.fill(position, Outcome::Processed(created));
+    pub fn processed(&mut self, position: usize, event: Option<Created>, replayed: bool) {
+        self.fill(position, Outcome::Processed { event, replayed });
     }
 
-    pub fn unprocessed(&mut self, position: usize, mut violations: Vec<Violation>) {
+    pub fn unprocessed(&mut self, position: usize, mut violations: Vec<Violation>, cause: Option<Created>) {
         violations.sort_by_key(|violation| violation.kind);
-        self.fill(position, Outcome::Unprocessed(violations));
+        self.fill(position, Outcome::Unprocessed { violations, cause });
     }
 
-    /// The outcome at a position, once it is there.
+    /// The event at a position, once it is there.
     pub fn created(&self, position: usize) -> Option<Created> {
         match self.0.get(position) {
-            Some(Some(Outcome::Processed(created))) => Some(*created),
+            Some(Some(Outcome::Processed { event, .. })) => *event,
             _ => None,
         }
+    }
+
+    /// Whether an event has failed so far.
+    pub fn any_failed(&self) -> bool {
+        self.0.iter().flatten().any(|outcome| matches!(outcome, Outcome::Unprocessed { .. }))
     }
 
     fn fill(&mut self, position: usize, outcome: Outcome) {
@@ -56,9 +70,9 @@ impl Slots {
     }
 
     /// The report; an event without an answer is a fault of ours that must not pass in silence.
-    pub fn into_report(self, identifiers: Vec<Option<String>>) -> Result<Report> {
+    pub fn into_report(self, identifiers: &[Option<String>]) -> Result<Report> {
         let outcomes: Option<Vec<Outcome>> = self.0.into_iter().collect();
         let outcomes = outcomes.ok_or_else(|| Error::internal("an event of the call has no answer"))?;
-        Ok(identifiers.into_iter().zip(outcomes).collect())
+        Ok(identifiers.iter().cloned().zip(outcomes).collect())
     }
 }

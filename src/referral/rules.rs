@@ -7,10 +7,25 @@ use super::{content::ContentHash, report::Created, resolve::ResolvedEvent, viola
 /// What the database knows that matters to the events of a call.
 #[derive(Debug, Default)]
 pub struct Known {
-    /// By whom accounts were referred. Holds the whole way up from every referrer, where a circle is possible.
-    pub referrer_of: HashMap<i64, i64>,
+    /// How accounts were referred. Holds the whole way up from every referrer, where a circle is possible.
+    pub referral_of: HashMap<i64, Referral>,
     /// The event under the external reference of the event at a position of the call.
     pub references: HashMap<usize, KnownEvent>,
+}
+
+/// How an account was referred.
+#[derive(Clone, Copy, Debug)]
+pub struct Referral {
+    pub referrer: i64,
+    pub event: Cause,
+}
+
+/// An event that decides on another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    Stored(Created),
+    /// The event of this call at that position.
+    OfCall(usize),
 }
 
 #[derive(Debug)]
@@ -34,10 +49,12 @@ pub enum Verdict {
     /// It was created before, by an earlier call.
     Existing(Created),
     /// It repeats an earlier event of this call, which stands at that position.
-    Repeats {
-        position: usize,
+    Repeats { position: usize },
+    Refuse {
+        violations: Vec<Violation>,
+        /// The event that stands in its way, the first by the violations' precedence.
+        cause: Option<Cause>,
     },
-    Refuse(Vec<Violation>),
 }
 
 /// Judges the candidates of one call in order, each knowing what becomes of those before it.
@@ -61,12 +78,13 @@ impl<'a> Judge<'a> {
         if let Some(verdict) = self.repetition(candidate) {
             return verdict;
         }
-        let violations = self.violations(candidate);
+        let (violations, cause) = self.violations(candidate);
         if !violations.is_empty() {
-            return Verdict::Refuse(violations);
+            return Verdict::Refuse { violations, cause };
         }
         let Candidate { position, event } = candidate;
-        self.known.referrer_of.insert(event.referred.account_key, event.referred_by.account_key);
+        let referral = Referral { referrer: event.referred_by.account_key, event: Cause::OfCall(*position) };
+        self.known.referral_of.insert(event.referred.account_key, referral);
         if let (Some(reference), Some(hash)) = (event.details.external_reference(), event.content_hash) {
             self.created.insert(reference, (*position, hash));
         }
@@ -97,7 +115,8 @@ impl<'a> Judge<'a> {
         same.then_some(Verdict::Existing(known.event))
     }
 
-    fn violations(&self, Candidate { position, event }: &Candidate<'a>) -> Vec<Violation> {
+    /// What is wrong with the event, and the event that stands in its way.
+    fn violations(&self, Candidate { position, event }: &Candidate<'a>) -> (Vec<Violation>, Option<Cause>) {
         let (referred, referred_by) = (&event.referred, &event.referred_by);
         let mut violations = Vec::new();
         for party in [referred, referred_by] {
@@ -110,10 +129,13 @@ impl<'a> Judge<'a> {
             violations.extend(party.inactive.iter().cloned());
         }
         violations.extend(event.mismatch.clone());
-        if let Some((system, number)) = event.details.external_reference()
-            && (self.created.contains_key(&(system, number)) || self.known.references.contains_key(position))
-        {
-            violations.push(Violation::external_reference_conflict(number));
+        let mut cause = None;
+        if let Some((system, number)) = event.details.external_reference() {
+            let of_call = self.created.get(&(system, number)).map(|(position, _)| Cause::OfCall(*position));
+            cause = of_call.or(self.known.references.get(position).map(|known| Cause::Stored(known.event)));
+            if cause.is_some() {
+                violations.push(Violation::external_reference_conflict(number));
+            }
         }
         let mut referral = |violation: fn(&str, &str) -> Violation| {
             violations.push(violation(&referred.key.field(), &referred.key.label()));
@@ -121,34 +143,40 @@ impl<'a> Judge<'a> {
         if referred.account_key == referred_by.account_key {
             referral(Violation::self_referral);
         }
-        match self.known.referrer_of.get(&referred.account_key) {
-            Some(referrer) if *referrer == referred_by.account_key => referral(Violation::referral_already_exists),
+        let known = self.known.referral_of.get(&referred.account_key);
+        match known {
+            Some(known) if known.referrer == referred_by.account_key => referral(Violation::referral_already_exists),
             Some(_) => referral(Violation::referred_by_another_participant),
-            None if self.closes_circle(referred.account_key, referred_by.account_key) => {
-                referral(Violation::circular_referral);
-            }
             None => {}
         }
-        violations
+        let circle = match known {
+            Some(_) => None,
+            None => self.closed_circle(referred.account_key, referred_by.account_key),
+        };
+        if circle.is_some() {
+            referral(Violation::circular_referral);
+        }
+        let cause = cause.or(known.map(|known| known.event)).or(circle);
+        (violations, cause)
     }
 
-    /// Whether the way up from the referrer leads to the referred.
-    fn closes_circle(&self, referred: i64, referrer: i64) -> bool {
+    /// Where the way up from the referrer leads to the referred, the event by which it does.
+    fn closed_circle(&self, referred: i64, referrer: i64) -> Option<Cause> {
         if self.allow_circles || referred == referrer {
-            return false;
+            return None;
         }
         // Circles from a time when they were allowed must not hold the walk.
         let mut seen = HashSet::new();
         let mut account = referrer;
-        while let Some(&next) = self.known.referrer_of.get(&account) {
-            if next == referred {
-                return true;
+        while let Some(next) = self.known.referral_of.get(&account) {
+            if next.referrer == referred {
+                return Some(next.event);
             }
             if !seen.insert(account) {
-                return false;
+                return None;
             }
-            account = next;
+            account = next.referrer;
         }
-        false
+        None
     }
 }

@@ -30,7 +30,7 @@ pub async fn find_many_by_referred<C: ConnectionTrait>(
     let backend = connection.get_database_backend();
     let each = each_text(backend, 2);
     let join = join_events(backend, "e.referred_account_key = CAST(k.value AS BIGINT)");
-    let sql = format!("SELECT e.referred_account_key, e.referred_by_account_key FROM {each} {join}");
+    let sql = format!("SELECT e.referred_account_key, e.referred_by_account_key, e.id, e.number FROM {each} {join}");
     let values = vec![organisation_id.into(), json(&account_keys)];
     Edge::find_by_statement(statement(connection, sql, values)).all(connection).await
 }
@@ -67,6 +67,8 @@ pub async fn find_many_by_external_reference<C: ConnectionTrait>(
 pub struct Edge {
     pub referred_account_key: i64,
     pub referred_by_account_key: i64,
+    pub id: Uuid,
+    pub number: i64,
 }
 
 /// The referrals on the way up from the accounts: who referred them, who referred those, and so on. It ends in a
@@ -81,11 +83,11 @@ pub async fn find_ancestry<C: ConnectionTrait>(
     let of_keys = join_events(backend, "e.referred_account_key = CAST(k.value AS BIGINT)");
     let of_referrers = join_events(backend, "e.referred_account_key = up.referred_by_account_key");
     let sql = format!(
-        "WITH RECURSIVE up(referred_account_key, referred_by_account_key) AS (\
-         SELECT e.referred_account_key, e.referred_by_account_key FROM {each} {of_keys} \
+        "WITH RECURSIVE up(referred_account_key, referred_by_account_key, id, number) AS (\
+         SELECT e.referred_account_key, e.referred_by_account_key, e.id, e.number FROM {each} {of_keys} \
          UNION \
-         SELECT e.referred_account_key, e.referred_by_account_key FROM up {of_referrers}) \
-         SELECT referred_account_key, referred_by_account_key FROM up"
+         SELECT e.referred_account_key, e.referred_by_account_key, e.id, e.number FROM up {of_referrers}) \
+         SELECT referred_account_key, referred_by_account_key, id, number FROM up"
     );
     let values = vec![organisation_id.into(), json(&account_keys)];
     Edge::find_by_statement(statement(connection, sql, values)).all(connection).await

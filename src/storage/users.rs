@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sea_orm::{
     ActiveValue::{NotSet, Set},
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, Value,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QuerySelect, Value,
     sea_query::OnConflict,
 };
 use uuid::Uuid;
@@ -26,6 +26,10 @@ pub async fn find_organisation<C: ConnectionTrait>(
         return Ok(None);
     }
     organisation::Entity::find().filter(organisation::Column::Name.eq(name)).one(connection).await
+}
+
+pub async fn list_organisation_ids<C: ConnectionTrait>(connection: &C) -> Result<Vec<i64>, DbErr> {
+    organisation::Entity::find().select_only().column(organisation::Column::Id).into_tuple().all(connection).await
 }
 
 /// Adds an organisation and answers its id.

@@ -3,17 +3,22 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::http::HeaderMap;
+use prost::Message;
 use tokio::sync::Semaphore;
 
-use super::{convert::bulk_response, fields::Fields, request};
+use super::{
+    convert::{bulk_response, create_response},
+    fields::{ByDefault, Fields},
+    request,
+};
 use crate::{
     auth::{Authenticator, Caller, Credentials},
     contract::{
-        BulkCreateReferralEventsResponse, CreateTokenRequest, CreateTokenResponse, MAXIMUM_EVENTS, ReleaseTokenRequest,
-        ReleaseTokenResponse,
+        BulkCreateReferralEventsResponse, CreateReferralEventResponse, CreateTokenRequest, CreateTokenResponse,
+        MAXIMUM_EVENTS, ReleaseTokenRequest, ReleaseTokenResponse,
     },
     error::{Error, ErrorKind, Result},
-    referral::{ReferralEvents, event::EventRequest},
+    referral::{Answered, Idempotency, Options, ReferralEvents, Report, event::EventRequest},
     secret::Secret,
 };
 
@@ -28,11 +33,24 @@ pub struct Api {
     pub capacity: Arc<Semaphore>,
 }
 
-/// A bulk call whose events are not yet read: who may not call, or sends too many, costs nothing more.
-pub struct BulkCall<E> {
+/// A call whose events are not yet read: who may not call, or sends too many, costs nothing more.
+pub struct CreateCall<E> {
     pub token: Option<String>,
     pub events: Vec<E>,
     pub fields_set: Vec<String>,
+    pub options: Options,
+}
+
+/// An answer, and whether it was kept from an earlier call under the same idempotency key.
+pub struct Answer<T> {
+    pub message: T,
+    pub is_repeated: bool,
+}
+
+impl<T> Answer<T> {
+    pub fn new(message: T) -> Self {
+        Self { message, is_repeated: false }
+    }
 }
 
 impl Api {
@@ -60,24 +78,73 @@ impl Api {
     pub async fn bulk_create_referral_events<E: Into<EventRequest>>(
         &self,
         headers: &HeaderMap,
-        call: BulkCall<E>,
-    ) -> Result<BulkCreateReferralEventsResponse> {
+        call: CreateCall<E>,
+        by_default: ByDefault,
+    ) -> Result<Answer<BulkCreateReferralEventsResponse>> {
+        let fields = |fields_set: &[String]| Fields::parse(fields_set, by_default);
+        let limit = |events: usize| match events {
+            0 => Err(missing("referral_customer_events_set")),
+            1..=MAXIMUM_EVENTS => Ok(()),
+            _ => {
+                let message = format!("A call holds at most {MAXIMUM_EVENTS} events; this one holds {events}.");
+                let error = Error::new(ErrorKind::MaximumNumberOfEventsExceeded, message);
+                Err(error.at_field("referral_customer_events_set"))
+            }
+        };
+        let respond = |report: &Report| Ok(bulk_response(report));
+        let (fields, mut answer) = self.create(headers, call, "bulk", fields, limit, respond).await?;
+        fields.keep(&mut answer.message);
+        Ok(answer)
+    }
+
+    pub async fn create_referral_event<E: Into<EventRequest>>(
+        &self,
+        headers: &HeaderMap,
+        call: CreateCall<E>,
+        by_default: ByDefault,
+    ) -> Result<Answer<CreateReferralEventResponse>> {
+        // Nothing is named by it here, for there is one event.
+        let name = |event: E| EventRequest { request_unique_identifier: Some("1".to_owned()), ..event.into() };
+        let call = CreateCall {
+            events: call.events.into_iter().map(name).collect(),
+            token: call.token,
+            fields_set: call.fields_set,
+            options: call.options,
+        };
+        let fields = |fields_set: &[String]| Fields::parse_of_one(fields_set, by_default);
+        let limit = |events: usize| if events == 0 { Err(missing("referral_customer_event")) } else { Ok(()) };
+        let (fields, mut answer) = self.create(headers, call, "create", fields, limit, create_response).await?;
+        fields.keep_of_one(&mut answer.message);
+        Ok(answer)
+    }
+
+    /// Creates events and answers them; `method` names the call under idempotency keys.
+    async fn create<E: Into<EventRequest>, M: Message + Default>(
+        &self,
+        headers: &HeaderMap,
+        call: CreateCall<E>,
+        method: &'static str,
+        fields: impl FnOnce(&[String]) -> Result<Fields>,
+        limit: impl FnOnce(usize) -> Result<()>,
+        respond: impl Fn(&Report) -> Result<M> + Sync,
+    ) -> Result<(Fields, Answer<M>)> {
         let caller = self.caller(headers, call.token).await?;
         caller.require_creation()?;
-        let fields = Fields::parse(&call.fields_set)?;
-        if call.events.is_empty() {
-            return Err(missing("referral_customer_events_set"));
-        }
-        if call.events.len() > MAXIMUM_EVENTS {
-            let message =
-                format!("A call holds at most {MAXIMUM_EVENTS} events; this one holds {}.", call.events.len());
-            return Err(
-                Error::new(ErrorKind::MaximumNumberOfEventsExceeded, message).at_field("referral_customer_events_set")
-            );
-        }
+        let fields = fields(&call.fields_set)?;
+        limit(call.events.len())?;
+        // A refused call is a new one the next time.
+        let kept = |report: &Report| respond(report).ok().map(|message| message.encode_to_vec());
+        let idempotency = request::idempotency_key(headers)?.map(|key| Idempotency { key, method, answer: &kept });
         let events = call.events.into_iter().map(Into::into).collect();
-        let report = self.referral_events.bulk_create(caller.organisation_id, events).await?;
-        Ok(bulk_response(report, &fields))
+        let answered =
+            self.referral_events.bulk_create(caller.organisation_id, events, call.options, idempotency).await?;
+        let answer = match answered {
+            Answered::Now(report) => Answer::new(respond(&report)?),
+            Answered::Before(kept) => {
+                Answer { message: M::decode(kept.as_slice()).map_err(Error::internal)?, is_repeated: true }
+            }
+        };
+        Ok((fields, answer))
     }
 
     async fn caller(&self, headers: &HeaderMap, token: Option<String>) -> Result<Caller> {

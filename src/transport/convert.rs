@@ -1,13 +1,17 @@
 //! Between the contract and the domain.
 
 use crate::{
-    contract::{self, BulkCreateReferralEventsResponse, ProcessedCustomerEvent, UnprocessedCustomerEvent},
+    contract::{
+        self, BulkCreateReferralEventsResponse, BulkSummary, ConflictingEvent, CreateReferralEventResponse,
+        ProcessedCustomerEvent, UnprocessedCustomerEvent,
+    },
+    error::{Error, ErrorKind, Result},
     referral::{
-        Outcome, Report,
+        Created, Outcome, Report,
         event::{AccessTokenIdentifier, EventRequest, Instant, PartyIdentifier, PartyIdentifiers, PlaceIdentifier},
+        violation::Violation,
     },
     secret::Secret,
-    transport::fields::Fields,
 };
 
 impl From<contract::ReferralCustomerEvent> for EventRequest {
@@ -98,33 +102,82 @@ fn access_token(identifier: contract::AccessTokenIdentifier) -> AccessTokenIdent
     }
 }
 
-/// The answer to a bulk call: each event in one of the two sets, each set in request order.
-pub fn bulk_response(report: Report, fields: &Fields) -> BulkCreateReferralEventsResponse {
+/// The whole answer to a bulk call: each event in one of the two sets, each set in request order.
+pub fn bulk_response(report: &Report) -> BulkCreateReferralEventsResponse {
     let mut response = BulkCreateReferralEventsResponse::default();
-    for (request_unique_identifier, outcome) in report {
+    let mut summary = BulkSummary { requested: Some(count(report.len())), ..BulkSummary::default() };
+    let mut replayed_events = 0;
+    for (index, (request_unique_identifier, outcome)) in report.iter().enumerate() {
+        let (request_unique_identifier, index) = (request_unique_identifier.clone(), Some(count(index)));
         match outcome {
-            Outcome::Processed(created) => {
-                let mut event = ProcessedCustomerEvent {
+            Outcome::Processed { event, replayed } => {
+                replayed_events += u32::from(*replayed);
+                response.processed_customer_events_set.push(ProcessedCustomerEvent {
                     request_unique_identifier,
-                    id: Some(format!("{:X}", created.id.simple())),
-                    number: Some(created.number.to_string()),
-                    ..Default::default()
-                };
-                fields.keep_of_processed(&mut event);
-                response.processed_customer_events_set.push(event);
+                    id: event.map(id),
+                    number: event.map(number),
+                    index,
+                    replayed: Some(*replayed),
+                });
             }
-            Outcome::Unprocessed(violations) => {
+            Outcome::Unprocessed { violations, cause } => {
                 let first = violations.first();
-                let mut event = UnprocessedCustomerEvent {
+                response.unprocessed_customer_events_set.push(UnprocessedCustomerEvent {
                     request_unique_identifier,
                     error_code: first.map(|violation| violation.kind.code().to_owned()),
-                    error_description: first.map(|violation| violation.error_description()),
-                    ..Default::default()
-                };
-                fields.keep_of_unprocessed(&mut event);
-                response.unprocessed_customer_events_set.push(event);
+                    error_description: first.map(Violation::error_description),
+                    index,
+                    violations: violations.iter().map(violation).collect(),
+                    retryable: Some(violations.iter().all(|violation| violation.kind.is_retryable())),
+                    conflicting_event: cause
+                        .map(|event| ConflictingEvent { id: Some(id(event)), number: Some(number(event)) }),
+                });
             }
         }
     }
+    summary.processed = Some(count(response.processed_customer_events_set.len()));
+    summary.replayed = Some(replayed_events);
+    summary.unprocessed = Some(count(response.unprocessed_customer_events_set.len()));
+    response.summary = Some(summary);
     response
+}
+
+/// The answer to a call of one event; what is wrong with the event refuses the call.
+pub fn create_response(report: &Report) -> Result<CreateReferralEventResponse> {
+    match report.first() {
+        Some((_, Outcome::Processed { event, replayed })) => {
+            Ok(CreateReferralEventResponse { id: event.map(id), number: event.map(number), replayed: Some(*replayed) })
+        }
+        Some((_, Outcome::Unprocessed { violations, .. })) => Err(refused(violations)),
+        None => Err(Error::internal("the event of the call has no answer")),
+    }
+}
+
+fn refused(violations: &[Violation]) -> Error {
+    let Some(first) = violations.first() else { return Error::internal("a refused event has no violation") };
+    let error = Error::new(ErrorKind::EventRefused(first.kind), first.error_description());
+    violations
+        .iter()
+        .fold(error, |error, violation| error.with_violation(&violation.field, violation.error_description()))
+}
+
+fn violation(violation: &Violation) -> contract::Violation {
+    contract::Violation {
+        field: Some(violation.field.clone()),
+        error_code: Some(violation.kind.code().to_owned()),
+        error_description: Some(violation.error_description()),
+    }
+}
+
+fn id(event: Created) -> String {
+    format!("{:X}", event.id.simple())
+}
+
+fn number(event: Created) -> String {
+    event.number.to_string()
+}
+
+/// A number of events of one call.
+fn count(events: usize) -> u32 {
+    u32::try_from(events).unwrap_or(u32::MAX)
 }

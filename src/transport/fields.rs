@@ -1,51 +1,100 @@
-//! `fields_set`: which fields of the answer's event objects the caller wants.
+//! `fields_set`: which fields of an answer the caller wants.
 
 use crate::{
-    contract::{ProcessedCustomerEvent, UnprocessedCustomerEvent},
+    contract::{
+        BulkCreateReferralEventsResponse, CreateReferralEventResponse, ProcessedCustomerEvent, UnprocessedCustomerEvent,
+    },
     error::{Error, ErrorKind, Result},
 };
 
-/// The fields of the answer's event objects.
-pub const FIELDS: [&str; 5] = ["request_unique_identifier", "id", "number", "error_code", "error_description"];
+/// The documented fields of the answer's event objects, and those that the documentation does not have.
+const DOCUMENTED: [&str; 5] = ["request_unique_identifier", "id", "number", "error_code", "error_description"];
+const MORE: [&str; 6] = ["index", "replayed", "violations", "retryable", "conflicting_event", "summary"];
 
-/// The fields to answer; empty for all of them.
+/// What is answered where the caller names no fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ByDefault {
+    /// The documented shape, for those who know no other.
+    Documented,
+    Everything,
+}
+
+/// The fields to answer.
 pub struct Fields(Vec<&'static str>);
 
 impl Fields {
     /// Reads names, each of which may be several, separated by commas.
-    pub fn parse(fields_set: &[String]) -> Result<Self> {
+    pub fn parse(fields_set: &[String], by_default: ByDefault) -> Result<Self> {
+        Self::read(fields_set, by_default, &DOCUMENTED, &MORE)
+    }
+
+    fn read(
+        fields_set: &[String],
+        by_default: ByDefault,
+        documented: &[&'static str],
+        more: &[&'static str],
+    ) -> Result<Self> {
+        let all = || documented.iter().chain(more).copied();
         let names = fields_set.iter().flat_map(|names| names.split(',')).map(str::trim).filter(|name| !name.is_empty());
-        let fields = names.map(|name| FIELDS.into_iter().find(|field| *field == name).ok_or_else(|| unknown(name)));
-        Ok(Self(fields.collect::<Result<_>>()?))
+        let fields = names.map(|name| all().find(|field| *field == name).ok_or_else(|| unknown(name)));
+        let fields: Vec<&str> = fields.collect::<Result<_>>()?;
+        Ok(Self(match (fields.is_empty(), by_default) {
+            (false, _) => fields,
+            (true, ByDefault::Documented) => documented.to_vec(),
+            (true, ByDefault::Everything) => all().collect(),
+        }))
+    }
+
+    /// The same for the answer to a call of one event.
+    pub fn parse_of_one(fields_set: &[String], by_default: ByDefault) -> Result<Self> {
+        Self::read(fields_set, by_default, &["id", "number"], &["replayed"])
     }
 
     fn wants(&self, field: &str) -> bool {
-        self.0.is_empty() || self.0.contains(&field)
+        self.0.contains(&field)
     }
 
-    pub fn keep_of_processed(&self, event: &mut ProcessedCustomerEvent) {
-        let fields = [
-            ("request_unique_identifier", &mut event.request_unique_identifier),
-            ("id", &mut event.id),
-            ("number", &mut event.number),
-        ];
-        self.keep(fields);
+    /// Leaves in the answer what the caller wants.
+    pub fn keep(&self, response: &mut BulkCreateReferralEventsResponse) {
+        for event in &mut response.processed_customer_events_set {
+            let ProcessedCustomerEvent { request_unique_identifier, id, number, index, replayed } = event;
+            self.keep_field("request_unique_identifier", request_unique_identifier);
+            self.keep_field("id", id);
+            self.keep_field("number", number);
+            self.keep_field("index", index);
+            self.keep_field("replayed", replayed);
+        }
+        for event in &mut response.unprocessed_customer_events_set {
+            let UnprocessedCustomerEvent {
+                request_unique_identifier,
+                error_code,
+                error_description,
+                index,
+                violations,
+                retryable,
+                conflicting_event,
+            } = event;
+            self.keep_field("request_unique_identifier", request_unique_identifier);
+            self.keep_field("error_code", error_code);
+            self.keep_field("error_description", error_description);
+            self.keep_field("index", index);
+            self.keep_field("violations", violations);
+            self.keep_field("retryable", retryable);
+            self.keep_field("conflicting_event", conflicting_event);
+        }
+        self.keep_field("summary", &mut response.summary);
     }
 
-    pub fn keep_of_unprocessed(&self, event: &mut UnprocessedCustomerEvent) {
-        let fields = [
-            ("request_unique_identifier", &mut event.request_unique_identifier),
-            ("error_code", &mut event.error_code),
-            ("error_description", &mut event.error_description),
-        ];
-        self.keep(fields);
+    pub fn keep_of_one(&self, response: &mut CreateReferralEventResponse) {
+        let CreateReferralEventResponse { id, number, replayed } = response;
+        self.keep_field("id", id);
+        self.keep_field("number", number);
+        self.keep_field("replayed", replayed);
     }
 
-    fn keep(&self, fields: [(&str, &mut Option<String>); 3]) {
-        for (name, value) in fields {
-            if !self.wants(name) {
-                *value = None;
-            }
+    fn keep_field<T: Default>(&self, name: &str, value: &mut T) {
+        if !self.wants(name) {
+            *value = T::default();
         }
     }
 }

@@ -6,11 +6,12 @@ use axum::{
     http::{HeaderMap, Response as HttpResponse},
     middleware::Next,
 };
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, metadata::MetadataValue};
 
 use super::{
-    api::{Api, BulkCall},
-    request::RequestId,
+    api::{Answer, Api, CreateCall},
+    fields::ByDefault,
+    request::{IDEMPOTENCY_REPLAYED_HEADER, RequestId},
     status,
 };
 use crate::{
@@ -22,6 +23,7 @@ use crate::{
         authentication_service_server::AuthenticationService, referral_event_service_server::ReferralEventService,
     },
     error::Result,
+    referral::Options,
 };
 
 /// What the paths of the contract's RPCs begin with.
@@ -37,22 +39,35 @@ impl ReferralEventService for GrpcService {
         &self,
         request: Request<BulkCreateReferralEventsRequest>,
     ) -> Result<Response<BulkCreateReferralEventsResponse>, Status> {
-        self.serve(request, async |headers, request| {
-            let call = BulkCall {
+        self.serve_once(request, async |headers, request| {
+            let call = CreateCall {
                 token: request.token,
                 events: request.referral_customer_events_set,
                 fields_set: request.fields_set,
+                options: Options {
+                    validate_only: request.validate_only.unwrap_or_default(),
+                    all_or_nothing: request.all_or_nothing.unwrap_or_default(),
+                },
             };
-            self.0.bulk_create_referral_events(headers, call).await
+            self.0.bulk_create_referral_events(headers, call, ByDefault::Everything).await
         })
         .await
     }
 
     async fn create_referral_event(
         &self,
-        _: Request<CreateReferralEventRequest>,
+        request: Request<CreateReferralEventRequest>,
     ) -> Result<Response<CreateReferralEventResponse>, Status> {
-        Err(Status::unimplemented(""))
+        self.serve_once(request, async |headers, request| {
+            let call = CreateCall {
+                token: request.token,
+                events: request.referral_customer_event.into_iter().collect(),
+                fields_set: request.fields_set,
+                options: Options { validate_only: request.validate_only.unwrap_or_default(), ..Options::default() },
+            };
+            self.0.create_referral_event(headers, call, ByDefault::Everything).await
+        })
+        .await
     }
 
     async fn get_referral_event(
@@ -101,12 +116,29 @@ impl GrpcService {
         request: Request<M>,
         call: impl AsyncFnOnce(&HeaderMap, M) -> Result<T>,
     ) -> Result<Response<T>, Status> {
+        self.serve_once(request, async |headers, message| call(headers, message).await.map(Answer::new)).await
+    }
+
+    /// The same for a call that can have an idempotency key.
+    async fn serve_once<M, T>(
+        &self,
+        request: Request<M>,
+        call: impl AsyncFnOnce(&HeaderMap, M) -> Result<Answer<T>>,
+    ) -> Result<Response<T>, Status> {
         let (metadata, extensions, message) = request.into_parts();
-        let result = call(&metadata.into_headers(), message).await;
-        result.map(Response::new).map_err(|error| {
-            status::log(&error);
-            status::grpc_status(&error, extensions.get::<RequestId>())
-        })
+        match call(&metadata.into_headers(), message).await {
+            Ok(Answer { message, is_repeated }) => {
+                let mut response = Response::new(message);
+                if is_repeated {
+                    response.metadata_mut().insert(IDEMPOTENCY_REPLAYED_HEADER, MetadataValue::from_static("true"));
+                }
+                Ok(response)
+            }
+            Err(error) => {
+                status::log(&error);
+                Err(status::grpc_status(&error, extensions.get::<RequestId>()))
+            }
+        }
     }
 }
 

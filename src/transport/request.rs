@@ -58,6 +58,24 @@ fn bearer(value: &str) -> Option<Secret> {
     scheme.eq_ignore_ascii_case("bearer").then(|| Secret::new(token.trim()))
 }
 
+pub const IDEMPOTENCY_KEY_HEADER: &str = "idempotency-key";
+/// Says of an answer that it repeats that of an earlier call under the same idempotency key.
+pub const IDEMPOTENCY_REPLAYED_HEADER: &str = "idempotency-replayed";
+const MAXIMUM_IDEMPOTENCY_KEY_LENGTH: usize = 255;
+
+/// The name that the caller gives to a call, so that its repeat is known for one.
+pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>> {
+    let mut values = headers.get_all(IDEMPOTENCY_KEY_HEADER).iter();
+    let (value, more) = (values.next(), values.next());
+    let Some(value) = value else { return Ok(None) };
+    let key = value.to_str().ok().filter(|key| (1..=MAXIMUM_IDEMPOTENCY_KEY_LENGTH).contains(&key.len()));
+    key.filter(|_| more.is_none()).map(|key| Some(key.to_owned())).ok_or_else(|| {
+        let message =
+            format!("The idempotency key is one text of 1 to {MAXIMUM_IDEMPOTENCY_KEY_LENGTH} characters of ASCII.");
+        Error::new(crate::error::ErrorKind::MalformedRequest, message).at_field(IDEMPOTENCY_KEY_HEADER)
+    })
+}
+
 /// How long the caller is going to wait, by `grpc-timeout`: up to eight digits and a unit.
 pub fn timeout(headers: &HeaderMap) -> Result<Option<Duration>> {
     let Some(value) = headers.get("grpc-timeout") else { return Ok(None) };

@@ -6,7 +6,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use super::request::RequestId;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, ViolationKind};
 
 /// The domain of `google.rpc.ErrorInfo`.
 pub const ERROR_DOMAIN: &str = "referral.v1";
@@ -53,6 +53,12 @@ pub fn answer(kind: ErrorKind) -> Answer {
         Kind::InvalidFieldsSet => {
             row("InvalidFieldsSetException", Code::InvalidArgument, StatusCode::BAD_REQUEST, "Invalid fields set")
         }
+        Kind::IdempotencyKeyReused => row(
+            "IdempotencyKeyReusedException",
+            Code::FailedPrecondition,
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "Idempotency key reused",
+        ),
         Kind::UnknownAttribute => {
             row("UnknownAttributeException", Code::InvalidArgument, StatusCode::BAD_REQUEST, "Unknown attribute")
         }
@@ -82,6 +88,39 @@ pub fn answer(kind: ErrorKind) -> Answer {
             "Service unavailable",
         ),
         Kind::Internal => row("InternalException", Code::Internal, StatusCode::INTERNAL_SERVER_ERROR, "Internal error"),
+        Kind::EventRefused(violation) => {
+            let (grpc, http) = of_event(violation);
+            row(violation.code(), grpc, http, "Event refused")
+        }
+    }
+}
+
+/// How the refusal of a call's only event is answered.
+fn of_event(violation: ViolationKind) -> (Code, StatusCode) {
+    use ViolationKind as Kind;
+    match violation {
+        Kind::MalformedEvent
+        | Kind::UnknownAttribute
+        | Kind::MissingMandatoryAttribute
+        | Kind::InvalidAttributeValue
+        | Kind::DuplicateRequestUniqueIdentifier
+        | Kind::InvalidIdentifier
+        | Kind::InvalidAccessToken
+        | Kind::PerformedByMismatch
+        | Kind::SelfReferral => (Code::InvalidArgument, StatusCode::BAD_REQUEST),
+        Kind::BusinessUnitNotFound
+        | Kind::UnitNotFound
+        | Kind::TransactionAcquiringPointNotFound
+        | Kind::DeviceNotFound
+        | Kind::CustomerEventClassificationNotFound
+        | Kind::AccountsReceivableNotFound
+        | Kind::RewardsParticipantNotFound => (Code::NotFound, StatusCode::NOT_FOUND),
+        Kind::ExternalReferenceConflict | Kind::ReferralAlreadyExists => (Code::AlreadyExists, StatusCode::CONFLICT),
+        Kind::AccountsReceivableNotActive
+        | Kind::RewardsParticipantNotEffective
+        | Kind::ReferredByAnotherParticipant
+        | Kind::CircularReferral
+        | Kind::NotAttempted => (Code::FailedPrecondition, StatusCode::CONFLICT),
     }
 }
 
@@ -106,6 +145,9 @@ pub fn grpc_status(error: &Error, request_id: Option<&RequestId>) -> Status {
     details.set_error_info(answer.code, ERROR_DOMAIN, []);
     if let (Some(field), Code::InvalidArgument) = (error.field(), answer.grpc) {
         details.add_bad_request_violation(field, &message);
+    }
+    for (field, description) in error.violations() {
+        details.add_bad_request_violation(field, description);
     }
     if is_worth_a_retry(error.kind()) {
         details.set_retry_info(Some(RETRY_AFTER));

@@ -18,8 +18,12 @@ enum For {
 }
 
 /// A method that is added needs its row here.
-const METHODS: [(&str, For); 3] =
-    [("BulkCreateReferralEvents", For::WhoMayCreate), ("CreateToken", For::Anybody), ("ReleaseToken", For::EveryUser)];
+const METHODS: [(&str, For); 4] = [
+    ("BulkCreateReferralEvents", For::WhoMayCreate),
+    ("CreateReferralEvent", For::WhoMayCreate),
+    ("CreateToken", For::Anybody),
+    ("ReleaseToken", For::EveryUser),
+];
 
 /// Methods that are streams, which REST does not have.
 const WITHOUT_ADDRESS: [&str; 2] = ["ImportReferralEvents", "ImportDirectory"];

@@ -14,11 +14,13 @@ mod bad_json;
 mod bad_messages;
 mod circles;
 mod command_line;
+mod details;
 mod discovery;
 mod documented_example;
 mod durability;
 mod envelope;
 mod fields_set;
+mod idempotency;
 mod identifiers;
 mod import_command;
 mod import_files;
@@ -27,10 +29,12 @@ mod import_rows;
 mod isolation;
 mod limits;
 mod model;
+mod one_event;
 mod one_time_passwords;
 mod performed_by;
 mod precedence;
 mod races;
+mod rehearsal;
 mod replays;
 mod request_ids;
 mod rules;
@@ -55,11 +59,13 @@ fn main() {
         bad_messages::tests(),
         circles::tests(),
         command_line::tests(),
+        details::tests(),
         discovery::tests(),
         documented_example::tests(),
         durability::tests(),
         envelope::tests(),
         fields_set::tests(),
+        idempotency::tests(),
         identifiers::tests(),
         import_command::tests(),
         import_files::tests(),
@@ -68,10 +74,12 @@ fn main() {
         isolation::tests(),
         limits::tests(),
         model::tests(),
+        one_event::tests(),
         one_time_passwords::tests(),
         performed_by::tests(),
         precedence::tests(),
         races::tests(),
+        rehearsal::tests(),
         replays::tests(),
         request_ids::tests(),
         rules::tests(),

@@ -19,10 +19,11 @@ use crate::{
     contract,
     error::{Error, ErrorKind, Result},
     referral::{
+        Options,
         event::EventRequest,
         violation::{Violation, ViolationKind},
     },
-    transport::api::BulkCall,
+    transport::api::CreateCall,
 };
 
 /// A message that is read from an object.
@@ -252,10 +253,7 @@ impl From<RawEvent> for EventRequest {
         else {
             return Self { violations: vec![Violation::not_an_object()], ..Self::default() };
         };
-        let mut event = contract::ReferralCustomerEvent::default();
-        let mut reader = Reading::default();
-        reader.members(members, &mut event);
-        Self { violations: reader.violations, ..Self::from(event) }
+        event(members)
     }
 }
 
@@ -265,10 +263,12 @@ struct BulkRequest<'a> {
     token: Option<String>,
     events: Vec<&'a RawValue>,
     fields_set: Vec<String>,
+    validate_only: Option<bool>,
+    all_or_nothing: Option<bool>,
 }
 
 /// Reads the envelope of a bulk request.
-pub fn bulk_call(body: Bytes) -> Result<BulkCall<RawEvent>> {
+pub fn bulk_call(body: Bytes) -> Result<CreateCall<RawEvent>> {
     let mut request = BulkRequest::default();
     let mut reader = Reading::default();
     let mut seen: Vec<Cow<str>> = Vec::new();
@@ -277,6 +277,8 @@ pub fn bulk_call(body: Bytes) -> Result<BulkCall<RawEvent>> {
         match &*name {
             "token" => reader.read("token", value, &mut request.token),
             "fields_set" => reader.read("fields_set", value, &mut request.fields_set),
+            "validate_only" => reader.read("validate_only", value, &mut request.validate_only),
+            "all_or_nothing" => reader.read("all_or_nothing", value, &mut request.all_or_nothing),
             "referral_customer_events_set" if value.get() == "null" => {}
             "referral_customer_events_set" => match serde_json::from_str(value.get()) {
                 Ok(events) => request.events = events,
@@ -291,7 +293,48 @@ pub fn bulk_call(body: Bytes) -> Result<BulkCall<RawEvent>> {
     }
     refuse_violations(reader)?;
     let events = request.events.into_iter().map(|event| RawEvent(body.slice_ref(event.get().as_bytes()))).collect();
-    Ok(BulkCall { token: request.token, events, fields_set: request.fields_set })
+    let options = Options {
+        validate_only: request.validate_only.unwrap_or_default(),
+        all_or_nothing: request.all_or_nothing.unwrap_or_default(),
+    };
+    Ok(CreateCall { token: request.token, events, fields_set: request.fields_set, options })
+}
+
+/// Reads the request of one event: the attributes of the call and those of the event, in one object.
+pub fn create_call(body: &[u8]) -> Result<CreateCall<EventRequest>> {
+    let mut call = contract::CreateReferralEventRequest::default();
+    let mut reader = Reading::default();
+    let mut seen: Vec<Cow<str>> = Vec::new();
+    let mut of_event = Vec::new();
+    for (name_text, value) in members(body)? {
+        let name = serde_json::from_str(name_text.get()).ok().map(|Name(name)| name);
+        match name.as_deref() {
+            Some("token") => reader.read("token", value, &mut call.token),
+            Some("fields_set") => reader.read("fields_set", value, &mut call.fields_set),
+            Some("validate_only") => reader.read("validate_only", value, &mut call.validate_only),
+            _ => {
+                of_event.push((name_text, value));
+                continue;
+            }
+        }
+        if let Some(name) = name {
+            if seen.contains(&name) {
+                reader.malformed(&name, "The attribute is given more than once");
+            }
+            seen.push(name);
+        }
+    }
+    refuse_violations(reader)?;
+    let events = if of_event.is_empty() { Vec::new() } else { vec![event(of_event)] };
+    let options = Options { validate_only: call.validate_only.unwrap_or_default(), ..Options::default() };
+    Ok(CreateCall { token: call.token, events, fields_set: call.fields_set, options })
+}
+
+fn event(members: Vec<(&RawValue, &RawValue)>) -> EventRequest {
+    let mut event = contract::ReferralCustomerEvent::default();
+    let mut reader = Reading::default();
+    reader.members(members, &mut event);
+    EventRequest { violations: reader.violations, ..EventRequest::from(event) }
 }
 
 /// Reads a request that is one object.

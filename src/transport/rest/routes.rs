@@ -4,7 +4,7 @@ use axum::{
     Router,
     body::{Body, Bytes, HttpBody},
     extract::{Request, State},
-    http::{HeaderMap, Response, header},
+    http::{HeaderMap, HeaderValue, Response, header},
     routing::post,
 };
 use http_body_util::BodyExt;
@@ -13,7 +13,11 @@ use serde::Serialize;
 use super::{envelope::Answers, json};
 use crate::{
     error::{Error, ErrorKind, Result},
-    transport::{api::Api, request::RequestId},
+    transport::{
+        api::{Answer, Api},
+        fields::ByDefault,
+        request::{IDEMPOTENCY_REPLAYED_HEADER, RequestId},
+    },
 };
 
 /// Where existing callers of the documented API find it on their host.
@@ -30,6 +34,7 @@ struct Gateway {
 pub fn router(api: Api, answers: Answers, body_limit: usize) -> Router {
     let methods = Router::new()
         .route("/customer_events/bulk/referrals/create", post(bulk_create_referral_events))
+        .route("/customer_events/referrals/create", post(create_referral_event))
         .route("/authentication/token", post(create_token))
         .route("/authentication/token/release", post(release_token));
     Router::new()
@@ -43,7 +48,18 @@ pub fn router(api: Api, answers: Answers, body_limit: usize) -> Router {
 async fn bulk_create_referral_events(State(gateway): State<Gateway>, request: Request) -> Response<Body> {
     let api = &gateway.api;
     gateway
-        .serve(request, async |headers, body| api.bulk_create_referral_events(headers, json::bulk_call(body)?).await)
+        .serve_once(request, async |headers, body| {
+            api.bulk_create_referral_events(headers, json::bulk_call(body)?, ByDefault::Documented).await
+        })
+        .await
+}
+
+async fn create_referral_event(State(gateway): State<Gateway>, request: Request) -> Response<Body> {
+    let api = &gateway.api;
+    gateway
+        .serve_once(request, async |headers, body| {
+            api.create_referral_event(headers, json::create_call(&body)?, ByDefault::Documented).await
+        })
         .await
 }
 
@@ -78,6 +94,15 @@ impl Gateway {
         request: Request,
         call: impl AsyncFnOnce(&HeaderMap, Bytes) -> Result<T>,
     ) -> Response<Body> {
+        self.serve_once(request, async |headers, body| call(headers, body).await.map(Answer::new)).await
+    }
+
+    /// The same for a call that can have an idempotency key.
+    async fn serve_once<T: Serialize>(
+        &self,
+        request: Request,
+        call: impl AsyncFnOnce(&HeaderMap, Bytes) -> Result<Answer<T>>,
+    ) -> Response<Body> {
         let request_id = request_id(&request);
         let (parts, body) = request.into_parts();
         let headers = parts.headers;
@@ -85,7 +110,16 @@ impl Gateway {
             check_media_type(&headers)?;
             call(&headers, read_body(body, self.body_limit).await?).await
         });
-        self.answers.answer(result.await, &request_id)
+        match result.await {
+            Ok(Answer { message, is_repeated }) => {
+                let mut response = self.answers.answer(Ok(message), &request_id);
+                if is_repeated {
+                    response.headers_mut().insert(IDEMPOTENCY_REPLAYED_HEADER, HeaderValue::from_static("true"));
+                }
+                response
+            }
+            Err(error) => self.answers.refuse(&error, &request_id),
+        }
     }
 }
 

@@ -10,15 +10,15 @@ use prost_reflect::{DescriptorPool, DynamicMessage};
 use referral_events::{
     config::{Config, Keys},
     contract::{
-        BulkCreateReferralEventsRequest, CreateTokenRequest, DESCRIPTOR_SET, ReleaseTokenRequest,
-        authentication_service_client::AuthenticationServiceClient,
+        BulkCreateReferralEventsRequest, CreateReferralEventRequest, CreateTokenRequest, DESCRIPTOR_SET,
+        ReleaseTokenRequest, authentication_service_client::AuthenticationServiceClient,
         referral_event_service_client::ReferralEventServiceClient,
     },
     secret::CodeHasher,
     server,
     storage::{Database, entity::referral_event},
 };
-use sea_orm::{EntityTrait, QueryOrder};
+use sea_orm::{EntityTrait, FromQueryResult, JsonValue, QueryOrder, Statement};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use tonic::{Status, transport::Channel};
@@ -164,6 +164,40 @@ impl Server {
         }
     }
 
+    /// A bulk call under an idempotency key; says too whether the answer is marked as that of an earlier call.
+    pub async fn bulk_under(&self, key: &str, request: Value) -> (Answer, bool) {
+        match self.transport {
+            Transport::Rest => {
+                let request = self.http.post(self.url("customer_events/bulk/referrals/create")).json(&request);
+                marked(request.header("idempotency-key", key).send().await.expect("a response")).await
+            }
+            Transport::Grpc => {
+                let request: BulkCreateReferralEventsRequest = message("BulkCreateReferralEventsRequest", request);
+                let result = self.events_client().bulk_create_referral_events(under(key, request)).await;
+                let is_marked = result.as_ref().is_ok_and(|response| is_marked(response.metadata().as_ref()));
+                (answer(result.map(|response| serde_json::to_value(response.into_inner()).expect("JSON"))), is_marked)
+            }
+        }
+    }
+
+    /// Creates one event; `call` has the attributes of the call, but for its token.
+    pub async fn create(&self, mut call: Value, event: Value) -> Answer {
+        call["token"] = json!(self.token);
+        match self.transport {
+            Transport::Rest => {
+                let event = event.as_object().expect("an object").clone();
+                call.as_object_mut().expect("an object").extend(event);
+                self.post("customer_events/referrals/create", &call).await
+            }
+            Transport::Grpc => {
+                call["referral_customer_event"] = event;
+                let request: CreateReferralEventRequest = message("CreateReferralEventRequest", call);
+                let result = self.events_client().create_referral_event(request).await;
+                answer(result.map(|response| serde_json::to_value(response.into_inner()).expect("JSON")))
+            }
+        }
+    }
+
     pub async fn create_token(&self, request: Value) -> Answer {
         match self.transport {
             Transport::Rest => self.post("authentication/token", &request).await,
@@ -213,11 +247,47 @@ impl Server {
         envelope(request.send().await.expect("a response")).await
     }
 
+    /// How many answers are kept under idempotency keys.
+    pub async fn kept_answers(&self) -> usize {
+        self.dump("idempotency_keys").await.len()
+    }
+
+    /// The rows of a table, each as text, in order.
+    pub async fn dump(&self, table: &str) -> Vec<String> {
+        let statement =
+            Statement::from_string(self.database.read().get_database_backend(), format!("SELECT * FROM {table}"));
+        let rows = JsonValue::find_by_statement(statement).all(self.database.read()).await.expect("rows");
+        let mut rows: Vec<String> = rows.iter().map(Value::to_string).collect();
+        rows.sort();
+        rows
+    }
+
+    /// The SQLite file and its log, byte for byte.
+    pub fn file_contents(&self) -> Vec<Vec<u8>> {
+        let file = self.files.url.trim_start_matches("sqlite:");
+        [file.to_owned(), format!("{file}-wal")].iter().map(|file| std::fs::read(file).expect("a file")).collect()
+    }
+
     /// All events that are stored, by number.
     pub async fn stored_events(&self) -> Vec<referral_event::Model> {
         let events = referral_event::Entity::find().order_by_asc(referral_event::Column::Number);
         events.all(self.database.read()).await.expect("events")
     }
+}
+
+fn under<T>(key: &str, request: T) -> tonic::Request<T> {
+    let mut request = tonic::Request::new(request);
+    request.metadata_mut().insert("idempotency-key", key.parse().expect("metadata"));
+    request
+}
+
+async fn marked(response: reqwest::Response) -> (Answer, bool) {
+    let is_marked = is_marked(response.headers());
+    (envelope(response).await.1, is_marked)
+}
+
+fn is_marked(headers: &reqwest::header::HeaderMap) -> bool {
+    headers.get("idempotency-replayed").is_some_and(|value| value == "true")
 }
 
 /// Reads the documented envelope; anything else fails the test.
