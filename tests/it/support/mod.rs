@@ -2,6 +2,7 @@
 
 mod answer;
 mod bad;
+mod crash;
 mod engine;
 mod imports;
 mod methods;
@@ -20,6 +21,7 @@ pub use bad::{Bad, with};
 pub use engine::{Engine, TestDatabase};
 pub use imports::{Directory, time};
 pub use methods::{Leaf, Method, leaves, method, methods};
+pub use postgres::Cluster;
 pub use process::{Ended, Process, Workplace};
 pub use server::{Server, answer, envelope, message};
 pub use world::{EVENT_FIELDS, event};
@@ -52,11 +54,13 @@ pub struct Runs {
     pub engines: &'static [Engine],
     /// A test that makes its calls itself runs on one.
     pub transports: &'static [Transport],
+    /// Why it cannot run here, if so.
+    pub missing: fn(Engine) -> Option<&'static str>,
 }
 
 /// `tests!(Both: a, b)` lists the tests of a module that run on both transports; `Grpc` and `Rest` those of one,
-/// `NoCalls` those that need a database alone, `Postgres` those about PostgreSQL itself, `Once` those that need no
-/// server in this process.
+/// `NoCalls` those that need a database alone, `Postgres` those about PostgreSQL, `OwnPostgres` those that start and
+/// end one, `Once` those that need no server in this process.
 macro_rules! tests {
     ($($runs:ident: $($name:ident),+;)+) => {
         pub fn tests() -> Vec<$crate::support::Test> {
@@ -72,16 +76,19 @@ pub(crate) use tests;
 
 #[allow(non_upper_case_globals)]
 pub mod runs {
-    use super::{Engine, Runs, Transport};
-    pub const Both: Runs = Runs { engines: &Engine::ALL, transports: &[Transport::Grpc, Transport::Rest] };
-    pub const Grpc: Runs = Runs { engines: &Engine::ALL, transports: &[Transport::Grpc] };
-    pub const Rest: Runs = Runs { engines: &Engine::ALL, transports: &[Transport::Rest] };
+    use super::{Cluster, Engine, Runs, Transport};
+    const fn on(transports: &'static [Transport]) -> Runs {
+        Runs { engines: &Engine::ALL, transports, missing: Engine::missing }
+    }
+    pub const Both: Runs = on(&[Transport::Grpc, Transport::Rest]);
+    pub const Grpc: Runs = on(&[Transport::Grpc]);
+    pub const Rest: Runs = on(&[Transport::Rest]);
     /// For a test that needs a database and no server: one run for each database.
-    pub const NoCalls: Runs = Runs { engines: &Engine::ALL, transports: &[Transport::Grpc] };
-    /// For a test of what only PostgreSQL has.
-    pub const Postgres: Runs = Runs { engines: &[Engine::Postgres], transports: &[Transport::Rest] };
+    pub const NoCalls: Runs = on(&[Transport::Grpc]);
+    pub const Postgres: Runs = Runs { engines: &[Engine::Postgres], ..on(&[Transport::Rest]) };
+    pub const OwnPostgres: Runs = Runs { missing: |_| Cluster::missing(), ..Postgres };
     /// For a test that needs neither the server nor the database of a setup.
-    pub const Once: Runs = Runs { engines: &[], transports: &[] };
+    pub const Once: Runs = Runs { engines: &[], ..on(&[]) };
 }
 
 /// The runs of a test: one for each database and transport.
@@ -101,7 +108,7 @@ pub fn trials(test: Test) -> Vec<Trial> {
                 format!("{name} [{engine:?}, {transport:?}]").to_lowercase()
             };
             let trial = trial(title, test.run, setup);
-            trials.push(match engine.missing() {
+            trials.push(match (test.runs.missing)(engine) {
                 Some(reason) => trial.with_kind(reason).with_ignored_flag(true),
                 None => trial,
             });

@@ -180,9 +180,7 @@ impl Process {
 
     /// Asks it to stop.
     pub fn terminate(&self) {
-        let id = self.child.id().to_string();
-        let status = Command::new("kill").args(["-TERM", &id]).status().expect("a signal");
-        assert!(status.success());
+        signal("TERM", &[self.child.id()]);
     }
 
     /// Waits for its end, and for the last of its output.
@@ -214,6 +212,13 @@ impl Process {
         let answer = self.post("authentication/token", &credentials).await;
         answer.data["token"].as_str().unwrap_or_else(|| panic!("no token: {answer:?}")).to_owned()
     }
+}
+
+/// Sends a signal to processes.
+pub fn signal(name: &str, processes: &[u32]) {
+    let processes = processes.iter().map(u32::to_string);
+    let status = Command::new("kill").arg(format!("-{name}")).args(processes).status().expect("a signal");
+    assert!(status.success());
 }
 
 impl Drop for Process {
