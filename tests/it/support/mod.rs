@@ -6,10 +6,12 @@ mod crash;
 mod engine;
 mod imports;
 mod methods;
+pub mod model;
 pub mod postgres;
 mod process;
 mod rows;
 mod server;
+pub mod small_world;
 mod world;
 
 use std::pin::Pin;
