@@ -24,6 +24,7 @@ mod import_command;
 mod import_files;
 mod import_kinds;
 mod import_rows;
+mod interleavings;
 mod isolation;
 mod limits;
 mod migrations;
@@ -66,6 +67,7 @@ fn main() {
         import_files::tests(),
         import_kinds::tests(),
         import_rows::tests(),
+        interleavings::tests(),
         isolation::tests(),
         limits::tests(),
         migrations::tests(),
