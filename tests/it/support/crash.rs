@@ -20,6 +20,9 @@ impl Cluster {
         let server = lock.lines().next().and_then(|line| line.trim().parse().ok()).expect("a process id");
         // Halted first, for else it would start more processes meanwhile.
         signal("STOP", &[server]);
+        while status(server).is_none_or(|(state, _)| state != "T") {
+            thread::sleep(Duration::from_millis(1));
+        }
         let mut processes = children(server);
         assert!(processes.len() > 1, "the server does nothing");
         processes.push(server);
