@@ -24,8 +24,10 @@ mod import_command;
 mod import_files;
 mod import_kinds;
 mod import_rows;
+mod interleavings;
 mod isolation;
 mod limits;
+mod migrations;
 mod model;
 mod one_time_passwords;
 mod performed_by;
@@ -65,8 +67,10 @@ fn main() {
         import_files::tests(),
         import_kinds::tests(),
         import_rows::tests(),
+        interleavings::tests(),
         isolation::tests(),
         limits::tests(),
+        migrations::tests(),
         model::tests(),
         one_time_passwords::tests(),
         performed_by::tests(),
