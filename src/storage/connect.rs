@@ -9,7 +9,10 @@ use sea_orm::{
 };
 use socket2::SockRef;
 
-use super::transaction::{Observer, Transaction};
+use super::{
+    error::is_contention,
+    transaction::{Observer, Transaction},
+};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A database that is open.
@@ -178,7 +181,20 @@ fn send_without_delay() {
 }
 
 async fn open(options: ConnectOptions) -> Result<DatabaseConnection> {
-    sea_orm::Database::connect(options)
-        .await
-        .map_err(|cause| Error::new(ErrorKind::ServiceUnavailable, "the database cannot be opened").caused_by(cause))
+    /// How often a new SQLite file is opened that others open too: its switch to the write-ahead log waits for nobody.
+    const ATTEMPTS: u32 = 20;
+    let mut attempt = 1;
+    loop {
+        match sea_orm::Database::connect(options.clone()).await {
+            Ok(connection) => return Ok(connection),
+            Err(cause) if attempt < ATTEMPTS && is_contention(&cause) => {
+                tokio::time::sleep(Duration::from_millis(u64::from(attempt) * 5)).await;
+                attempt += 1;
+            }
+            Err(cause) => {
+                let error = Error::new(ErrorKind::ServiceUnavailable, "the database cannot be opened");
+                return Err(error.caused_by(cause));
+            }
+        }
+    }
 }

@@ -8,13 +8,16 @@ use crate::error::{Error, ErrorKind};
 /// busy, snapshot-is-stale and locked codes. Running the transaction again is the answer to each.
 const CONTENTION: [&str; 7] = ["40001", "40P01", "5", "261", "517", "6", "262"];
 
+/// SQLSTATE of a PostgreSQL that is stopping, has crashed, is starting, or has no connection left.
+const GONE: [&str; 4] = ["57P01", "57P02", "57P03", "53300"];
+
 impl From<DbErr> for Error {
     fn from(cause: DbErr) -> Self {
         let unreachable = match &cause {
             DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => true,
-            DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => {
-                error.as_database_error().is_none()
-            }
+            DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => error
+                .as_database_error()
+                .is_none_or(|error| error.code().is_some_and(|code| GONE.contains(&code.as_ref()))),
             _ => false,
         };
         if unreachable {
@@ -27,7 +30,10 @@ impl From<DbErr> for Error {
 
 /// Whether the transaction failed for another's sake alone, so that running it again is right.
 pub fn is_contention(error: &DbErr) -> bool {
-    let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) = error else {
+    let (DbErr::Exec(RuntimeErr::SqlxError(error))
+    | DbErr::Query(RuntimeErr::SqlxError(error))
+    | DbErr::Conn(RuntimeErr::SqlxError(error))) = error
+    else {
         return false;
     };
     let code = error.as_database_error().and_then(|error| error.code());

@@ -142,8 +142,8 @@ impl Cluster {
         panic!("the server does not start: {}", fs::read_to_string(log).unwrap_or_default());
     }
 
-    /// Waits for the end of the server, which it is told of by the end of its input.
-    pub(super) fn end(&mut self) {
+    /// Tells the server to stop, by the end of its input, and waits until it has.
+    pub fn end(&mut self) {
         if let Some(mut server) = self.server.take() {
             drop(server.stdin.take());
             server.wait().expect("the server to end");
