@@ -3,7 +3,10 @@
 use std::{os::fd::BorrowedFd, sync::Arc, time::Duration};
 
 use migrations::{Migrator, MigratorTrait};
-use sea_orm::{ConnectOptions, DatabaseConnection, DbBackend};
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, SqliteTransactionMode, TransactionOptions,
+    TransactionTrait,
+};
 use socket2::SockRef;
 
 use super::transaction::{Observer, Transaction};
@@ -66,9 +69,25 @@ impl Database {
         Ok(Self { write: connection.clone(), read: connection, observer: None })
     }
 
-    /// Brings the schema up to date.
-    pub async fn migrate(&self) -> Result<()> {
-        Ok(Migrator::up(&self.write, None).await?)
+    /// Brings the schema up to date, in one transaction, and answers how many steps were missing. Of several programs
+    /// that do so at once, one does it while the others wait, and then find nothing missing.
+    pub async fn migrate(&self) -> Result<usize> {
+        // On PostgreSQL, IF NOT EXISTS fails over a table that another is just making. The second look finds it made.
+        if Migrator::install(&self.write).await.is_err() {
+            Migrator::install(&self.write).await?;
+        }
+        let writing = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..Default::default()
+        };
+        let transaction = self.write.begin_with_options(writing).await?;
+        if !self.is_sqlite() {
+            transaction.execute_unprepared("LOCK TABLE seaql_migrations IN EXCLUSIVE MODE").await?;
+        }
+        let missing = Migrator::get_pending_migrations_read_only(&transaction).await?.len();
+        Migrator::up(&transaction, None).await?;
+        transaction.commit().await?;
+        Ok(missing)
     }
 
     /// How many steps of the schema are missing.

@@ -26,6 +26,7 @@ mod import_kinds;
 mod import_rows;
 mod isolation;
 mod limits;
+mod migrations;
 mod model;
 mod one_time_passwords;
 mod performed_by;
@@ -67,6 +68,7 @@ fn main() {
         import_rows::tests(),
         isolation::tests(),
         limits::tests(),
+        migrations::tests(),
         model::tests(),
         one_time_passwords::tests(),
         performed_by::tests(),

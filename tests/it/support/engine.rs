@@ -17,6 +17,13 @@ pub struct TestDatabase {
     _directory: Option<TempDir>,
 }
 
+impl TestDatabase {
+    /// One that another keeps.
+    pub fn at(url: String) -> Self {
+        Self { url, _directory: None }
+    }
+}
+
 impl Engine {
     pub const ALL: [Self; 2] = [Self::Sqlite, Self::Postgres];
 
@@ -27,7 +34,7 @@ impl Engine {
                 let url = format!("sqlite:{}", directory.path().join("test.db").display());
                 TestDatabase { url, _directory: Some(directory) }
             }
-            Self::Postgres => TestDatabase { url: postgres::create_database(), _directory: None },
+            Self::Postgres => TestDatabase::at(postgres::create_database()),
         }
     }
 
