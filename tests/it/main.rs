@@ -30,6 +30,7 @@ mod migrations;
 mod model;
 mod one_time_passwords;
 mod performed_by;
+mod pooler;
 mod precedence;
 mod races;
 mod replays;
@@ -41,7 +42,7 @@ mod support;
 mod tokens;
 
 use libtest_mimic::Arguments;
-use support::postgres;
+use support::{Engine, postgres};
 
 fn main() {
     let tests = [
@@ -72,6 +73,7 @@ fn main() {
         model::tests(),
         one_time_passwords::tests(),
         performed_by::tests(),
+        pooler::tests(),
         precedence::tests(),
         races::tests(),
         replays::tests(),
@@ -81,7 +83,7 @@ fn main() {
         statements::tests(),
         tokens::tests(),
     ];
-    if let (Some(reason), Ok("1")) = (postgres::missing(), std::env::var("REQUIRE_POSTGRES").as_deref()) {
+    if let (Some(reason), Ok("1")) = (Engine::Pgbouncer.missing(), std::env::var("REQUIRE_POSTGRES").as_deref()) {
         eprintln!("REQUIRE_POSTGRES is set, but: {reason}");
         std::process::exit(1);
     }
