@@ -14,6 +14,7 @@ mod bad_json;
 mod bad_messages;
 mod circles;
 mod command_line;
+mod connections;
 mod discovery;
 mod documented_example;
 mod durability;
@@ -57,6 +58,7 @@ fn main() {
         bad_messages::tests(),
         circles::tests(),
         command_line::tests(),
+        connections::tests(),
         discovery::tests(),
         documented_example::tests(),
         durability::tests(),
