@@ -8,16 +8,19 @@ use crate::error::{Error, ErrorKind};
 /// busy, snapshot-is-stale and locked codes. Running the transaction again is the answer to each.
 const CONTENTION: [&str; 7] = ["40001", "40P01", "5", "261", "517", "6", "262"];
 
-/// SQLSTATE of a PostgreSQL that is stopping, has crashed, is starting, or has no connection left.
-const GONE: [&str; 4] = ["57P01", "57P02", "57P03", "53300"];
+/// What the SQLSTATE begins with where the server, or a pooler in front of it, ends or refuses a connection: connection
+/// exceptions, shutdown and start, no free connection.
+const UNREACHABLE: [&str; 3] = ["08", "57P", "53300"];
 
 impl From<DbErr> for Error {
     fn from(cause: DbErr) -> Self {
         let unreachable = match &cause {
             DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => true,
-            DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => error
-                .as_database_error()
-                .is_none_or(|error| error.code().is_some_and(|code| GONE.contains(&code.as_ref()))),
+            DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => {
+                error.as_database_error().is_none_or(|error| {
+                    error.code().is_some_and(|code| UNREACHABLE.iter().any(|begin| code.starts_with(begin)))
+                })
+            }
             _ => false,
         };
         if unreachable {

@@ -14,6 +14,7 @@ mod bad_json;
 mod bad_messages;
 mod circles;
 mod command_line;
+mod connections;
 mod discovery;
 mod documented_example;
 mod durability;
@@ -31,6 +32,7 @@ mod migrations;
 mod model;
 mod one_time_passwords;
 mod performed_by;
+mod pooler;
 mod precedence;
 mod races;
 mod replays;
@@ -42,7 +44,7 @@ mod support;
 mod tokens;
 
 use libtest_mimic::Arguments;
-use support::postgres;
+use support::{Engine, postgres};
 
 fn main() {
     let tests = [
@@ -57,6 +59,7 @@ fn main() {
         bad_messages::tests(),
         circles::tests(),
         command_line::tests(),
+        connections::tests(),
         discovery::tests(),
         documented_example::tests(),
         durability::tests(),
@@ -74,6 +77,7 @@ fn main() {
         model::tests(),
         one_time_passwords::tests(),
         performed_by::tests(),
+        pooler::tests(),
         precedence::tests(),
         races::tests(),
         replays::tests(),
@@ -83,7 +87,7 @@ fn main() {
         statements::tests(),
         tokens::tests(),
     ];
-    if let (Some(reason), Ok("1")) = (postgres::missing(), std::env::var("REQUIRE_POSTGRES").as_deref()) {
+    if let (Some(reason), Ok("1")) = (Engine::Pgbouncer.missing(), std::env::var("REQUIRE_POSTGRES").as_deref()) {
         eprintln!("REQUIRE_POSTGRES is set, but: {reason}");
         std::process::exit(1);
     }

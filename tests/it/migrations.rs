@@ -47,9 +47,11 @@ fn migrate(workplace: &Workplace) -> usize {
 /// A database that has the first `steps`; its file, where it is one, is there.
 async fn with_steps(engine: Engine, steps: u32) -> Workplace {
     let workplace = Workplace::over(engine.create_database());
-    let database = Database::connect(&workplace.database_url()).await.expect("a database");
-    Migrator::up(database.write(), Some(steps)).await.expect("steps");
-    database.close().await.expect("a close");
+    let url = workplace.database_url();
+    Database::connect(&url).await.expect("a database").close().await.expect("a close");
+    let connection = sea_orm::Database::connect(url).await.expect("a connection");
+    Migrator::up(&connection, Some(steps)).await.expect("steps");
+    connection.close().await.expect("a close");
     workplace
 }
 

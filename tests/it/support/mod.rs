@@ -7,6 +7,7 @@ mod engine;
 mod imports;
 mod methods;
 pub mod model;
+mod pgbouncer;
 pub mod postgres;
 mod process;
 mod rows;
@@ -23,6 +24,7 @@ pub use bad::{Bad, with};
 pub use engine::{Engine, TestDatabase};
 pub use imports::{Directory, time};
 pub use methods::{Leaf, Method, leaves, method, methods};
+pub use pgbouncer::Bouncer;
 pub use postgres::Cluster;
 pub use process::{Ended, Process, Workplace};
 pub use server::{Server, answer, envelope, message};
@@ -62,7 +64,7 @@ pub struct Runs {
 
 /// `tests!(Both: a, b)` lists the tests of a module that run on both transports; `Grpc` and `Rest` those of one,
 /// `NoCalls` those that need a database alone, `Postgres` those about PostgreSQL, `OwnPostgres` those that start and
-/// end one, `Once` those that need no server in this process.
+/// end one, `Pooled` and `PooledNoCalls` those behind a pooler, `Once` those that need no server in this process.
 macro_rules! tests {
     ($($runs:ident: $($name:ident),+;)+) => {
         pub fn tests() -> Vec<$crate::support::Test> {
@@ -89,6 +91,8 @@ pub mod runs {
     pub const NoCalls: Runs = on(&[Transport::Grpc]);
     pub const Postgres: Runs = Runs { engines: &[Engine::Postgres], ..on(&[Transport::Rest]) };
     pub const OwnPostgres: Runs = Runs { missing: |_| Cluster::missing(), ..Postgres };
+    pub const Pooled: Runs = Runs { engines: &[Engine::Pgbouncer], ..Both };
+    pub const PooledNoCalls: Runs = Runs { engines: &[Engine::Pgbouncer], ..NoCalls };
     /// For a test that needs neither the server nor the database of a setup.
     pub const Once: Runs = Runs { engines: &[], ..on(&[]) };
 }

@@ -175,8 +175,8 @@ pub(super) fn programs() -> Option<PathBuf> {
     folders.find(|folder| folder.join("initdb").exists() && folder.join("postgres").exists())
 }
 
-/// PostgreSQL refuses to run as root; whom to run it as then.
-fn unprivileged_user() -> Option<(u32, u32)> {
+/// PostgreSQL and PgBouncer refuse to run as root; whom to run them as then.
+pub(super) fn unprivileged_user() -> Option<(u32, u32)> {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let is_root = status.lines().any(|line| line.starts_with("Uid:") && line.split_whitespace().nth(2) == Some("0"));
     if !is_root {
