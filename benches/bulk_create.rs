@@ -1,240 +1,160 @@
-//! How long a call takes, beside the database's own bulk load of the same rows: `cargo bench --bench bulk_create`.
+//! How long a call takes, beside the database's own bulk load of the same rows: `cargo bench --bench bulk_create`, or
+//! only a part of it: `cargo bench --bench bulk_create -- postgresql grpc 1000`.
 
-#[path = "support/floor.rs"]
-mod floor;
-#[path = "../tests/it/support/postgres.rs"]
-mod postgres;
-#[path = "support/world.rs"]
-mod world;
+#[path = "support/mod.rs"]
+mod support;
 
 use std::{
-    io::{BufRead, BufReader},
-    path::Path,
-    process::{Child, Command, Stdio},
-    sync::atomic::Ordering,
-    time::{Duration, Instant},
-};
-
-use chrono::Utc;
-use floor::{Floor, PostgresFloor, SqliteFloor};
-use referral_events::{
-    auth::password,
-    config::{Keys, MissingKeys},
-    contract::{
-        CreateTokenRequest, authentication_service_client::AuthenticationServiceClient,
-        referral_event_service_client::ReferralEventServiceClient,
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
     },
-    secret::{CodeHasher, Secret},
-    storage::{Database, entity::user, users},
+    time::Instant,
 };
-use serde_json::Value;
-use tonic::transport::Channel;
-use world::{ORGANISATION, World};
 
-const PARTICIPANTS: u64 = 200_000;
-const ROUNDS: usize = 20;
+use referral_events::{config::Config, directory::DirectoryKind, server};
+use support::{
+    Bench, Engine,
+    floor::{Floor, PostgresFloor, SqliteFloor},
+    is_chosen, milliseconds, postgres, quantile,
+    server::{Client, Server, Transport},
+    world::World,
+};
+use tokio::{net::TcpListener, task::JoinSet};
+
+const PARTICIPANTS: u64 = 400_000;
+/// Events of a call.
+const SIZES: [&str; 4] = ["1", "10", "100", "1000"];
+/// Calls that are measured one after the other, and those before them, which fill the caches of statements.
+const ROUNDS: usize = 100;
+const WARM_UP: usize = 5;
 const CALLERS: usize = 16;
-
-/// A server of its own process.
-struct Server {
-    process: Child,
-    address: String,
-    started_in: Duration,
-}
-
-impl Server {
-    fn start(url: &str) -> Self {
-        let started = Instant::now();
-        let mut process = Command::new(env!("CARGO_BIN_EXE_referral-events"))
-            .env("REFERRAL_EVENTS_TOKEN_KEY", "a".repeat(64))
-            .env("REFERRAL_EVENTS_HASH_KEY", "b".repeat(64))
-            .args(["serve", "--listen", "127.0.0.1:0", "--log", "warn", "--database-url", url])
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("a server");
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().expect("its output")).read_line(&mut line).expect("a line");
-        let address = line.trim().rsplit(' ').next().expect("an address").to_owned();
-        Self { process, address, started_in: started.elapsed() }
-    }
-
-    /// Resident memory, in MiB.
-    fn memory(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
-        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or_default() / 1024
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.process.kill().ok();
-        self.process.wait().ok();
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Transport {
-    Grpc,
-    Rest,
-}
-
-/// A client of one transport; a clone of it is another caller.
-#[derive(Clone)]
-struct Client {
-    transport: Transport,
-    token: String,
-    grpc: ReferralEventServiceClient<Channel>,
-    http: reqwest::Client,
-    url: String,
-}
-
-impl Client {
-    async fn call(&self, batch: &Value) -> Duration {
-        let count = batch["referral_customer_events_set"].as_array().expect("events").len();
-        match self.transport {
-            Transport::Grpc => {
-                let mut request = tonic::Request::new(world::grpc_request(batch));
-                let token = format!("Bearer {}", self.token).parse().expect("a header");
-                request.metadata_mut().insert("authorization", token);
-                let mut client = self.grpc.clone();
-                let started = Instant::now();
-                let response = client.bulk_create_referral_events(request).await.expect("an answer").into_inner();
-                let elapsed = started.elapsed();
-                assert_eq!(response.processed_customer_events_set.len(), count, "{response:?}");
-                elapsed
-            }
-            Transport::Rest => {
-                let body = batch.to_string();
-                let request = self.http.post(&self.url).bearer_auth(&self.token);
-                let request = request.header("content-type", "application/json").body(body);
-                let started = Instant::now();
-                let response = request.send().await.expect("an answer").bytes().await.expect("a body");
-                let elapsed = started.elapsed();
-                let answer: Value = serde_json::from_slice(&response).expect("JSON");
-                let processed = answer["data"]["processed_customer_events_set"].as_array().expect("a set");
-                assert_eq!(processed.len(), count, "{answer}");
-                elapsed
-            }
-        }
-    }
-}
+const CALLS_OF_A_CALLER: usize = 4;
 
 #[tokio::main]
 async fn main() {
     println!(
-        "| engine | transport | events | median ms | p99 ms | floor ms | ratio | events/s, 1 caller | events/s, {CALLERS} callers |"
+        "| engine | transport | events a call | statements | median ms | p99 ms | floor ms | ratio | events/s \
+         | events/s, {CALLERS} callers | median ms, {CALLERS} callers | p99 ms, {CALLERS} callers |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|");
-    let directory = tempfile::tempdir().expect("a directory");
-    let file = directory.path().join("bench.db");
-    measure("SQLite", &format!("sqlite:{}", file.display()), Some(&file)).await;
-    match postgres::missing() {
-        None => {
-            postgres::FSYNC.store(true, Ordering::Relaxed);
-            measure("PostgreSQL", &postgres::create_database(), None).await;
-            postgres::stop();
-        }
-        Some(reason) => println!("no PostgreSQL: {reason}"),
+    println!("|---|---|---|---|---|---|---|---|---|---|---|---|");
+    let mut notes = Vec::new();
+    for engine in Engine::chosen() {
+        measure(engine, &mut notes).await;
     }
+    postgres::stop();
+    println!("\n{}", notes.join("\n"));
 }
 
-/// Measures one engine; `file` is that of SQLite.
-async fn measure(engine: &str, url: &str, file: Option<&Path>) {
-    let database = Database::connect(url).await.expect("a database");
-    database.migrate().await.expect("a schema");
-    let key = |digit: &str| digit.repeat(64);
-    let keys = Keys::resolve(Some(&key("a")), Some(&key("b")), url, MissingKeys::Refuse).expect("keys");
-    let organisation_id =
-        users::add_organisation(database.write(), ORGANISATION, Utc::now()).await.expect("an organisation");
-    let user = user::Model {
-        organisation_id,
-        id: "U".to_owned(),
-        name: "u".to_owned(),
-        password_hash: password::hash(Secret::new("p")).await.expect("a hash"),
-        role: "caller".to_owned(),
-        default_unit_id: None,
-        created_on: Utc::now(),
-    };
-    users::add_user(database.write(), user).await.expect("a user");
-    let mut world = World::new(PARTICIPANTS);
-    let (rows, took) = world.import(&database, &CodeHasher::new(&keys.hash)).await;
-    eprintln!("{engine}: import of {rows} rows in {took:.2?}, {:.0} rows/s", rows as f64 / took.as_secs_f64());
+async fn measure(engine: Engine, notes: &mut Vec<String>) {
+    let name = engine.name();
+    let transports = Transport::ALL.into_iter().filter(|transport| is_chosen(transport.name(), &["gRPC", "REST"]));
+    let sizes: Vec<u64> =
+        SIZES.iter().filter(|size| is_chosen(size, &SIZES)).map(|size| size.parse().expect("a number")).collect();
+    let bench = Bench::new(engine).await;
+    let mut world = World::new(PARTICIPANTS, 0);
+    let database = bench.connect().await;
+    world.import(&database, &bench, &DirectoryKind::ALL).await;
     database.close().await.expect("a close");
+    let empty = bench.size().await;
+    let mut stored = 0;
 
-    let server = Server::start(url);
-    eprintln!("{engine}: start to ready in {:.1?}; resident memory {} MiB", server.started_in, server.memory());
-    let channel = Channel::from_shared(format!("http://{}", server.address)).expect("a URI").connect_lazy();
-    let credentials = CreateTokenRequest {
-        username: Some("u".to_owned()),
-        password: Some("p".to_owned()),
-        organisation: Some(ORGANISATION.to_owned()),
-        unit: None,
-    };
-    let token = AuthenticationServiceClient::new(channel.clone()).create_token(credentials).await;
-    let token = token.expect("a token").into_inner().token;
-    let mut floor = match file {
+    let server = Server::start(&bench.url);
+    notes.push(format!(
+        "{name}: ready {:.0} ms after its start; resident memory {}",
+        milliseconds(server.started_in),
+        server.memory()
+    ));
+    let mut floor = match &bench.file {
         Some(file) => Floor::Sqlite(SqliteFloor::new(file)),
-        None => Floor::Postgres(PostgresFloor::new(url).await),
+        None => Floor::Postgres(PostgresFloor::new(&bench.url).await),
     };
-    for transport in [Transport::Grpc, Transport::Rest] {
-        let client = Client {
-            transport,
-            token: token.clone(),
-            grpc: ReferralEventServiceClient::new(channel.clone()),
-            http: reqwest::Client::new(),
-            url: format!("http://{}/customer_events/bulk/referrals/create", server.address),
-        };
-        for events in [1, 10, 100, 1000] {
+    for transport in transports {
+        let statements = count_statements(&bench, &mut world, transport, &sizes).await;
+        let client = Client::login(&server.address, transport).await;
+        for &events in &sizes {
             let (mut calls, mut floors) = (Vec::new(), Vec::new());
-            for round in 0..ROUNDS + 3 {
-                let batch = world.batch(events);
-                let call = client.call(&batch).await;
-                let load = floor.load(events).await;
-                // The first rounds fill the caches of statements.
-                if round >= 3 {
-                    calls.push(call);
-                    floors.push(load);
+            for _ in 0..WARM_UP + ROUNDS {
+                let request = client.prepare(&world.batch(events));
+                calls.push(client.call(request, events).await);
+                floors.push(floor.load(events).await);
+            }
+            let (calls, floors) = (&mut calls[WARM_UP..], &mut floors[WARM_UP..]);
+            let (median, floor) = (quantile(calls, 0.5), quantile(floors, 0.5));
+
+            let mut callers = JoinSet::new();
+            let mut ready = Vec::new();
+            for _ in 0..CALLERS {
+                let caller = client.another();
+                let mut requests = Vec::new();
+                for _ in 0..CALLS_OF_A_CALLER {
+                    requests.push(caller.prepare(&world.batch(events)));
                 }
+                ready.push((caller, requests));
             }
-            let batches: Vec<Vec<Value>> =
-                (0..CALLERS).map(|_| (0..2).map(|_| world.batch(events)).collect()).collect();
             let started = Instant::now();
-            let callers: Vec<_> = batches
-                .into_iter()
-                .map(|batches| {
-                    let client = client.clone();
-                    tokio::spawn(async move {
-                        for batch in &batches {
-                            client.call(batch).await;
-                        }
-                    })
-                })
-                .collect();
-            for caller in callers {
-                caller.await.expect("a caller");
+            for (caller, requests) in ready {
+                callers.spawn(async move {
+                    let mut times = Vec::new();
+                    for request in requests {
+                        times.push(caller.call(request, events).await);
+                    }
+                    times
+                });
             }
-            let concurrent = (CALLERS as u64 * 2 * events) as f64 / started.elapsed().as_secs_f64();
-            let (median, p99) = (quantile(&mut calls, 0.5), quantile(&mut calls, 0.99));
-            let floor = quantile(&mut floors, 0.5);
+            let mut concurrent = callers.join_all().await.concat();
+            let elapsed = started.elapsed();
+            // On PostgreSQL the copy that the floor loads into is a part of the same database.
+            let copies = if bench.file.is_some() { 1 } else { 2 };
+            stored += events * (copies * (WARM_UP + ROUNDS) + concurrent.len()) as u64;
             println!(
-                "| {engine} | {transport:?} | {events} | {:.2} | {:.2} | {:.2} | {:.2} | {:.0} | {concurrent:.0} |",
+                "| {name} | {} | {events} | {} | {:.2} | {:.2} | {:.2} | {:.2} | {:.0} | {:.0} | {:.2} | {:.2} |",
+                transport.name(),
+                statements[&events],
                 milliseconds(median),
-                milliseconds(p99),
+                milliseconds(quantile(calls, 0.99)),
                 milliseconds(floor),
                 median.as_secs_f64() / floor.as_secs_f64(),
                 events as f64 / median.as_secs_f64(),
+                (events * concurrent.len() as u64) as f64 / elapsed.as_secs_f64(),
+                milliseconds(quantile(&mut concurrent, 0.5)),
+                milliseconds(quantile(&mut concurrent, 0.99)),
             );
+            if events == 1000 {
+                let memory = server.memory();
+                notes.push(format!("{name}: resident memory after {CALLERS} callers of {} {memory}", transport.name()));
+            }
         }
     }
-    eprintln!("{engine}: resident memory after it all {} MiB", server.memory());
+    drop(server);
+    drop(floor);
+    notes.push(format!("{name}: {} bytes an event, with its indexes", (bench.size().await - empty) / stored));
 }
 
-fn quantile(times: &mut [Duration], q: f64) -> Duration {
-    times.sort();
-    times[((times.len() - 1) as f64 * q).round() as usize]
-}
-
-fn milliseconds(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1000.0
+/// The statements of a call of each size, counted in a server of this process.
+async fn count_statements(
+    bench: &Bench,
+    world: &mut World,
+    transport: Transport,
+    sizes: &[u64],
+) -> HashMap<u64, usize> {
+    let count = Arc::new(AtomicUsize::new(0));
+    let counter = count.clone();
+    let mut database = bench.connect().await;
+    database.observe_statements(move |_| _ = counter.fetch_add(1, Ordering::Relaxed));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address").to_string();
+    let serving = server::run(listener, database, bench.keys.clone(), Config::default(), std::future::pending());
+    let serving = tokio::spawn(serving);
+    let client = Client::login(&address, transport).await;
+    let mut statements = HashMap::new();
+    for &events in sizes {
+        let request = client.prepare(&world.batch(events));
+        count.store(0, Ordering::Relaxed);
+        client.call(request, events).await;
+        statements.insert(events, count.load(Ordering::Relaxed));
+    }
+    serving.abort();
+    statements
 }

@@ -1,22 +1,24 @@
 //! A world of reference data and batches of events, the same at every run.
 
+use std::io::Cursor;
+
 use prost_reflect::{DescriptorPool, DynamicMessage};
 use referral_events::{
     contract::{BulkCreateReferralEventsRequest, DESCRIPTOR_SET},
-    directory::{self, DirectoryKind},
-    secret::CodeHasher,
-    storage::{Database, users},
+    directory::{self, DirectoryKind, ImportSummary},
+    storage::Database,
 };
 use serde_json::{Value, json};
-use std::{
-    io::Cursor,
-    time::{Duration, Instant},
-};
+
+use super::Bench;
 
 pub const ORGANISATION: &str = "acme";
 const BUSINESS_UNITS: u64 = 8;
 const UNITS: u64 = 40;
-const TOKENS: u64 = 5000;
+/// The participants that have access tokens, and refer the others.
+pub const TOKENS: u64 = 5000;
+/// Prime to the number of parties: in strides of it each is visited once, in no order.
+pub const STRIDE: u64 = 7_368_787;
 
 /// The directory of so many participants. Every event refers a participant that was not referred before, by one of
 /// the first 5000, so that all can be created and no circle arises.
@@ -27,74 +29,24 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(participants: u64) -> Self {
-        Self { participants, next: TOKENS + 1, random: 0x9E37_79B9_7F4A_7C15 }
+    /// The world in which so many of the events are there already.
+    pub fn new(participants: u64, events: u64) -> Self {
+        Self { participants, next: events, random: 0x9E37_79B9_7F4A_7C15 }
     }
 
-    /// Loads the directory; answers how long the accounts and participants took, and how many rows those were.
-    pub async fn import(&self, database: &Database, hasher: &CodeHasher) -> (u64, Duration) {
-        let organisation = users::find_organisation(database.read(), ORGANISATION).await.expect("a look-up");
-        let organisation_id = organisation.expect("the organisation").id;
-        let (n, units, business_units) = (self.participants, UNITS, BUSINESS_UNITS);
-        let lines = |header: &str, rows: &mut dyn Iterator<Item = String>| {
-            rows.fold(format!("{header}\n"), |text, row| text + &row + "\n")
-        };
-        let unit_taps = (0..units).map(|i| format!("TAP-U{i:03},Till {i},BU{:03},U{i:03},true", i % business_units));
-        let unit_taps: Vec<String> = unit_taps.collect();
-        let taps = (0..business_units).map(|i| format!("TAP-BU{i:03},Counter {i},BU{i:03},,true"));
-        let files = [
-            (
-                DirectoryKind::BusinessUnits,
-                lines("code,name", &mut (0..business_units).map(|i| format!("BU{i:03},Business Unit {i}"))),
-            ),
-            (
-                DirectoryKind::Units,
-                lines(
-                    "name,alternative_code,business_unit_code",
-                    &mut (0..units).map(|i| format!("Unit {i},U{i:03},BU{:03}", i % business_units)),
-                ),
-            ),
-            (
-                DirectoryKind::Taps,
-                lines(
-                    "code,name,business_unit_code,unit_alternative_code,is_default",
-                    &mut unit_taps.into_iter().chain(taps),
-                ),
-            ),
-            (
-                DirectoryKind::Classifications,
-                lines("name,alternative_code", &mut (0..5).map(|i| format!("Classification {i},CL{i}"))),
-            ),
-            (
-                DirectoryKind::AccountsReceivable,
-                lines("id,number,state", &mut (1..=n).map(|i| format!("1{i:031X},ACR{i:010},ACTIVE"))),
-            ),
-            (
-                DirectoryKind::RewardsParticipants,
-                lines(
-                    "id,number,accounts_receivable_number,state",
-                    &mut (1..=n).map(|i| format!("2{i:031X},RP{i:010},ACR{i:010},EFFECTIVE")),
-                ),
-            ),
-            (
-                DirectoryKind::AccessTokens,
-                lines(
-                    "identifier,authentication_code,pass_code,rewards_participant_number",
-                    &mut (1..=TOKENS).map(|i| format!("user{i}@example.com,AUTH{i:012},{},RP{i:010}", 1000 + i % 9000)),
-                ),
-            ),
-        ];
-        let mut timed = (0, Duration::ZERO);
-        for (kind, text) in files {
-            let started = Instant::now();
-            let summary = directory::import(database, hasher, organisation_id, kind, Cursor::new(text), |_| {}).await;
-            let summary = summary.expect("an import");
-            assert_eq!(summary.rejected, 0, "{:?}", summary.rejections);
-            if matches!(kind, DirectoryKind::AccountsReceivable | DirectoryKind::RewardsParticipants) {
-                timed = (timed.0 + summary.inserted, timed.1 + started.elapsed());
-            }
+    /// Loads `kinds` of the directory.
+    pub async fn import(&self, database: &Database, bench: &Bench, kinds: &[DirectoryKind]) {
+        for &kind in kinds {
+            let rows = match kind {
+                DirectoryKind::BusinessUnits => BUSINESS_UNITS,
+                DirectoryKind::Units | DirectoryKind::Devices => UNITS,
+                DirectoryKind::Taps => UNITS + BUSINESS_UNITS,
+                DirectoryKind::Classifications => 5,
+                DirectoryKind::AccountsReceivable | DirectoryKind::RewardsParticipants => self.participants,
+                DirectoryKind::AccessTokens => TOKENS,
+            };
+            import(database, bench, kind, file(kind, rows)).await;
         }
-        timed
     }
 
     /// The next batch, as the body of one call without its token.
@@ -111,11 +63,10 @@ impl World {
     }
 
     fn event(&mut self) -> Value {
-        // A stride that is prime to the number of parties visits each of them once, in no order.
         let span = self.participants - TOKENS;
-        let n = self.next - TOKENS - 1;
+        let n = self.next;
         assert!(n < span, "the world has no more parties to refer");
-        let referred = TOKENS + 1 + n * 7_368_787 % span;
+        let referred = TOKENS + 1 + n * STRIDE % span;
         self.next += 1;
         let unit = self.random(UNITS);
         let mut event = json!({
@@ -136,7 +87,7 @@ impl World {
         for (role, party) in [("referred", referred), ("referred_by", referrer)] {
             let (kind, identifier) = match self.random(4) {
                 0 => ("accounts_receivable", json!({"number": format!("ACR{party:010}")})),
-                1 => ("accounts_receivable", json!({"id": format!("1{party:031X}")})),
+                1 => ("accounts_receivable", json!({"id": format!("1{party:031}")})),
                 2 if party <= TOKENS => (
                     "accounts_receivable",
                     json!({"access_token_identifier": {"authentication_code": format!("AUTH{party:012}")}}),
@@ -154,6 +105,44 @@ impl World {
         }
         event
     }
+}
+
+pub async fn import(database: &Database, bench: &Bench, kind: DirectoryKind, file: String) -> ImportSummary {
+    let (hasher, organisation_id) = (bench.hasher(), bench.organisation_id);
+    let summary = directory::import(database, &hasher, organisation_id, kind, Cursor::new(file), |_| {}).await;
+    let summary = summary.expect("an import");
+    assert_eq!(summary.rejected, 0, "{:?}", summary.rejections);
+    summary
+}
+
+/// The rows of a kind as CSV.
+pub fn file(kind: DirectoryKind, rows: u64) -> String {
+    let (header, row): (&str, fn(u64) -> String) = match kind {
+        DirectoryKind::BusinessUnits => ("code,name", |i| format!("BU{i:03},Business Unit {i}")),
+        DirectoryKind::Units => {
+            ("name,alternative_code,business_unit_code", |i| format!("Unit {i},U{i:03},BU{:03}", i % BUSINESS_UNITS))
+        }
+        DirectoryKind::Taps => ("code,name,business_unit_code,unit_alternative_code,is_default", |i| {
+            let business_unit = i % BUSINESS_UNITS;
+            match i < UNITS {
+                true => format!("TAP-U{i:03},Till {i},BU{business_unit:03},U{i:03},true"),
+                false => format!("TAP-BU{business_unit:03},Counter {business_unit},BU{business_unit:03},,true"),
+            }
+        }),
+        DirectoryKind::Devices => ("code,unit_alternative_code", |i| format!("DEV{i:03},U{i:03}")),
+        DirectoryKind::Classifications => ("name,alternative_code", |i| format!("Classification {i},CL{i}")),
+        DirectoryKind::AccountsReceivable => {
+            ("id,number,state", |i| format!("1{party:031},ACR{party:010},ACTIVE", party = i + 1))
+        }
+        DirectoryKind::RewardsParticipants => ("id,number,accounts_receivable_number,state", |i| {
+            format!("2{party:031},RP{party:010},ACR{party:010},EFFECTIVE", party = i + 1)
+        }),
+        DirectoryKind::AccessTokens => ("identifier,authentication_code,pass_code,rewards_participant_number", |i| {
+            let party = i + 1;
+            format!("user{party}@example.com,AUTH{party:012},{},RP{party:010}", 1000 + party % 9000)
+        }),
+    };
+    (0..rows).fold(format!("{header}\n"), |text, i| text + &row(i) + "\n")
 }
 
 /// A batch as the gRPC request.

@@ -1,9 +1,10 @@
 //! The schema, one step a file, the same steps on SQLite and PostgreSQL.
 //!
 //! What holds in every step: a table that belongs to an organisation has `organisation_id` first in its primary key,
-//! in every unique key and in every foreign key, so that the data can be distributed by organisation. Names, codes
-//! and numbers are unique by constraint, never by looking first. Directory rows carry a narrow `key` that other rows
-//! refer to, beside the opaque `id` that callers see: keys and indexes of a billion events stay small that way.
+//! in every unique key and in every foreign key, so that the data can be distributed by organisation; where PostgreSQL
+//! has Citus, the step that makes a table distributes it. Names, codes and numbers are unique by constraint, never by
+//! looking first. Directory rows carry a narrow `key` that other rows refer to, beside the opaque `id` that callers
+//! see: keys and indexes of a billion events stay small that way.
 
 mod m20261123_000001_create_organisations;
 mod m20261123_000002_create_directory;

@@ -2,7 +2,7 @@
 
 use sea_orm_migration::{prelude::*, schema::*};
 
-use crate::table::{drop_all, of_organisation, primary_key, unique};
+use crate::table::{distribute, drop_all, of_organisation, primary_key, replicate, unique};
 
 #[derive(DeriveMigrationName)]
 pub struct Migration;
@@ -39,7 +39,9 @@ impl MigrationTrait for Migration {
         for table in [organisations, users, released_tokens, counters] {
             manager.create_table(table).await?;
         }
-        Ok(())
+        // A login asks for an organisation by its name, and every machine needs them for its foreign keys.
+        replicate(manager, "organisations").await?;
+        distribute(manager, &["users", "released_tokens", "counters"]).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {

@@ -2,7 +2,19 @@
 
 use sea_orm_migration::{prelude::*, schema::*};
 
-use crate::table::{drop_all, of_directory, reference, unique};
+use crate::table::{distribute, drop_all, of_directory, reference, unique};
+
+/// Each after those that it refers to.
+const TABLES: [&str; 8] = [
+    "business_units",
+    "units",
+    "taps",
+    "devices",
+    "classifications",
+    "accounts_receivable",
+    "rewards_participants",
+    "access_tokens",
+];
 
 #[derive(DeriveMigrationName)]
 pub struct Migration;
@@ -95,20 +107,12 @@ impl MigrationTrait for Migration {
         ] {
             manager.create_table(table).await?;
         }
-        Ok(())
+        distribute(manager, &TABLES).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let tables = [
-            "access_tokens",
-            "rewards_participants",
-            "accounts_receivable",
-            "classifications",
-            "devices",
-            "taps",
-            "units",
-            "business_units",
-        ];
+        let mut tables = TABLES;
+        tables.reverse();
         drop_all(manager, &tables).await
     }
 }

@@ -11,7 +11,7 @@
 
 use sea_orm_migration::{prelude::*, schema::*};
 
-use crate::table::{drop_all, primary_key, unique};
+use crate::table::{distribute, drop_all, primary_key, unique};
 
 const TABLE: &str = "referral_events";
 
@@ -64,7 +64,8 @@ impl MigrationTrait for Migration {
             .col("organisation_id")
             .col("referred_by_account_key")
             .take();
-        manager.create_index(by_referrer).await
+        manager.create_index(by_referrer).await?;
+        distribute(manager, &[TABLE]).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {

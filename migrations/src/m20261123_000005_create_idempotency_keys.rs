@@ -2,7 +2,7 @@
 
 use sea_orm_migration::{prelude::*, schema::*};
 
-use crate::table::{drop_all, of_organisation, primary_key};
+use crate::table::{distribute, drop_all, of_organisation, primary_key};
 
 const TABLE: &str = "idempotency_keys";
 
@@ -29,7 +29,8 @@ impl MigrationTrait for Migration {
             .col("organisation_id")
             .col("created_on")
             .take();
-        manager.create_index(by_age).await
+        manager.create_index(by_age).await?;
+        distribute(manager, &[TABLE]).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {

@@ -1,6 +1,10 @@
 //! The shapes that the tables share.
 
-use sea_orm_migration::{prelude::*, schema::*};
+use sea_orm_migration::{
+    prelude::*,
+    schema::*,
+    sea_orm::{DbBackend, Statement},
+};
 
 /// A table of one organisation's rows: `organisation_id`, not null, and the reference to its organisation.
 pub fn of_organisation(name: &'static str) -> TableCreateStatement {
@@ -52,6 +56,31 @@ pub fn reference(from: &'static str, column: &'static str, to: &'static str) -> 
         .from(from, ("organisation_id", column))
         .to(to, ("organisation_id", "key"))
         .take()
+}
+
+/// Where PostgreSQL has Citus, puts each organisation's rows of `tables` on one of its machines, the same one for all
+/// tables. Those that others refer to come first.
+pub async fn distribute(manager: &SchemaManager<'_>, tables: &[&str]) -> Result<(), DbErr> {
+    on_citus(manager, tables, |table| format!("SELECT create_distributed_table('{table}', 'organisation_id')")).await
+}
+
+/// Where PostgreSQL has Citus, puts a copy of `table` on each of its machines.
+pub async fn replicate(manager: &SchemaManager<'_>, table: &str) -> Result<(), DbErr> {
+    on_citus(manager, &[table], |table| format!("SELECT create_reference_table('{table}')")).await
+}
+
+async fn on_citus(manager: &SchemaManager<'_>, tables: &[&str], call: fn(&str) -> String) -> Result<(), DbErr> {
+    let connection = manager.get_connection();
+    if manager.get_database_backend() != DbBackend::Postgres {
+        return Ok(());
+    }
+    let is_installed = "SELECT 1 AS installed FROM pg_extension WHERE extname = 'citus'";
+    if connection.query_one_raw(Statement::from_string(DbBackend::Postgres, is_installed)).await?.is_some() {
+        for table in tables {
+            connection.execute_unprepared(&call(table)).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Drops `tables`, in the order given.

@@ -7,16 +7,16 @@ mod organisation;
 mod serve;
 mod user;
 
-use std::{io::IsTerminal, process::ExitCode};
+use std::{io::IsTerminal, process::ExitCode, time::Duration};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, value_parser};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
     config::{HASH_KEY, Keys, MissingKeys, SettingError, TOKEN_KEY},
     error::Error,
     secret::CodeHasher,
-    storage::Database,
+    storage::{Database, PoolOptions},
 };
 
 /// Creates referral customer events in bulk, over gRPC and REST.
@@ -32,9 +32,40 @@ pub struct Cli {
 /// The settings that all commands share.
 #[derive(Args)]
 struct Settings {
-    /// The database: a SQLite file (sqlite:PATH), or PostgreSQL (postgres://USER@HOST/DATABASE)
+    /// The database: a SQLite file (sqlite:PATH), or PostgreSQL (postgres://USER@HOST/DATABASE?sslmode=verify-full)
     #[arg(long, global = true, env = "DATABASE_URL", hide_env_values = true, default_value = DEFAULT_DATABASE_URL)]
     database_url: String,
+    /// How many connections to PostgreSQL are open at most
+    #[arg(
+        long,
+        global = true,
+        value_name = "NUMBER",
+        env = "REFERRAL_EVENTS_DATABASE_CONNECTIONS",
+        default_value_t = PoolOptions::DEFAULT.connections,
+        value_parser = value_parser!(u32).range(1..)
+    )]
+    database_connections: u32,
+    /// How long a call waits for a connection to the database before it is refused with ServiceUnavailableException,
+    /// in seconds
+    #[arg(
+        long,
+        global = true,
+        value_name = "SECONDS",
+        env = "REFERRAL_EVENTS_DATABASE_ACQUIRE_TIMEOUT",
+        default_value_t = PoolOptions::DEFAULT.acquire_timeout.as_secs(),
+        value_parser = value_parser!(u64).range(1..=86_400)
+    )]
+    database_acquire_timeout: u64,
+    /// How long a connection to PostgreSQL is kept that nobody uses, in seconds
+    #[arg(
+        long,
+        global = true,
+        value_name = "SECONDS",
+        env = "REFERRAL_EVENTS_DATABASE_IDLE_TIMEOUT",
+        default_value_t = PoolOptions::DEFAULT.idle_timeout.as_secs(),
+        value_parser = value_parser!(u64).range(1..=86_400)
+    )]
+    database_idle_timeout: u64,
     /// The key that signs tokens, 64 hex digits; made beside the database where it is SQLite
     #[arg(long, global = true, env = TOKEN_KEY, hide_env_values = true)]
     token_key: Option<String>,
@@ -128,9 +159,18 @@ impl Settings {
         Ok(Keys::resolve(self.token_key.as_deref(), self.hash_key.as_deref(), &self.database_url, missing)?)
     }
 
+    async fn connect(&self) -> Result<Database, Failure> {
+        let options = PoolOptions {
+            connections: self.database_connections,
+            acquire_timeout: Duration::from_secs(self.database_acquire_timeout),
+            idle_timeout: Duration::from_secs(self.database_idle_timeout),
+        };
+        Ok(Database::connect_with(&self.database_url, options).await?)
+    }
+
     /// The database, its schema up to date: SQLite is brought there, PostgreSQL must be already.
     async fn open(&self) -> Result<Database, Failure> {
-        let database = Database::connect(&self.database_url).await?;
+        let database = self.connect().await?;
         if database.is_sqlite() {
             database.migrate().await?;
         } else if database.pending_migrations().await? > 0 {

@@ -1,6 +1,9 @@
 //! The bulk call: validate, resolve, judge, store, report.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use chrono::{DateTime, SubsecRound, Utc};
 use sea_orm::{ConnectionTrait, DbErr};
@@ -231,7 +234,7 @@ impl ReferralEvents {
         call: &Call<'_>,
         candidates: &[Candidate<'_>],
         optimistic: bool,
-    ) -> Result<(Vec<Verdict>, i64), DbErr> {
+    ) -> Result<(Vec<Verdict>, i64), Interrupted> {
         let organisation_id = call.organisation_id;
         let allow_circles = self.rules.allow_circles;
         let referred: Vec<i64> = candidates.iter().map(|candidate| candidate.event.referred.account_key).collect();
@@ -266,6 +269,15 @@ impl ReferralEvents {
                 is_circle_possible().await?
             }
         };
+        // A one-time password that another call used since it was resolved is a lost race.
+        let passwords: HashSet<i64> =
+            candidates.iter().flat_map(|candidate| candidate.event.live_passwords()).collect();
+        if !passwords.is_empty()
+            && access_tokens::count_live_one_time_passwords(transaction, organisation_id, &passwords).await?
+                < passwords.len()
+        {
+            return Err(Interrupted::Raced);
+        }
         let known = find_known(transaction, organisation_id, candidates, &referred, circle_possible).await?;
         let verdicts = judge(candidates, known, allow_circles);
         let first_number = take_numbers(transaction, organisation_id, &verdicts).await?;

@@ -39,6 +39,12 @@ impl ResolvedEvent<'_> {
     pub fn one_time_passwords(&self) -> impl Iterator<Item = OneTimePassword> {
         [&self.referred, &self.referred_by].into_iter().filter_map(|party| party.one_time_password)
     }
+
+    /// The access tokens whose one-time passwords identified its parties and were not used yet.
+    pub fn live_passwords(&self) -> impl Iterator<Item = i64> {
+        let live = self.one_time_passwords().filter(|password| password.used_by.is_none());
+        live.map(|password| password.access_token_key)
+    }
 }
 
 /// A party that was found.

@@ -1,8 +1,26 @@
 //! Using up one-time passwords.
 
+use std::collections::HashSet;
+
 use sea_orm::{ConnectionTrait, DbErr};
 
 use super::sql::{each_tuple, json, statement};
+
+/// How many of the access tokens have a one-time password that was not used.
+pub async fn count_live_one_time_passwords<C: ConnectionTrait>(
+    connection: &C,
+    organisation_id: i64,
+    tokens: &HashSet<i64>,
+) -> Result<usize, DbErr> {
+    let tokens: Vec<(i64,)> = tokens.iter().map(|token| (*token,)).collect();
+    let each = each_tuple(connection.get_database_backend(), 2);
+    let sql = format!(
+        "SELECT t.key FROM access_tokens t WHERE t.organisation_id = $1 AND t.one_time_password_live \
+         AND t.key IN (SELECT CAST(k.value ->> 0 AS BIGINT) FROM {each})"
+    );
+    let values = vec![organisation_id.into(), json(&tokens)];
+    Ok(connection.query_all_raw(statement(connection, sql, values)).await?.len())
+}
 
 /// Marks the one-time passwords of access tokens as used, each by the event of that number. Answers how many were
 /// still live: fewer than given means that another call used one first.

@@ -3,10 +3,20 @@
 use std::{os::fd::BorrowedFd, sync::Arc, time::Duration};
 
 use migrations::{Migrator, MigratorTrait};
-use sea_orm::{ConnectOptions, DatabaseConnection, DbBackend};
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DbBackend, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+};
 use socket2::SockRef;
+use sqlx::{
+    ConnectOptions,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
 
-use super::transaction::{Observer, Transaction};
+use super::{
+    error::is_contention,
+    pool::Pool,
+    transaction::{DEALLOCATE, Observer, Transaction},
+};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A database that is open.
@@ -15,17 +25,28 @@ use crate::error::{Error, ErrorKind, Result};
 /// and faster than its polling; on PostgreSQL both fields are the same pool.
 #[derive(Clone)]
 pub struct Database {
-    write: DatabaseConnection,
-    read: DatabaseConnection,
-    observer: Option<Observer>,
+    write: Pool,
+    read: Pool,
+}
+
+/// How connections are kept.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolOptions {
+    /// How many there are at most, on PostgreSQL.
+    pub connections: u32,
+    /// How long a call waits for a connection before it is answered with `ServiceUnavailableException`.
+    pub acquire_timeout: Duration,
+    /// How long a connection is kept that nobody uses, on PostgreSQL.
+    pub idle_timeout: Duration,
+}
+
+impl PoolOptions {
+    pub const DEFAULT: Self =
+        Self { connections: 16, acquire_timeout: Duration::from_secs(10), idle_timeout: Duration::from_secs(600) };
 }
 
 /// Connections for reading beside the one that writes, on SQLite.
 const SQLITE_READERS: u32 = 4;
-/// Connections, on PostgreSQL.
-const POSTGRES_CONNECTIONS: u32 = 16;
-/// How long a call waits for a connection before it is answered with `ServiceUnavailableException`.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a writer waits for another process that writes to the same SQLite file.
 const SQLITE_BUSY_TIMEOUT_MS: &str = "10000";
 
@@ -36,39 +57,67 @@ const SQLITE_MAPPED: u32 = 32 * 1024 * 1024;
 /// Rows of one answer that SQLite's thread may be ahead of ours.
 const SQLITE_ROW_BUFFER: usize = 4096;
 
+/// The parameters that sqlx knows of a PostgreSQL URL, beside `options[…]`.
+const POSTGRES_PARAMETERS: [&str; 18] = [
+    "sslmode",
+    "ssl-mode",
+    "sslrootcert",
+    "ssl-root-cert",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+    "statement-cache-capacity",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "application_name",
+    "options",
+];
+
 impl Database {
     /// Opens the database that `url` names (`sqlite:…` or `postgres://…`); a SQLite file that is not there is made.
     pub async fn connect(url: &str) -> Result<Self> {
-        if is_sqlite(url) {
-            let write = connect_sqlite(url, 1, SQLITE_MAPPED).await?;
-            let read = connect_sqlite(url, SQLITE_READERS, 0).await?;
-            return Ok(Self { write, read, observer: None });
-        }
-        if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
-            return Err(Error::new(
-                ErrorKind::ServiceUnavailable,
-                "the database URL begins with sqlite:, postgres:// or postgresql://",
-            ));
-        }
-        let mut options = ConnectOptions::new(url);
-        options
-            .max_connections(POSTGRES_CONNECTIONS)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .connect_timeout(ACQUIRE_TIMEOUT)
-            .sqlx_logging(false);
-        options.map_sqlx_postgres_pool_opts(|pool| {
-            pool.after_connect(|_, _| {
-                send_without_delay();
-                Box::pin(async { Ok(()) })
-            })
-        });
-        let connection = open(options).await?;
-        Ok(Self { write: connection.clone(), read: connection, observer: None })
+        Self::connect_with(url, PoolOptions::DEFAULT).await
     }
 
-    /// Brings the schema up to date.
-    pub async fn migrate(&self) -> Result<()> {
-        Ok(Migrator::up(&self.write, None).await?)
+    pub async fn connect_with(url: &str, options: PoolOptions) -> Result<Self> {
+        if is_sqlite(url) {
+            let write = connect_sqlite(url, 1, SQLITE_MAPPED, options).await?;
+            let read = connect_sqlite(url, SQLITE_READERS, 0, options).await?;
+            return Ok(Self { write, read });
+        }
+        let pool = connect_postgres(url, options).await?;
+        Ok(Self { write: pool.clone(), read: pool })
+    }
+
+    /// Brings the schema up to date, in one transaction, and answers how many steps were missing. Of several programs
+    /// that do so at once, one does it while the others wait, and then find nothing missing.
+    pub async fn migrate(&self) -> Result<usize> {
+        // On PostgreSQL, IF NOT EXISTS fails over a table that another is just making. The second look finds it made.
+        if Migrator::install(&self.write).await.is_err() {
+            Migrator::install(&self.write).await?;
+        }
+        let writing = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..Default::default()
+        };
+        // The migrator takes none but a transaction of SeaORM.
+        let transaction = self.write.connection().begin_with_options(writing).await?;
+        if self.write.shares_sessions() {
+            transaction.execute_unprepared(DEALLOCATE).await?;
+        }
+        if !self.is_sqlite() {
+            transaction.execute_unprepared("LOCK TABLE seaql_migrations IN EXCLUSIVE MODE").await?;
+        }
+        let missing = Migrator::get_pending_migrations_read_only(&transaction).await?.len();
+        Migrator::up(&transaction, None).await?;
+        transaction.commit().await?;
+        Ok(missing)
     }
 
     /// How many steps of the schema are missing.
@@ -79,32 +128,21 @@ impl Database {
     /// Begins a transaction that will write. On SQLite it takes the write lock at once: a transaction that reads
     /// first and asks for the lock later can be refused it.
     pub async fn begin(&self) -> Result<Transaction> {
-        let transaction = if self.is_sqlite() {
-            let pool = self.write.get_sqlite_connection_pool();
-            Transaction::begin_sqlite(pool, "BEGIN IMMEDIATE", self.observer.clone()).await
-        } else {
-            Transaction::begin_postgres(self.write.get_postgres_connection_pool(), self.observer.clone()).await
-        };
-        Ok(transaction?)
+        Ok(self.write.begin().await?)
     }
 
     /// Begins a transaction that only reads, and stands in no writer's way.
     pub async fn begin_read(&self) -> Result<Transaction> {
-        let transaction = if self.is_sqlite() {
-            Transaction::begin_sqlite(self.read.get_sqlite_connection_pool(), "BEGIN", self.observer.clone()).await
-        } else {
-            Transaction::begin_postgres(self.read.get_postgres_connection_pool(), self.observer.clone()).await
-        };
-        Ok(transaction?)
+        Ok(self.read.begin_read().await?)
     }
 
     /// For reads outside a transaction.
-    pub fn read(&self) -> &DatabaseConnection {
+    pub fn read(&self) -> &Pool {
         &self.read
     }
 
     /// For single statements that write.
-    pub fn write(&self) -> &DatabaseConnection {
+    pub fn write(&self) -> &Pool {
         &self.write
     }
 
@@ -115,17 +153,14 @@ impl Database {
     /// Calls `observer` with each statement's text, from now on. Its clones made earlier are not observed.
     pub fn observe_statements(&mut self, observer: impl Fn(&str) + Send + Sync + 'static) {
         let observer: Observer = Arc::new(observer);
-        for connection in [&mut self.write, &mut self.read] {
-            let observer = observer.clone();
-            connection.set_metric_callback(move |info| observer(&info.statement.sql));
-        }
-        self.observer = Some(observer);
+        self.write.observe(observer.clone());
+        self.read.observe(observer);
     }
 
     /// Waits for the connections in use and closes them all.
     pub async fn close(self) -> Result<()> {
-        self.read.close().await?;
-        Ok(self.write.close().await?)
+        self.read.connection().clone().close().await?;
+        Ok(self.write.connection().clone().close().await?)
     }
 }
 
@@ -134,9 +169,9 @@ pub fn is_sqlite(url: &str) -> bool {
     url.starts_with("sqlite:")
 }
 
-async fn connect_sqlite(url: &str, connections: u32, mapped: u32) -> Result<DatabaseConnection> {
-    let mut options = ConnectOptions::new(url);
-    options.max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT).sqlx_logging(false);
+async fn connect_sqlite(url: &str, connections: u32, mapped: u32, pool: PoolOptions) -> Result<Pool> {
+    let mut options = sea_orm::ConnectOptions::new(url);
+    options.max_connections(connections).acquire_timeout(pool.acquire_timeout).sqlx_logging(false);
     options.map_sqlx_sqlite_opts(move |options| {
         options
             .create_if_missing(true)
@@ -152,7 +187,64 @@ async fn connect_sqlite(url: &str, connections: u32, mapped: u32) -> Result<Data
             // A page is read through a map at a tenth of what copying it to the cache costs.
             .pragma("mmap_size", mapped.to_string())
     });
-    open(options).await
+    Ok(Pool::new(open_sqlite(options).await.map_err(cannot_be_opened)?, false))
+}
+
+async fn open_sqlite(options: sea_orm::ConnectOptions) -> Result<DatabaseConnection, DbErr> {
+    /// How often a new file is opened that others open too: its switch to the write-ahead log waits for nobody.
+    const ATTEMPTS: u32 = 20;
+    let mut attempt = 1;
+    loop {
+        match sea_orm::Database::connect(options.clone()).await {
+            Err(error) if attempt < ATTEMPTS && is_contention(&error) => {
+                tokio::time::sleep(Duration::from_millis(u64::from(attempt) * 5)).await;
+                attempt += 1;
+            }
+            opened => return opened,
+        }
+    }
+}
+
+/// SeaORM's own way of connecting would show the URL, with its password, in its errors and at the level `trace`.
+async fn connect_postgres(url: &str, options: PoolOptions) -> Result<Pool> {
+    let server = postgres_server(url)?;
+    let pool = PgPoolOptions::new()
+        .max_connections(options.connections)
+        .acquire_timeout(options.acquire_timeout)
+        .idle_timeout(options.idle_timeout)
+        .after_connect(|_, _| {
+            send_without_delay();
+            Box::pin(async { Ok(()) })
+        });
+    // Who switches the cache of statements off has a pooler in between.
+    let shares_sessions =
+        server.to_url_lossy().query_pairs().any(|(name, value)| name == "statement-cache-capacity" && value == "0");
+    let pool = pool.connect_with(server).await.map_err(cannot_be_opened)?;
+    Ok(Pool::new(DatabaseConnection::from(pool), shares_sessions))
+}
+
+/// Reads a PostgreSQL URL.
+fn postgres_server(url: &str) -> Result<PgConnectOptions> {
+    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+        let message = "the database URL begins with sqlite:, postgres:// or postgresql://";
+        return Err(Error::new(ErrorKind::ServiceUnavailable, message));
+    }
+    // sqlx would pass over a misspelt sslmode and connect without, and log the value.
+    let parameters = url.split_once('?').map_or("", |(_, parameters)| parameters);
+    let names = parameters.split('&').filter_map(|parameter| parameter.split('=').next());
+    for name in names.filter(|name| !name.is_empty() && !name.starts_with("options[")) {
+        if !POSTGRES_PARAMETERS.contains(&name) {
+            // What stands there may be a piece of a password, so it is not shown.
+            let message =
+                format!("the database URL has a parameter that is none of {}", POSTGRES_PARAMETERS.join(", "));
+            return Err(Error::new(ErrorKind::ServiceUnavailable, message));
+        }
+    }
+    let server: PgConnectOptions = url.parse().map_err(|cause: sqlx::Error| {
+        Error::new(ErrorKind::ServiceUnavailable, "the database URL cannot be read").caused_by(cause)
+    })?;
+    // Numbers travel in binary, so what sqlx asks for about their text is of no use, and PgBouncer refuses it.
+    Ok(server.extra_float_digits(None).disable_statement_logging())
 }
 
 /// Sets TCP_NODELAY on the sockets of this process, for sqlx neither sets it nor lets a connection be reached: the end
@@ -169,8 +261,6 @@ fn send_without_delay() {
     }
 }
 
-async fn open(options: ConnectOptions) -> Result<DatabaseConnection> {
-    sea_orm::Database::connect(options)
-        .await
-        .map_err(|cause| Error::new(ErrorKind::ServiceUnavailable, "the database cannot be opened").caused_by(cause))
+fn cannot_be_opened(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::new(ErrorKind::ServiceUnavailable, "the database cannot be opened").caused_by(cause)
 }

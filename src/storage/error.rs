@@ -8,12 +8,18 @@ use crate::error::{Error, ErrorKind};
 /// busy, snapshot-is-stale and locked codes. Running the transaction again is the answer to each.
 const CONTENTION: [&str; 7] = ["40001", "40P01", "5", "261", "517", "6", "262"];
 
+/// What the SQLSTATE begins with where the server, or a pooler in front of it, ends or refuses a connection: connection
+/// exceptions, shutdown and start, no free connection.
+const UNREACHABLE: [&str; 3] = ["08", "57P", "53300"];
+
 impl From<DbErr> for Error {
     fn from(cause: DbErr) -> Self {
         let unreachable = match &cause {
             DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => true,
             DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => {
-                error.as_database_error().is_none()
+                error.as_database_error().is_none_or(|error| {
+                    error.code().is_some_and(|code| UNREACHABLE.iter().any(|begin| code.starts_with(begin)))
+                })
             }
             _ => false,
         };
@@ -27,7 +33,10 @@ impl From<DbErr> for Error {
 
 /// Whether the transaction failed for another's sake alone, so that running it again is right.
 pub fn is_contention(error: &DbErr) -> bool {
-    let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) = error else {
+    let (DbErr::Exec(RuntimeErr::SqlxError(error))
+    | DbErr::Query(RuntimeErr::SqlxError(error))
+    | DbErr::Conn(RuntimeErr::SqlxError(error))) = error
+    else {
         return false;
     };
     let code = error.as_database_error().and_then(|error| error.code());

@@ -14,11 +14,13 @@ mod error;
 pub mod idempotency;
 pub mod parties;
 pub mod places;
+mod pool;
 pub mod referral_events;
 mod sql;
 mod transaction;
 pub mod users;
 
-pub use connect::Database;
+pub use connect::{Database, PoolOptions};
 pub use error::{is_contention, is_unique_violation};
+pub use pool::Pool;
 pub use transaction::Transaction;

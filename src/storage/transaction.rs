@@ -18,6 +18,9 @@ const BEGIN_POSTGRES: &str = "BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL e
                               SET LOCAL enable_mergejoin = off; SET LOCAL max_parallel_workers_per_gather = 0; \
                               SET LOCAL jit = off; SET LOCAL plan_cache_mode = force_custom_plan";
 
+/// Frees the names that sqlx gives to what it prepares, counting from one on each connection.
+pub(super) const DEALLOCATE: &str = "DEALLOCATE ALL";
+
 /// An open transaction; dropped without a commit, it is rolled back.
 pub struct Transaction {
     connection: Mutex<Connection>,
@@ -40,8 +43,18 @@ impl Transaction {
         Ok(Self::new(Connection::Sqlite(connection), DbBackend::Sqlite, observer))
     }
 
-    pub(super) async fn begin_postgres(pool: &PgPool, observer: Option<Observer>) -> Result<Self, DbErr> {
-        let connection = pool.begin_with(BEGIN_POSTGRES).await.map_err(failure)?;
+    /// Where sessions are shared, the one that the transaction gets may hold what others prepared in it.
+    pub(super) async fn begin_postgres(
+        pool: &PgPool,
+        shares_sessions: bool,
+        observer: Option<Observer>,
+    ) -> Result<Self, DbErr> {
+        let connection = if shares_sessions {
+            pool.begin_with(AssertSqlSafe(format!("{BEGIN_POSTGRES}; {DEALLOCATE}"))).await
+        } else {
+            pool.begin_with(BEGIN_POSTGRES).await
+        };
+        let connection = connection.map_err(failure)?;
         Ok(Self::new(Connection::Postgres(connection), DbBackend::Postgres, observer))
     }
 

@@ -242,7 +242,8 @@ async fn a_database_that_cannot_be_opened_is_named_without_its_password(_: Setup
         for url in
             ["postgres://user:opensesame@127.0.0.1:1/events", "sqlite:nowhere/opensesame.db", "mysql://opensesame"]
         {
-            let arguments = [command, &["--database-url", url, "--log", "trace"]].concat();
+            let settings = ["--database-url", url, "--database-acquire-timeout", "1", "--log", "trace"];
+            let arguments = [command, &settings].concat();
             let ended = workplace.run(&arguments);
             assert_eq!(ended.code, Some(1), "{url}: {ended:?}");
             let last = ended.stderr.lines().last().expect("a message");
@@ -276,16 +277,24 @@ async fn every_setting_is_documented_with_its_variable(_: Setup) {
         ("--maximum-calls", "REFERRAL_EVENTS_MAXIMUM_CALLS"),
         ("--drain-limit", "REFERRAL_EVENTS_DRAIN_LIMIT"),
         ("--database-url", "DATABASE_URL"),
+        ("--database-connections", "REFERRAL_EVENTS_DATABASE_CONNECTIONS"),
+        ("--database-acquire-timeout", "REFERRAL_EVENTS_DATABASE_ACQUIRE_TIMEOUT"),
+        ("--database-idle-timeout", "REFERRAL_EVENTS_DATABASE_IDLE_TIMEOUT"),
         ("--token-key", "REFERRAL_EVENTS_TOKEN_KEY"),
         ("--hash-key", "REFERRAL_EVENTS_HASH_KEY"),
         ("--log", "REFERRAL_EVENTS_LOG"),
     ];
     // What is an option of the help and not here is no setting, or has been forgotten here.
     let mut documented = BTreeMap::new();
+    let mut flag = "";
     for line in help.lines() {
-        let Some(flag) = line.split_whitespace().find(|word| word.starts_with("--")) else { continue };
-        let variable = line.split_once("[env: ").map(|(_, after)| after.split(['=', ']']).next().expect("a name"));
-        documented.insert(flag, variable);
+        if line.trim_start().starts_with('-') {
+            flag = line.split_whitespace().find(|word| word.starts_with("--")).expect("a flag");
+            documented.insert(flag, None);
+        }
+        if let Some((_, after)) = line.split_once("[env: ") {
+            documented.insert(flag, Some(after.split(['=', ']']).next().expect("a name")));
+        }
     }
     let mut expected: BTreeMap<&str, Option<&str>> = settings.map(|(flag, variable)| (flag, Some(variable))).into();
     expected.extend([("--demo", None), ("--help", None)]);

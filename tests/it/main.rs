@@ -14,6 +14,7 @@ mod bad_json;
 mod bad_messages;
 mod circles;
 mod command_line;
+mod connections;
 mod details;
 mod discovery;
 mod documented_example;
@@ -26,12 +27,15 @@ mod import_command;
 mod import_files;
 mod import_kinds;
 mod import_rows;
+mod interleavings;
 mod isolation;
 mod limits;
+mod migrations;
 mod model;
 mod one_event;
 mod one_time_passwords;
 mod performed_by;
+mod pooler;
 mod precedence;
 mod races;
 mod rehearsal;
@@ -44,7 +48,7 @@ mod support;
 mod tokens;
 
 use libtest_mimic::Arguments;
-use support::postgres;
+use support::{Engine, postgres};
 
 fn main() {
     let tests = [
@@ -59,6 +63,7 @@ fn main() {
         bad_messages::tests(),
         circles::tests(),
         command_line::tests(),
+        connections::tests(),
         details::tests(),
         discovery::tests(),
         documented_example::tests(),
@@ -71,12 +76,15 @@ fn main() {
         import_files::tests(),
         import_kinds::tests(),
         import_rows::tests(),
+        interleavings::tests(),
         isolation::tests(),
         limits::tests(),
+        migrations::tests(),
         model::tests(),
         one_event::tests(),
         one_time_passwords::tests(),
         performed_by::tests(),
+        pooler::tests(),
         precedence::tests(),
         races::tests(),
         rehearsal::tests(),
@@ -87,7 +95,7 @@ fn main() {
         statements::tests(),
         tokens::tests(),
     ];
-    if let (Some(reason), Ok("1")) = (postgres::missing(), std::env::var("REQUIRE_POSTGRES").as_deref()) {
+    if let (Some(reason), Ok("1")) = (Engine::Pgbouncer.missing(), std::env::var("REQUIRE_POSTGRES").as_deref()) {
         eprintln!("REQUIRE_POSTGRES is set, but: {reason}");
         std::process::exit(1);
     }

@@ -1,23 +1,36 @@
 //! The databases that the tests run on.
 
-use tempfile::TempDir;
+use std::any::Any;
 
-use super::postgres;
+use super::{
+    pgbouncer::{self, Bouncer},
+    postgres,
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
     Sqlite,
     Postgres,
+    /// PostgreSQL behind PgBouncer in transaction mode, with fewer sessions than callers.
+    Pgbouncer,
 }
 
 /// A database of a test's own.
 pub struct TestDatabase {
     pub url: String,
-    /// The folder of a file database, gone when this is dropped.
-    _directory: Option<TempDir>,
+    /// The folder of a file database, or the pooler in between; gone when this is dropped.
+    _keeper: Option<Box<dyn Any + Send + Sync>>,
+}
+
+impl TestDatabase {
+    /// One that another keeps.
+    pub fn at(url: String) -> Self {
+        Self { url, _keeper: None }
+    }
 }
 
 impl Engine {
+    /// Those that a test runs on which concerns any database.
     pub const ALL: [Self; 2] = [Self::Sqlite, Self::Postgres];
 
     pub fn create_database(self) -> TestDatabase {
@@ -25,9 +38,13 @@ impl Engine {
             Self::Sqlite => {
                 let directory = tempfile::tempdir().expect("a temporary directory");
                 let url = format!("sqlite:{}", directory.path().join("test.db").display());
-                TestDatabase { url, _directory: Some(directory) }
+                TestDatabase { url, _keeper: Some(Box::new(directory)) }
             }
-            Self::Postgres => TestDatabase { url: postgres::create_database(), _directory: None },
+            Self::Postgres => TestDatabase::at(postgres::create_database()),
+            Self::Pgbouncer => {
+                let bouncer = Bouncer::start(&postgres::create_database(), "");
+                TestDatabase { url: bouncer.url.clone(), _keeper: Some(Box::new(bouncer)) }
+            }
         }
     }
 
@@ -36,6 +53,7 @@ impl Engine {
         match self {
             Self::Sqlite => None,
             Self::Postgres => postgres::missing(),
+            Self::Pgbouncer => postgres::missing().or_else(pgbouncer::missing),
         }
     }
 }

@@ -2,13 +2,17 @@
 
 mod answer;
 mod bad;
+mod crash;
 mod engine;
 mod imports;
 mod methods;
+pub mod model;
+mod pgbouncer;
 pub mod postgres;
 mod process;
 mod rows;
 mod server;
+pub mod small_world;
 mod world;
 
 use std::pin::Pin;
@@ -20,6 +24,8 @@ pub use bad::{Bad, with};
 pub use engine::{Engine, TestDatabase};
 pub use imports::{Directory, time};
 pub use methods::{Leaf, Method, leaves, method, methods};
+pub use pgbouncer::Bouncer;
+pub use postgres::Cluster;
 pub use process::{Ended, Process, Workplace};
 pub use server::{Server, answer, envelope, message};
 pub use world::{EVENT_FIELDS, event};
@@ -43,19 +49,28 @@ type TestFuture = Pin<Box<dyn Future<Output = ()>>>;
 /// A test, named by its module and its function.
 pub struct Test {
     pub name: &'static str,
-    /// The transports it runs on; a test that makes its calls itself runs on one.
-    pub transports: &'static [Transport],
+    pub runs: Runs,
     pub run: fn(Setup) -> TestFuture,
 }
 
+/// What a test runs on.
+pub struct Runs {
+    pub engines: &'static [Engine],
+    /// A test that makes its calls itself runs on one.
+    pub transports: &'static [Transport],
+    /// Why it cannot run here, if so.
+    pub missing: fn(Engine) -> Option<&'static str>,
+}
+
 /// `tests!(Both: a, b)` lists the tests of a module that run on both transports; `Grpc` and `Rest` those of one,
-/// `NoCalls` those that need a database alone, `Once` those that need no server in this process.
+/// `NoCalls` those that need a database alone, `Postgres` those about PostgreSQL, `OwnPostgres` those that start and
+/// end one, `Pooled` and `PooledNoCalls` those behind a pooler, `Once` those that need no server in this process.
 macro_rules! tests {
-    ($($transports:ident: $($name:ident),+;)+) => {
+    ($($runs:ident: $($name:ident),+;)+) => {
         pub fn tests() -> Vec<$crate::support::Test> {
             vec![$($($crate::support::Test {
                 name: concat!(module_path!(), "::", stringify!($name)),
-                transports: $crate::support::transports::$transports,
+                runs: $crate::support::runs::$runs,
                 run: |setup| Box::pin($name(setup)),
             }),+),+]
         }
@@ -64,35 +79,42 @@ macro_rules! tests {
 pub(crate) use tests;
 
 #[allow(non_upper_case_globals)]
-pub mod transports {
-    use super::Transport;
-    pub const Both: &[Transport] = &[Transport::Grpc, Transport::Rest];
-    pub const Grpc: &[Transport] = &[Transport::Grpc];
-    pub const Rest: &[Transport] = &[Transport::Rest];
+pub mod runs {
+    use super::{Cluster, Engine, Runs, Transport};
+    const fn on(transports: &'static [Transport]) -> Runs {
+        Runs { engines: &Engine::ALL, transports, missing: Engine::missing }
+    }
+    pub const Both: Runs = on(&[Transport::Grpc, Transport::Rest]);
+    pub const Grpc: Runs = on(&[Transport::Grpc]);
+    pub const Rest: Runs = on(&[Transport::Rest]);
     /// For a test that needs a database and no server: one run for each database.
-    pub const NoCalls: &[Transport] = &[Transport::Grpc];
+    pub const NoCalls: Runs = on(&[Transport::Grpc]);
+    pub const Postgres: Runs = Runs { engines: &[Engine::Postgres], ..on(&[Transport::Rest]) };
+    pub const OwnPostgres: Runs = Runs { missing: |_| Cluster::missing(), ..Postgres };
+    pub const Pooled: Runs = Runs { engines: &[Engine::Pgbouncer], ..Both };
+    pub const PooledNoCalls: Runs = Runs { engines: &[Engine::Pgbouncer], ..NoCalls };
     /// For a test that needs neither the server nor the database of a setup.
-    pub const Once: &[Transport] = &[];
+    pub const Once: Runs = Runs { engines: &[], ..on(&[]) };
 }
 
 /// The runs of a test: one for each database and transport.
 pub fn trials(test: Test) -> Vec<Trial> {
     let name = test.name.trim_start_matches("it::");
-    if test.transports.is_empty() {
+    if test.runs.engines.is_empty() {
         let setup = Setup { engine: Engine::Sqlite, transport: Transport::Grpc };
         return vec![trial(name.to_owned(), test.run, setup)];
     }
     let mut trials = Vec::new();
-    for engine in Engine::ALL {
-        for &transport in test.transports {
+    for &engine in test.runs.engines {
+        for &transport in test.runs.transports {
             let setup = Setup { engine, transport };
-            let title = if test.transports.len() == 1 {
+            let title = if test.runs.transports.len() == 1 {
                 format!("{name} [{engine:?}]").to_lowercase()
             } else {
                 format!("{name} [{engine:?}, {transport:?}]").to_lowercase()
             };
             let trial = trial(title, test.run, setup);
-            trials.push(match engine.missing() {
+            trials.push(match (test.runs.missing)(engine) {
                 Some(reason) => trial.with_kind(reason).with_ignored_flag(true),
                 None => trial,
             });

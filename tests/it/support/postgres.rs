@@ -2,6 +2,7 @@
 
 use std::{
     env, fs,
+    hash::{BuildHasher, RandomState},
     net::TcpListener,
     os::unix::{fs::chown, process::CommandExt},
     path::{Path, PathBuf},
@@ -36,10 +37,13 @@ struct PostgresServer {
     cluster: Option<Cluster>,
 }
 
-/// A cluster of our own. Its server ends with the pipe to its standard input, so also when the tests are killed.
-struct Cluster {
-    process: Child,
+/// A cluster of our own. Its server ends when it is dropped, and with the pipe to its standard input, so also when the
+/// tests are killed.
+pub struct Cluster {
     directory: TempDir,
+    port: u16,
+    fsync: bool,
+    server: Option<Child>,
 }
 
 /// Why there is no PostgreSQL to test on, if so.
@@ -64,10 +68,7 @@ pub fn stop() {
     let Some(Some(server)) = SERVER.get() else { return };
     let mut server = server.lock().expect("a lock");
     match server.cluster.take() {
-        Some(mut cluster) => {
-            drop(cluster.process.stdin.take());
-            cluster.process.wait().expect("the server to end");
-        }
+        Some(cluster) => drop(cluster),
         None => {
             for name in std::mem::take(&mut server.databases) {
                 execute(&server.url, &format!("DROP DATABASE {name} WITH (FORCE)"));
@@ -81,49 +82,90 @@ fn start() -> PostgresServer {
         let url = url.trim_end_matches('/').to_owned();
         return PostgresServer { url, databases: Vec::new(), cluster: None };
     }
-    let programs = programs().expect("the server programs");
-    let directory = tempfile::Builder::new().prefix("referral-events-postgres-").tempdir().expect("a directory");
-    let data = directory.path().join("data");
-    let user = unprivileged_user();
-    if let Some((uid, gid)) = user {
-        chown(directory.path(), Some(uid), Some(gid)).expect("a directory for the server's user");
+    let cluster = Cluster::start(FSYNC.load(Ordering::Relaxed));
+    PostgresServer { url: cluster.url(), databases: Vec::new(), cluster: Some(cluster) }
+}
+
+impl Cluster {
+    /// Makes a cluster and starts its server.
+    pub fn start(fsync: bool) -> Self {
+        let directory = tempfile::Builder::new().prefix("referral-events-postgres-").tempdir().expect("a directory");
+        let mut cluster = Self { directory, port: free_port(), fsync, server: None };
+        if let Some((uid, gid)) = unprivileged_user() {
+            chown(cluster.directory.path(), Some(uid), Some(gid)).expect("a directory for the server's user");
+        }
+        let mut initdb = cluster.command(&programs().expect("the server programs").join("initdb"));
+        initdb.args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "--pgdata"]);
+        assert!(initdb.arg(cluster.data()).status().expect("initdb").success(), "initdb failed");
+        cluster.serve();
+        cluster
     }
-    let command = |program: &Path| {
+
+    /// Without a database's name.
+    pub fn url(&self) -> String {
+        format!("postgres://postgres@127.0.0.1:{}", self.port)
+    }
+
+    pub(super) fn data(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    /// A program that runs in the cluster's folder, as a user that the server may run as.
+    fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
-        command.current_dir(directory.path()).stdout(Stdio::null());
-        if let Some((uid, gid)) = user {
+        command.current_dir(self.directory.path()).stdout(Stdio::null());
+        if let Some((uid, gid)) = unprivileged_user() {
             command.uid(uid).gid(gid);
         }
         command
-    };
-    let mut initdb = command(&programs.join("initdb"));
-    initdb.args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "--pgdata"]);
-    assert!(initdb.arg(&data).status().expect("initdb").success(), "initdb failed");
+    }
 
-    let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
-    let mut server = command(Path::new("/bin/sh"));
-    server.args(["-c", r#""$0" "$@" < /dev/null & server=$!; cat > /dev/null; kill -INT $server; wait $server"#]);
-    server.arg(programs.join("postgres")).arg("-D").arg(&data).arg("-k").arg(directory.path());
-    let fsync = if FSYNC.load(Ordering::Relaxed) { "fsync=on" } else { "fsync=off" };
-    for setting in ["listen_addresses=127.0.0.1", &format!("port={port}"), fsync, "max_connections=400"] {
-        server.args(["-c", setting]);
-    }
-    let log = fs::File::create(directory.path().join("log")).expect("a log");
-    server.stdin(Stdio::piped()).stderr(log);
-    let cluster = Cluster { process: server.spawn().expect("a server"), directory };
-    let url = format!("postgres://postgres@127.0.0.1:{port}");
-    for _ in 0..200 {
-        if try_execute(&url, "SELECT 1").is_ok() {
-            return PostgresServer { url, databases: Vec::new(), cluster: Some(cluster) };
+    /// Starts the server on the data that are there, and waits until it answers.
+    pub fn serve(&mut self) {
+        let log = self.directory.path().join("log");
+        let mut server = self.command(Path::new("/bin/sh"));
+        server.args(["-c", r#""$0" "$@" < /dev/null & server=$!; cat > /dev/null; kill -INT $server; wait $server"#]);
+        server.arg(programs().expect("the server programs").join("postgres"));
+        server.arg("-D").arg(self.data()).arg("-k").arg(self.directory.path());
+        let fsync = if self.fsync { "fsync=on" } else { "fsync=off" };
+        for setting in ["listen_addresses=127.0.0.1", &format!("port={}", self.port), fsync, "max_connections=400"] {
+            server.args(["-c", setting]);
         }
-        thread::sleep(Duration::from_millis(50));
+        server.stdin(Stdio::piped()).stderr(fs::File::create(&log).expect("a log"));
+        self.server = Some(server.spawn().expect("a server"));
+        for _ in 0..200 {
+            if try_execute(&self.url(), "SELECT 1").is_ok() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        panic!("the server does not start: {}", fs::read_to_string(log).unwrap_or_default());
     }
-    let log = fs::read_to_string(cluster.directory.path().join("log")).unwrap_or_default();
-    panic!("the server does not start: {log}");
+
+    /// Tells the server to stop, by the end of its input, and waits until it has.
+    pub fn end(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            drop(server.stdin.take());
+            server.wait().expect("the server to end");
+        }
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// A port below those that the system hands out by itself, so that nobody has it when a server comes back to it.
+fn free_port() -> u16 {
+    let first = RandomState::new().hash_one(std::process::id());
+    let mut ports = (0..12_000).map(|n| 20_000 + (first.wrapping_add(n) % 12_000) as u16);
+    ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a port")
 }
 
 /// The newest of the folders that have the server programs.
-fn programs() -> Option<PathBuf> {
+pub(super) fn programs() -> Option<PathBuf> {
     let of_path = env::split_paths(&env::var_os("PATH").unwrap_or_default()).collect::<Vec<_>>();
     let mut versions: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")
         .map(|entries| entries.filter_map(Result::ok).map(|entry| entry.path().join("bin")).collect())
@@ -133,8 +175,8 @@ fn programs() -> Option<PathBuf> {
     folders.find(|folder| folder.join("initdb").exists() && folder.join("postgres").exists())
 }
 
-/// PostgreSQL refuses to run as root; whom to run it as then.
-fn unprivileged_user() -> Option<(u32, u32)> {
+/// PostgreSQL and PgBouncer refuse to run as root; whom to run them as then.
+pub(super) fn unprivileged_user() -> Option<(u32, u32)> {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let is_root = status.lines().any(|line| line.starts_with("Uid:") && line.split_whitespace().nth(2) == Some("0"));
     if !is_root {

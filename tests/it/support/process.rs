@@ -13,7 +13,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Answer, envelope};
+use super::{Answer, TestDatabase, envelope};
 
 /// How long a process may take to start, or to end.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -22,6 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Workplace {
     directory: TempDir,
     environment: Vec<(String, String)>,
+    database: Option<TestDatabase>,
 }
 
 /// What a command that came to its end has left.
@@ -42,7 +43,18 @@ pub struct Process {
 
 impl Workplace {
     pub fn new() -> Self {
-        Self { directory: tempfile::tempdir().expect("a temporary directory"), environment: Vec::new() }
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        Self { directory, environment: Vec::new(), database: None }
+    }
+
+    /// One whose programs use this database, of any engine, and share its keys.
+    pub fn over(database: TestDatabase) -> Self {
+        let mut workplace = Self::new();
+        workplace.set("DATABASE_URL", &database.url);
+        workplace.set("REFERRAL_EVENTS_TOKEN_KEY", &"70".repeat(32));
+        workplace.set("REFERRAL_EVENTS_HASH_KEY", &"4a".repeat(32));
+        workplace.database = Some(database);
+        workplace
     }
 
     /// Sets an environment variable for what is run from now on.
@@ -56,7 +68,8 @@ impl Workplace {
 
     /// The database that the program uses where it is not told of another.
     pub fn database_url(&self) -> String {
-        format!("sqlite:{}", self.path("referral-events.db").display())
+        let default = || format!("sqlite:{}", self.path("referral-events.db").display());
+        self.database.as_ref().map_or_else(default, |database| database.url.clone())
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -167,9 +180,7 @@ impl Process {
 
     /// Asks it to stop.
     pub fn terminate(&self) {
-        let id = self.child.id().to_string();
-        let status = Command::new("kill").args(["-TERM", &id]).status().expect("a signal");
-        assert!(status.success());
+        signal("TERM", &[self.child.id()]);
     }
 
     /// Waits for its end, and for the last of its output.
@@ -201,6 +212,13 @@ impl Process {
         let answer = self.post("authentication/token", &credentials).await;
         answer.data["token"].as_str().unwrap_or_else(|| panic!("no token: {answer:?}")).to_owned()
     }
+}
+
+/// Sends a signal to processes.
+pub fn signal(name: &str, processes: &[u32]) {
+    let processes = processes.iter().map(u32::to_string);
+    let status = Command::new("kill").arg(format!("-{name}")).args(processes).status().expect("a signal");
+    assert!(status.success());
 }
 
 impl Drop for Process {

@@ -18,7 +18,7 @@ use referral_events::{
     server,
     storage::{Database, entity::referral_event},
 };
-use sea_orm::{EntityTrait, FromQueryResult, JsonValue, QueryOrder, Statement};
+use sea_orm::{ConnectionTrait, EntityTrait, FromQueryResult, JsonValue, QueryOrder, Statement};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use tonic::{Status, transport::Channel};

@@ -1,0 +1,115 @@
+//! The schema is brought up to date once, however many programs do it at once, and nobody serves on an old one.
+
+use std::thread;
+
+use migrations::{Migrator, MigratorTrait};
+use referral_events::storage::Database;
+use sea_orm::{ConnectionTrait, Statement};
+
+use crate::support::{Engine, Setup, Workplace, tests};
+
+tests! {
+    NoCalls: of_programs_that_migrate_at_once_one_does_it_and_all_succeed, a_schema_that_is_behind_is_brought_up_to_date;
+    Postgres: nothing_but_migrate_touches_a_schema_that_is_behind;
+}
+
+const ROUNDS: usize = 6;
+const PROGRAMS: usize = 4;
+
+/// Every column, key and index of a database, and the steps that are recorded.
+async fn schema(workplace: &Workplace) -> Vec<String> {
+    let database = Database::connect(&workplace.database_url()).await.expect("a database");
+    let sql = if database.is_sqlite() {
+        "SELECT name || ': ' || coalesce(sql, '') AS line FROM sqlite_master \
+         UNION ALL SELECT version FROM seaql_migrations ORDER BY 1"
+    } else {
+        "SELECT c.table_name || '.' || c.column_name || ': ' || c.data_type || ' ' || c.is_nullable AS line \
+         FROM information_schema.columns c WHERE c.table_schema = 'public' \
+         UNION ALL SELECT conrelid::regclass || ': ' || pg_get_constraintdef(oid) FROM pg_constraint \
+         WHERE connamespace = 'public'::regnamespace \
+         UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' \
+         UNION ALL SELECT version FROM seaql_migrations ORDER BY 1"
+    };
+    let connection = database.read();
+    let rows = connection.query_all_raw(Statement::from_string(connection.get_database_backend(), sql)).await;
+    let lines = rows.expect("rows").iter().map(|row| row.try_get("", "line").expect("a line")).collect();
+    database.close().await.expect("a close");
+    lines
+}
+
+/// How many steps a run of `migrate` says that it has applied.
+fn migrate(workplace: &Workplace) -> usize {
+    let printed = workplace.run_well(&["migrate"], "").stdout;
+    let steps = printed.strip_prefix("applied ").and_then(|rest| rest.split_once(" steps; the schema is up to date\n"));
+    steps.expect("a line").0.parse().expect("a number")
+}
+
+/// A database that has the first `steps`; its file, where it is one, is there.
+async fn with_steps(engine: Engine, steps: u32) -> Workplace {
+    let workplace = Workplace::over(engine.create_database());
+    let url = workplace.database_url();
+    Database::connect(&url).await.expect("a database").close().await.expect("a close");
+    let connection = sea_orm::Database::connect(url).await.expect("a connection");
+    Migrator::up(&connection, Some(steps)).await.expect("steps");
+    connection.close().await.expect("a close");
+    workplace
+}
+
+async fn of_programs_that_migrate_at_once_one_does_it_and_all_succeed(setup: Setup) {
+    let steps = Migrator::migrations().len();
+    let alone = Workplace::over(setup.engine.create_database());
+    assert_eq!(migrate(&alone), steps);
+    let expected = schema(&alone).await;
+    assert!(expected.iter().any(|line| line.contains("referral_events_by_referrer")), "{expected:#?}");
+    for round in 0..ROUNDS {
+        // On an empty database, and on one that has been there for long.
+        let done = round % 2;
+        let workplace = match (setup.engine, done) {
+            // Not even the table of the steps.
+            (Engine::Postgres, 0) => Workplace::over(setup.engine.create_database()),
+            _ => with_steps(setup.engine, done as u32).await,
+        };
+        let mut applied: Vec<usize> = thread::scope(|scope| {
+            let programs: Vec<_> = (0..PROGRAMS).map(|_| scope.spawn(|| migrate(&workplace))).collect();
+            programs.into_iter().map(|program| program.join().expect("a program that succeeds")).collect()
+        });
+        applied.sort_unstable();
+        assert_eq!(applied, [vec![0; PROGRAMS - 1], vec![steps - done]].concat());
+        assert_eq!(schema(&workplace).await, expected);
+        workplace.add_caller("a password");
+        workplace.serve(&[]).login("a password").await;
+    }
+}
+
+async fn a_schema_that_is_behind_is_brought_up_to_date(setup: Setup) {
+    let workplace = with_steps(setup.engine, 1).await;
+    assert_eq!(migrate(&workplace), Migrator::migrations().len() - 1);
+    workplace.add_caller("a password");
+    workplace.serve(&[]).login("a password").await;
+}
+
+async fn nothing_but_migrate_touches_a_schema_that_is_behind(setup: Setup) {
+    let empty = Workplace::over(setup.engine.create_database());
+    let behind = with_steps(setup.engine, 1).await;
+    for workplace in [empty, behind] {
+        let commands: [&[&str]; 4] = [
+            &["serve", "--listen", "127.0.0.1:0"],
+            &["organisation", "add", "acme"],
+            &["user", "add", "carla", "--organisation", "acme", "--role", "caller"],
+            &["import", "--organisation", "acme", "units", "-"],
+        ];
+        for command in commands {
+            let ended = workplace.run(command);
+            let message = "error: the database's schema is behind this version; run: referral-events migrate\n";
+            assert_eq!(
+                (ended.code, ended.stderr.as_str(), ended.stdout.as_str()),
+                (Some(1), message, ""),
+                "{command:?}"
+            );
+        }
+        // The command that they name is the remedy.
+        migrate(&workplace);
+        workplace.add_caller("a password");
+        workplace.serve(&[]).login("a password").await;
+    }
+}
