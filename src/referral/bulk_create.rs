@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::{
     event::{CheckedEvent, EventRequest},
+    release::Release,
     report::{Created, Report, Slots},
     resolve::{ResolvedEvent, resolve},
     rules::{Candidate, Known, KnownEvent, Verdict, judge},
@@ -32,6 +33,8 @@ const MAXIMUM_ATTEMPTS: u32 = 20;
 pub struct Rules {
     /// Lets referrals form circles.
     pub allow_circles: bool,
+    /// Which attributes there are, and which are mandatory.
+    pub release: Release,
 }
 
 /// Why a transaction did not come to its end.
@@ -67,13 +70,17 @@ impl ReferralEvents {
         Self { database, hasher, rules }
     }
 
+    pub fn release(&self) -> Release {
+        self.rules.release
+    }
+
     /// Creates the events that may be created, in one transaction, and says what became of each. The events are
     /// committed when this answers.
     pub async fn bulk_create(&self, organisation_id: i64, requests: Vec<EventRequest>) -> Result<Report> {
         let now = Utc::now().trunc_subsecs(6);
         let identifiers: Vec<Option<String>> =
             requests.iter().map(|request| request.request_unique_identifier.clone()).collect();
-        let checked = validate(requests, now);
+        let checked = validate(requests, now, self.rules.release);
         for attempt in 1..=MAXIMUM_ATTEMPTS {
             let mut slots = Slots::new(checked.len());
             let mut well_formed = Vec::with_capacity(checked.len());

@@ -1,5 +1,6 @@
 //! What is wrong with one event.
 
+use super::release::Release;
 use crate::storage::places::PlaceKind;
 
 /// Why an event is not created, in order of precedence: the first that applies is the event's error code.
@@ -8,6 +9,7 @@ pub enum ViolationKind {
     MalformedEvent,
     UnknownAttribute,
     MissingMandatoryAttribute,
+    UnsupportedAttribute,
     InvalidAttributeValue,
     DuplicateRequestUniqueIdentifier,
     InvalidIdentifier,
@@ -36,6 +38,7 @@ impl ViolationKind {
             Self::MalformedEvent => "MalformedEventException",
             Self::UnknownAttribute => "UnknownAttributeException",
             Self::MissingMandatoryAttribute => "MissingMandatoryAttributeException",
+            Self::UnsupportedAttribute => "UnsupportedAttributeException",
             Self::InvalidAttributeValue => "InvalidAttributeValueException",
             Self::DuplicateRequestUniqueIdentifier => "DuplicateRequestUniqueIdentifierException",
             Self::InvalidIdentifier => "InvalidIdentifierException",
@@ -100,6 +103,13 @@ impl Violation {
     pub fn missing(field: &str) -> Self {
         let error = format!("Attribute {field} Is Mandatory");
         Self::new(ViolationKind::MissingMandatoryAttribute, field, error, "The attribute is missing or empty")
+    }
+
+    /// `release` is the one that the server is set to.
+    pub fn unsupported_attribute(field: &str, release: Release) -> Self {
+        let error = format!("Attribute {field} Is Not Supported");
+        let description = format!("The attribute does not exist in release {release}");
+        Self::new(ViolationKind::UnsupportedAttribute, field, error, description)
     }
 
     /// `description` says what the value must be.

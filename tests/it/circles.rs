@@ -103,7 +103,7 @@ async fn an_event_that_was_refused_closes_no_circle(setup: Setup) {
 }
 
 fn circles_allowed() -> Config {
-    Config { rules: Rules { allow_circles: true }, ..Config::default() }
+    Config { rules: Rules { allow_circles: true, ..Rules::default() }, ..Config::default() }
 }
 
 async fn circles_can_be_allowed(setup: Setup) {
