@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::http::HeaderMap;
 use tokio::sync::Semaphore;
 
-use super::{convert::bulk_response, fields::Fields, request};
+use super::{convert::bulk_response, deprecation, fields::Fields, request};
 use crate::{
     auth::{Authenticator, Caller, Credentials},
     contract::{
@@ -75,7 +75,8 @@ impl Api {
                 Error::new(ErrorKind::MaximumNumberOfEventsExceeded, message).at_field("referral_customer_events_set")
             );
         }
-        let events = call.events.into_iter().map(Into::into).collect();
+        let events: Vec<EventRequest> = call.events.into_iter().map(Into::into).collect();
+        deprecation::tell(&caller, &self.referral_events.release().deprecated_of(&events));
         let report = self.referral_events.bulk_create(caller.organisation_id, events).await?;
         Ok(bulk_response(report, &fields))
     }
