@@ -31,6 +31,7 @@ mod one_time_passwords;
 mod performed_by;
 mod precedence;
 mod races;
+mod releases;
 mod replays;
 mod request_ids;
 mod rules;
@@ -72,6 +73,7 @@ fn main() {
         performed_by::tests(),
         precedence::tests(),
         races::tests(),
+        releases::tests(),
         replays::tests(),
         request_ids::tests(),
         rules::tests(),
