@@ -95,8 +95,7 @@ impl Validator {
             || request.performed_by_tap.is_some()
             || request.performed_by_device.is_some();
         if !anywhere {
-            let attributes = [BusinessUnit, Unit].map(place_attribute);
-            self.missing_one_of(attributes);
+            self.missing_one_of([BusinessUnit, Unit].map(place_attribute));
         }
         let classification = self.place(Classification, request.classification.take());
         let performed_by_business_unit = self.place(BusinessUnit, request.performed_by_business_unit.take());

@@ -5,6 +5,7 @@
 
 mod access;
 mod access_tokens;
+mod api_examples;
 mod arbitrary_events;
 mod architecture;
 mod attributes;
@@ -18,6 +19,7 @@ mod discovery;
 mod documented_example;
 mod durability;
 mod envelope;
+mod error_catalogue;
 mod fields_set;
 mod identifiers;
 mod import_command;
@@ -47,6 +49,7 @@ fn main() {
     let tests = [
         access::tests(),
         access_tokens::tests(),
+        api_examples::tests(),
         arbitrary_events::tests(),
         architecture::tests(),
         attributes::tests(),
@@ -60,6 +63,7 @@ fn main() {
         documented_example::tests(),
         durability::tests(),
         envelope::tests(),
+        error_catalogue::tests(),
         fields_set::tests(),
         identifiers::tests(),
         import_command::tests(),
