@@ -35,6 +35,7 @@ pub enum ViolationKind {
     MalformedEvent,
     UnknownAttribute,
     MissingMandatoryAttribute,
+    UnsupportedAttribute,
     InvalidAttributeValue,
     DuplicateRequestUniqueIdentifier,
     InvalidIdentifier,
@@ -75,6 +76,7 @@ impl ViolationKind {
             Self::MalformedEvent
             | Self::UnknownAttribute
             | Self::MissingMandatoryAttribute
+            | Self::UnsupportedAttribute
             | Self::InvalidAttributeValue
             | Self::DuplicateRequestUniqueIdentifier
             | Self::InvalidIdentifier
@@ -94,6 +96,7 @@ impl ViolationKind {
             Self::MalformedEvent => "MalformedEventException",
             Self::UnknownAttribute => "UnknownAttributeException",
             Self::MissingMandatoryAttribute => "MissingMandatoryAttributeException",
+            Self::UnsupportedAttribute => "UnsupportedAttributeException",
             Self::InvalidAttributeValue => "InvalidAttributeValueException",
             Self::DuplicateRequestUniqueIdentifier => "DuplicateRequestUniqueIdentifierException",
             Self::InvalidIdentifier => "InvalidIdentifierException",

@@ -33,6 +33,7 @@ use crate::{
     storage::Database,
     transport::{
         api::Api,
+        deprecation,
         grpc::{self, GrpcService},
         request::{REQUEST_ID_HEADER, RequestId},
         rest::{self, Answers},
@@ -145,7 +146,7 @@ async fn observe(mut request: Request, next: Next, answers: Answers) -> Response
     let grpc = is_grpc(&request);
     let started = Instant::now();
     async {
-        let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+        let answered = AssertUnwindSafe(deprecation::hinted(next.run(request))).catch_unwind().await;
         let mut response = answered.unwrap_or_else(|_| {
             let error = Error::internal("the request panicked");
             if !grpc {

@@ -11,7 +11,7 @@ use tokio::{
 use super::{DEFAULT_DATABASE_URL, Failure, Settings, demo};
 use crate::{
     config::{Config, MissingKeys, SettingError},
-    referral::Rules,
+    referral::{Rules, release::Release},
     server,
 };
 
@@ -26,6 +26,9 @@ pub struct ServeArguments {
     /// Lets referrals form circles
     #[arg(long, env = "REFERRAL_EVENTS_ALLOW_CIRCLES", value_parser = FalseyValueParser::new())]
     allow_circles: bool,
+    /// The release of the API whose attributes are served, R10.0 to R18.0
+    #[arg(long, env = "REFERRAL_EVENTS_RELEASE", default_value_t)]
+    release: Release,
     /// Answers refused REST calls with HTTP 200 too, for callers that look at status.code alone
     #[arg(long, env = "REFERRAL_EVENTS_ALWAYS_OK", value_parser = FalseyValueParser::new())]
     always_ok: bool,
@@ -74,6 +77,7 @@ pub async fn run(arguments: ServeArguments, mut settings: Settings) -> Result<()
     let config = Config {
         rules: Rules {
             allow_circles: arguments.allow_circles,
+            release: arguments.release,
             idempotency_retention: Duration::from_secs(u64::from(arguments.idempotency_retention) * 3600),
         },
         always_ok: arguments.always_ok,

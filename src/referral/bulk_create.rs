@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::{
     content::canonical,
     event::{CheckedEvent, EventRequest},
+    release::Release,
     report::{Created, Report, Slots},
     resolve::{ResolvedEvent, resolve},
     rules::{Candidate, Cause, Known, KnownEvent, Referral, Verdict, judge},
@@ -40,13 +41,19 @@ const MAXIMUM_ATTEMPTS: u32 = 20;
 pub struct Rules {
     /// Lets referrals form circles.
     pub allow_circles: bool,
+    /// Which attributes there are, and which are mandatory.
+    pub release: Release,
     /// How long the answers of calls with an idempotency key are kept.
     pub idempotency_retention: Duration,
 }
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { allow_circles: false, idempotency_retention: Duration::from_secs(7 * 24 * 3600) }
+        Self {
+            allow_circles: false,
+            release: Release::default(),
+            idempotency_retention: Duration::from_secs(7 * 24 * 3600),
+        }
     }
 }
 
@@ -119,6 +126,10 @@ impl ReferralEvents {
         Self { database, hasher, rules }
     }
 
+    pub fn release(&self) -> Release {
+        self.rules.release
+    }
+
     /// Creates the events that may be created, in one transaction, and says what became of each. The events are
     /// committed when this answers, and with them the answer, where the call has an idempotency key.
     pub async fn bulk_create(
@@ -136,7 +147,7 @@ impl ReferralEvents {
         });
         let identifiers: Vec<Option<String>> =
             requests.iter().map(|request| request.request_unique_identifier.clone()).collect();
-        let checked = validate(requests, now);
+        let checked = validate(requests, now, self.rules.release);
         let call = Call { organisation_id, checked, identifiers, now, options, idempotency };
         for attempt in 1..=MAXIMUM_ATTEMPTS {
             // Nearly every call is of new referrals, so the first attempt leaves it to the unique keys to say otherwise.

@@ -7,6 +7,7 @@ mod bulk_create;
 mod content;
 pub mod event;
 mod performed_by;
+pub mod release;
 mod report;
 mod resolve;
 mod rules;

@@ -9,6 +9,7 @@ use super::{
         AccessTokenIdentifier, CheckedEvent, Details, EventRequest, Instant, PartyBy, PartyIdentifier,
         PartyIdentifiers, PartyKey, PartyKind, PartyRole, PlaceIdentifier, party_attribute,
     },
+    release::{ATTRIBUTES, Release},
     violation::{Violation, ViolationKind},
 };
 use crate::{
@@ -24,7 +25,11 @@ pub const MAXIMUM_DESCRIPTION_LENGTH: usize = 4000;
 pub const MAXIMUM_AHEAD: TimeDelta = TimeDelta::hours(24);
 
 /// Checks the events of one call, in order; `now` is the server's clock.
-pub fn validate(requests: Vec<EventRequest>, now: DateTime<Utc>) -> Vec<Result<CheckedEvent, Vec<Violation>>> {
+pub fn validate(
+    requests: Vec<EventRequest>,
+    now: DateTime<Utc>,
+    release: Release,
+) -> Vec<Result<CheckedEvent, Vec<Violation>>> {
     let mut times_used: HashMap<String, usize> = HashMap::new();
     for identifier in requests.iter().filter_map(|request| request.request_unique_identifier.as_deref()) {
         if !is_blank(identifier) {
@@ -38,12 +43,12 @@ pub fn validate(requests: Vec<EventRequest>, now: DateTime<Utc>) -> Vec<Result<C
                 .request_unique_identifier
                 .as_ref()
                 .is_some_and(|identifier| times_used.get(identifier).is_some_and(|times| *times > 1));
-            Validator { now, violations: Vec::new() }.event(request, shared)
+            Validator { now, release, violations: Vec::new() }.event(request, shared)
         })
         .collect()
 }
 
-fn is_blank(text: &str) -> bool {
+pub(super) fn is_blank(text: &str) -> bool {
     text.trim().is_empty()
 }
 
@@ -61,6 +66,7 @@ fn has_control_character(text: &str) -> bool {
 
 struct Validator {
     now: DateTime<Utc>,
+    release: Release,
     violations: Vec<Violation>,
 }
 
@@ -82,13 +88,14 @@ impl Validator {
             }
         }
 
+        self.release(&request);
         use PlaceKind::{BusinessUnit, Classification, Device, TransactionAcquiringPoint, Unit};
         let anywhere = request.performed_by_business_unit.is_some()
             || request.performed_by_unit.is_some()
             || request.performed_by_tap.is_some()
             || request.performed_by_device.is_some();
         if !anywhere {
-            self.violations.push(Violation::missing("performed_by_business_unit_identifier"));
+            self.missing_one_of([BusinessUnit, Unit].map(place_attribute));
         }
         let classification = self.place(Classification, request.classification.take());
         let performed_by_business_unit = self.place(BusinessUnit, request.performed_by_business_unit.take());
@@ -116,6 +123,30 @@ impl Validator {
                 })
             }
             _ => Err(self.violations),
+        }
+    }
+
+    /// What the release demands, and what it does not have.
+    fn release(&mut self, request: &EventRequest) {
+        for attribute in &ATTRIBUTES {
+            let given = (attribute.is_given)(request);
+            if !given && attribute.is_mandatory_in(self.release) {
+                self.violations.push(Violation::missing(attribute.name));
+            }
+            if given && !attribute.is_available_in(self.release) {
+                self.violations.push(Violation::unsupported_attribute(attribute.name, self.release));
+            }
+        }
+    }
+
+    /// Of several attributes one of which is given, the first that the release has is the one to name, unless it is
+    /// mandatory by itself: then that was said.
+    fn missing_one_of(&mut self, attributes: [&str; 2]) {
+        let mut rows = attributes.into_iter().filter_map(|name| ATTRIBUTES.iter().find(|row| row.name == name));
+        if let Some(row) = rows.find(|row| row.is_available_in(self.release))
+            && !row.is_mandatory_in(self.release)
+        {
+            self.violations.push(Violation::missing(row.name));
         }
     }
 
@@ -228,7 +259,8 @@ impl Validator {
             (Some(identifier), None) => (PartyKind::AccountsReceivable, identifier),
             (None, Some(identifier)) => (PartyKind::RewardsParticipant, identifier),
             (None, None) => {
-                self.violations.push(Violation::missing(party_attribute(role, PartyKind::AccountsReceivable)));
+                let kinds = [PartyKind::AccountsReceivable, PartyKind::RewardsParticipant];
+                self.missing_one_of(kinds.map(|kind| party_attribute(role, kind)));
                 return None;
             }
             (Some(account), Some(participant)) => {

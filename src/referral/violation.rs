@@ -1,5 +1,6 @@
 //! What is wrong with one event.
 
+use super::release::Release;
 pub use crate::error::ViolationKind;
 use crate::storage::places::PlaceKind;
 
@@ -44,6 +45,13 @@ impl Violation {
     pub fn missing(field: &str) -> Self {
         let error = format!("Attribute {field} Is Mandatory");
         Self::new(ViolationKind::MissingMandatoryAttribute, field, error, "The attribute is missing or empty")
+    }
+
+    /// `release` is the one that the server is set to.
+    pub fn unsupported_attribute(field: &str, release: Release) -> Self {
+        let error = format!("Attribute {field} Is Not Supported");
+        let description = format!("The attribute does not exist in release {release}");
+        Self::new(ViolationKind::UnsupportedAttribute, field, error, description)
     }
 
     /// `description` says what the value must be.

@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 
 use super::{
     convert::{bulk_response, create_response},
+    deprecation,
     fields::{ByDefault, Fields},
     request,
 };
@@ -135,7 +136,8 @@ impl Api {
         // A refused call is a new one the next time.
         let kept = |report: &Report| respond(report).ok().map(|message| message.encode_to_vec());
         let idempotency = request::idempotency_key(headers)?.map(|key| Idempotency { key, method, answer: &kept });
-        let events = call.events.into_iter().map(Into::into).collect();
+        let events: Vec<EventRequest> = call.events.into_iter().map(Into::into).collect();
+        deprecation::tell(&caller, &self.referral_events.release().deprecated_of(&events));
         let answered =
             self.referral_events.bulk_create(caller.organisation_id, events, call.options, idempotency).await?;
         let answer = match answered {

@@ -3,6 +3,7 @@
 pub mod api;
 pub mod codec;
 mod convert;
+pub mod deprecation;
 mod fields;
 pub mod grpc;
 pub mod request;

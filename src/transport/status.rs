@@ -102,6 +102,7 @@ fn of_event(violation: ViolationKind) -> (Code, StatusCode) {
         Kind::MalformedEvent
         | Kind::UnknownAttribute
         | Kind::MissingMandatoryAttribute
+        | Kind::UnsupportedAttribute
         | Kind::InvalidAttributeValue
         | Kind::DuplicateRequestUniqueIdentifier
         | Kind::InvalidIdentifier

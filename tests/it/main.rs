@@ -5,6 +5,7 @@
 
 mod access;
 mod access_tokens;
+mod api_examples;
 mod arbitrary_events;
 mod architecture;
 mod attributes;
@@ -20,6 +21,7 @@ mod discovery;
 mod documented_example;
 mod durability;
 mod envelope;
+mod error_catalogue;
 mod fields_set;
 mod idempotency;
 mod identifiers;
@@ -39,6 +41,7 @@ mod pooler;
 mod precedence;
 mod races;
 mod rehearsal;
+mod releases;
 mod replays;
 mod request_ids;
 mod rules;
@@ -54,6 +57,7 @@ fn main() {
     let tests = [
         access::tests(),
         access_tokens::tests(),
+        api_examples::tests(),
         arbitrary_events::tests(),
         architecture::tests(),
         attributes::tests(),
@@ -69,6 +73,7 @@ fn main() {
         documented_example::tests(),
         durability::tests(),
         envelope::tests(),
+        error_catalogue::tests(),
         fields_set::tests(),
         idempotency::tests(),
         identifiers::tests(),
@@ -88,6 +93,7 @@ fn main() {
         precedence::tests(),
         races::tests(),
         rehearsal::tests(),
+        releases::tests(),
         replays::tests(),
         request_ids::tests(),
         rules::tests(),
