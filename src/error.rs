@@ -1,7 +1,7 @@
 //! What refuses a whole call.
 //!
 //! An [`Error`] keeps what the caller may read (its message) apart from what only the log may hold (its cause).
-//! Failures of single events are no `Error`s; they are [`crate::referral::violation::Violation`]s of an answered call.
+//! Failures of single events are no `Error`s; they are `referral::violation::Violation`s of an answered call.
 
 use std::{error::Error as StdError, fmt};
 
@@ -15,7 +15,9 @@ pub enum ErrorKind {
     MissingMandatoryAttribute,
     MaximumNumberOfEventsExceeded,
     InvalidFieldsSet,
+    InvalidPageToken,
     UnknownAttribute,
+    CustomerEventNotFound,
     NotFound,
     MethodNotAllowed,
     UnsupportedMediaType,
@@ -24,6 +26,65 @@ pub enum ErrorKind {
     DeadlineExceeded,
     ServiceUnavailable,
     Internal,
+    /// The only event of a call was refused, or what a call names it by.
+    EventRefused(ViolationKind),
+}
+
+/// Why an event is not created, in order of precedence: the first that applies is the event's error code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ViolationKind {
+    MalformedEvent,
+    UnknownAttribute,
+    MissingMandatoryAttribute,
+    InvalidAttributeValue,
+    DuplicateRequestUniqueIdentifier,
+    InvalidIdentifier,
+    BusinessUnitNotFound,
+    UnitNotFound,
+    TransactionAcquiringPointNotFound,
+    DeviceNotFound,
+    CustomerEventClassificationNotFound,
+    AccountsReceivableNotFound,
+    RewardsParticipantNotFound,
+    InvalidAccessToken,
+    PerformedByMismatch,
+    AccountsReceivableNotActive,
+    RewardsParticipantNotEffective,
+    ExternalReferenceConflict,
+    SelfReferral,
+    ReferralAlreadyExists,
+    ReferredByAnotherParticipant,
+    CircularReferral,
+}
+
+impl ViolationKind {
+    /// The documented error code.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::MalformedEvent => "MalformedEventException",
+            Self::UnknownAttribute => "UnknownAttributeException",
+            Self::MissingMandatoryAttribute => "MissingMandatoryAttributeException",
+            Self::InvalidAttributeValue => "InvalidAttributeValueException",
+            Self::DuplicateRequestUniqueIdentifier => "DuplicateRequestUniqueIdentifierException",
+            Self::InvalidIdentifier => "InvalidIdentifierException",
+            Self::BusinessUnitNotFound => "BusinessUnitNotFoundException",
+            Self::UnitNotFound => "UnitNotFoundException",
+            Self::TransactionAcquiringPointNotFound => "TransactionAcquiringPointNotFoundException",
+            Self::DeviceNotFound => "DeviceNotFoundException",
+            Self::CustomerEventClassificationNotFound => "CustomerEventClassificationNotFoundException",
+            Self::AccountsReceivableNotFound => "AccountsReceivableNotFoundException",
+            Self::RewardsParticipantNotFound => "RewardsParticipantNotFoundException",
+            Self::InvalidAccessToken => "InvalidAccessTokenException",
+            Self::PerformedByMismatch => "PerformedByMismatchException",
+            Self::AccountsReceivableNotActive => "AccountsReceivableNotActiveException",
+            Self::RewardsParticipantNotEffective => "RewardsParticipantNotEffectiveException",
+            Self::ExternalReferenceConflict => "ExternalReferenceConflictException",
+            Self::SelfReferral => "SelfReferralException",
+            Self::ReferralAlreadyExists => "ReferralAlreadyExistsException",
+            Self::ReferredByAnotherParticipant => "ReferredByAnotherParticipantException",
+            Self::CircularReferral => "CircularReferralException",
+        }
+    }
 }
 
 /// A refused call.

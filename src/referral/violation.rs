@@ -1,63 +1,10 @@
 //! What is wrong with one event.
 
-use crate::storage::places::PlaceKind;
-
-/// Why an event is not created, in order of precedence: the first that applies is the event's error code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ViolationKind {
-    MalformedEvent,
-    UnknownAttribute,
-    MissingMandatoryAttribute,
-    InvalidAttributeValue,
-    DuplicateRequestUniqueIdentifier,
-    InvalidIdentifier,
-    BusinessUnitNotFound,
-    UnitNotFound,
-    TransactionAcquiringPointNotFound,
-    DeviceNotFound,
-    CustomerEventClassificationNotFound,
-    AccountsReceivableNotFound,
-    RewardsParticipantNotFound,
-    InvalidAccessToken,
-    PerformedByMismatch,
-    AccountsReceivableNotActive,
-    RewardsParticipantNotEffective,
-    ExternalReferenceConflict,
-    SelfReferral,
-    ReferralAlreadyExists,
-    ReferredByAnotherParticipant,
-    CircularReferral,
-}
-
-impl ViolationKind {
-    /// The documented error code.
-    pub fn code(self) -> &'static str {
-        match self {
-            Self::MalformedEvent => "MalformedEventException",
-            Self::UnknownAttribute => "UnknownAttributeException",
-            Self::MissingMandatoryAttribute => "MissingMandatoryAttributeException",
-            Self::InvalidAttributeValue => "InvalidAttributeValueException",
-            Self::DuplicateRequestUniqueIdentifier => "DuplicateRequestUniqueIdentifierException",
-            Self::InvalidIdentifier => "InvalidIdentifierException",
-            Self::BusinessUnitNotFound => "BusinessUnitNotFoundException",
-            Self::UnitNotFound => "UnitNotFoundException",
-            Self::TransactionAcquiringPointNotFound => "TransactionAcquiringPointNotFoundException",
-            Self::DeviceNotFound => "DeviceNotFoundException",
-            Self::CustomerEventClassificationNotFound => "CustomerEventClassificationNotFoundException",
-            Self::AccountsReceivableNotFound => "AccountsReceivableNotFoundException",
-            Self::RewardsParticipantNotFound => "RewardsParticipantNotFoundException",
-            Self::InvalidAccessToken => "InvalidAccessTokenException",
-            Self::PerformedByMismatch => "PerformedByMismatchException",
-            Self::AccountsReceivableNotActive => "AccountsReceivableNotActiveException",
-            Self::RewardsParticipantNotEffective => "RewardsParticipantNotEffectiveException",
-            Self::ExternalReferenceConflict => "ExternalReferenceConflictException",
-            Self::SelfReferral => "SelfReferralException",
-            Self::ReferralAlreadyExists => "ReferralAlreadyExistsException",
-            Self::ReferredByAnotherParticipant => "ReferredByAnotherParticipantException",
-            Self::CircularReferral => "CircularReferralException",
-        }
-    }
-}
+pub use crate::error::ViolationKind;
+use crate::{
+    error::{Error, ErrorKind},
+    storage::places::PlaceKind,
+};
 
 /// One thing that is wrong with one event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -232,5 +179,13 @@ impl Violation {
             format!("Referral of {label} Closes a Circle"),
             "The referred participant has, directly or through others, referred the one that refers it",
         )
+    }
+}
+
+/// Refuses a whole call for what is wrong with one of its attributes.
+impl From<Violation> for Error {
+    fn from(violation: Violation) -> Self {
+        let kind = ErrorKind::EventRefused(violation.kind);
+        Self::new(kind, violation.error_description()).at_field(violation.field)
     }
 }

@@ -80,9 +80,20 @@ impl Database {
     /// first and asks for the lock later can be refused it.
     pub async fn begin(&self) -> Result<Transaction> {
         let transaction = if self.is_sqlite() {
-            Transaction::begin_sqlite(self.write.get_sqlite_connection_pool(), self.observer.clone()).await
+            let pool = self.write.get_sqlite_connection_pool();
+            Transaction::begin_sqlite(pool, "BEGIN IMMEDIATE", self.observer.clone()).await
         } else {
             Transaction::begin_postgres(self.write.get_postgres_connection_pool(), self.observer.clone()).await
+        };
+        Ok(transaction?)
+    }
+
+    /// Begins a transaction that only reads, and stands in no writer's way.
+    pub async fn begin_read(&self) -> Result<Transaction> {
+        let transaction = if self.is_sqlite() {
+            Transaction::begin_sqlite(self.read.get_sqlite_connection_pool(), "BEGIN", self.observer.clone()).await
+        } else {
+            Transaction::begin_postgres(self.read.get_postgres_connection_pool(), self.observer.clone()).await
         };
         Ok(transaction?)
     }

@@ -31,8 +31,12 @@ pub(super) enum Connection {
 }
 
 impl Transaction {
-    pub(super) async fn begin_sqlite(pool: &SqlitePool, observer: Option<Observer>) -> Result<Self, DbErr> {
-        let connection = pool.begin_with("BEGIN IMMEDIATE").await.map_err(failure)?;
+    pub(super) async fn begin_sqlite(
+        pool: &SqlitePool,
+        begin: &'static str,
+        observer: Option<Observer>,
+    ) -> Result<Self, DbErr> {
+        let connection = pool.begin_with(begin).await.map_err(failure)?;
         Ok(Self::new(Connection::Sqlite(connection), DbBackend::Sqlite, observer))
     }
 

@@ -80,7 +80,7 @@ impl Api {
         Ok(bulk_response(report, &fields))
     }
 
-    async fn caller(&self, headers: &HeaderMap, token: Option<String>) -> Result<Caller> {
+    pub(super) async fn caller(&self, headers: &HeaderMap, token: Option<String>) -> Result<Caller> {
         self.authenticator.authenticate(&request::token(token, headers)?).await
     }
 

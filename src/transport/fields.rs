@@ -14,8 +14,8 @@ pub struct Fields(Vec<&'static str>);
 impl Fields {
     /// Reads names, each of which may be several, separated by commas.
     pub fn parse(fields_set: &[String]) -> Result<Self> {
-        let names = fields_set.iter().flat_map(|names| names.split(',')).map(str::trim).filter(|name| !name.is_empty());
-        let fields = names.map(|name| FIELDS.into_iter().find(|field| *field == name).ok_or_else(|| unknown(name)));
+        let fields =
+            names(fields_set).map(|name| FIELDS.into_iter().find(|field| *field == name).ok_or_else(|| unknown(name)));
         Ok(Self(fields.collect::<Result<_>>()?))
     }
 
@@ -50,7 +50,12 @@ impl Fields {
     }
 }
 
-fn unknown(name: &str) -> Error {
+/// The names, each of which may be several, separated by commas.
+pub fn names(fields_set: &[String]) -> impl Iterator<Item = &str> {
+    fields_set.iter().flat_map(|names| names.split(',')).map(str::trim).filter(|name| !name.is_empty())
+}
+
+pub fn unknown(name: &str) -> Error {
     let name: String = name.chars().filter(|c| !c.is_control()).take(100).collect();
     Error::new(ErrorKind::InvalidFieldsSet, format!("The field {name} does not exist in the answer."))
         .at_field("fields_set")

@@ -3,8 +3,10 @@
 pub mod api;
 pub mod codec;
 mod convert;
+mod customer_event;
 mod fields;
 pub mod grpc;
+mod look_back;
 pub mod request;
 pub mod rest;
 pub mod status;

@@ -6,7 +6,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use super::request::RequestId;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, ViolationKind};
 
 /// The domain of `google.rpc.ErrorInfo`.
 pub const ERROR_DOMAIN: &str = "referral.v1";
@@ -53,8 +53,14 @@ pub fn answer(kind: ErrorKind) -> Answer {
         Kind::InvalidFieldsSet => {
             row("InvalidFieldsSetException", Code::InvalidArgument, StatusCode::BAD_REQUEST, "Invalid fields set")
         }
+        Kind::InvalidPageToken => {
+            row("InvalidPageTokenException", Code::InvalidArgument, StatusCode::BAD_REQUEST, "Invalid page token")
+        }
         Kind::UnknownAttribute => {
             row("UnknownAttributeException", Code::InvalidArgument, StatusCode::BAD_REQUEST, "Unknown attribute")
+        }
+        Kind::CustomerEventNotFound => {
+            row("CustomerEventNotFoundException", Code::NotFound, StatusCode::NOT_FOUND, "Customer event not found")
         }
         Kind::NotFound => row("NotFoundException", Code::Unimplemented, StatusCode::NOT_FOUND, "Not found"),
         Kind::MethodNotAllowed => {
@@ -82,6 +88,38 @@ pub fn answer(kind: ErrorKind) -> Answer {
             "Service unavailable",
         ),
         Kind::Internal => row("InternalException", Code::Internal, StatusCode::INTERNAL_SERVER_ERROR, "Internal error"),
+        Kind::EventRefused(violation) => {
+            let (grpc, http) = of_event(violation);
+            row(violation.code(), grpc, http, "Event refused")
+        }
+    }
+}
+
+/// How the refusal of a call's only event is answered.
+fn of_event(violation: ViolationKind) -> (Code, StatusCode) {
+    use ViolationKind as Kind;
+    match violation {
+        Kind::MalformedEvent
+        | Kind::UnknownAttribute
+        | Kind::MissingMandatoryAttribute
+        | Kind::InvalidAttributeValue
+        | Kind::DuplicateRequestUniqueIdentifier
+        | Kind::InvalidIdentifier
+        | Kind::InvalidAccessToken
+        | Kind::PerformedByMismatch
+        | Kind::SelfReferral => (Code::InvalidArgument, StatusCode::BAD_REQUEST),
+        Kind::BusinessUnitNotFound
+        | Kind::UnitNotFound
+        | Kind::TransactionAcquiringPointNotFound
+        | Kind::DeviceNotFound
+        | Kind::CustomerEventClassificationNotFound
+        | Kind::AccountsReceivableNotFound
+        | Kind::RewardsParticipantNotFound => (Code::NotFound, StatusCode::NOT_FOUND),
+        Kind::ExternalReferenceConflict | Kind::ReferralAlreadyExists => (Code::AlreadyExists, StatusCode::CONFLICT),
+        Kind::AccountsReceivableNotActive
+        | Kind::RewardsParticipantNotEffective
+        | Kind::ReferredByAnotherParticipant
+        | Kind::CircularReferral => (Code::FailedPrecondition, StatusCode::CONFLICT),
     }
 }
 

@@ -18,8 +18,14 @@ enum For {
 }
 
 /// A method that is added needs its row here.
-const METHODS: [(&str, For); 3] =
-    [("BulkCreateReferralEvents", For::WhoMayCreate), ("CreateToken", For::Anybody), ("ReleaseToken", For::EveryUser)];
+const METHODS: [(&str, For); 6] = [
+    ("BulkCreateReferralEvents", For::WhoMayCreate),
+    ("GetReferralEvent", For::EveryUser),
+    ("ListReferralEvents", For::EveryUser),
+    ("CancelReferralEvent", For::WhoMayCreate),
+    ("CreateToken", For::Anybody),
+    ("ReleaseToken", For::EveryUser),
+];
 
 /// Methods that are streams, which REST does not have.
 const WITHOUT_ADDRESS: [&str; 2] = ["ImportReferralEvents", "ImportDirectory"];
