@@ -14,6 +14,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     secret::equal_in_constant_time,
     storage::{
+        counters,
         event_views::{self, EventName, EventView, NumberRange, Page},
         referral_events,
     },
@@ -94,8 +95,8 @@ impl ReferralEvents {
 
     /// Cancels the event that the identifier names, unless it is cancelled already; answers it.
     ///
-    /// This waits for no turn among the calls of its organisation: a call that has seen the event in force is answered as
-    /// if it had come before, and one that inserts what this sets free waits at the unique keys.
+    /// It takes its turn among the calls of its organisation: a call that creates events looks them up in several steps,
+    /// which must not see the event in force at first and cancelled then.
     pub async fn cancel(
         &self,
         organisation_id: i64,
@@ -107,6 +108,7 @@ impl ReferralEvents {
         validator.optional_text("cancellation_reason", reason.as_deref());
         let name = event_name(identifier, &mut validator)?;
         let transaction = self.database.begin().await?;
+        counters::take_turn(&transaction, organisation_id).await?;
         let found = event_views::find_event(&transaction, organisation_id, name).await?;
         let event = found.ok_or_else(not_found)?.event;
         if event.in_force.is_some() {

@@ -92,8 +92,7 @@ pub async fn find_ancestry<C: ConnectionTrait>(
     Edge::find_by_statement(statement(connection, sql, values)).all(connection).await
 }
 
-/// Cancels an event; one that is cancelled already stays as it is. An insert that wants what the event had, its referred
-/// party or its external reference, waits at the unique keys for the end of this transaction.
+/// Cancels an event; one that is cancelled already stays as it is.
 pub async fn cancel<C: ConnectionTrait>(
     connection: &C,
     organisation_id: i64,

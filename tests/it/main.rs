@@ -12,6 +12,7 @@ mod authentication;
 mod bad_events;
 mod bad_json;
 mod bad_messages;
+mod cancelling;
 mod circles;
 mod command_line;
 mod discovery;
@@ -26,6 +27,8 @@ mod import_kinds;
 mod import_rows;
 mod isolation;
 mod limits;
+mod lists;
+mod looking_back;
 mod model;
 mod one_time_passwords;
 mod performed_by;
@@ -53,6 +56,7 @@ fn main() {
         bad_events::tests(),
         bad_json::tests(),
         bad_messages::tests(),
+        cancelling::tests(),
         circles::tests(),
         command_line::tests(),
         discovery::tests(),
@@ -67,6 +71,8 @@ fn main() {
         import_rows::tests(),
         isolation::tests(),
         limits::tests(),
+        lists::tests(),
+        looking_back::tests(),
         model::tests(),
         one_time_passwords::tests(),
         performed_by::tests(),
