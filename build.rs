@@ -1,5 +1,6 @@
 //! Compiles the contract, without `protoc`: the messages, the services, the descriptor set that reflection serves, and
-//! for each message that REST callers send the list of its attributes, from which `transport::rest::json` reads it.
+//! for each message that REST callers send the list of its attributes, from which `transport::rest::json` reads it, and
+//! the fields of an event that is looked back on, for `transport::customer_event`.
 
 use std::{env, error::Error, fmt::Write, fs, path::PathBuf};
 
@@ -11,6 +12,8 @@ use prost_types::{
 const PACKAGE: &str = "referral.v1";
 /// The message of an event to create.
 const EVENT: &str = "ReferralCustomerEvent";
+/// The message of an event that is looked back on.
+const EVENT_VIEW: &str = "CustomerEvent";
 const FILES: [&str; 2] = ["referral/v1/referral_event_service.proto", "referral/v1/authentication_service.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -22,6 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out.join("descriptor_set.bin"), compiler.encode_file_descriptor_set())?;
     let contract = compiler.file_descriptor_set();
     fs::write(out.join("attributes.rs"), attributes(&contract)?)?;
+    fs::write(out.join("customer_event_fields.rs"), fields(&contract)?)?;
     let mut builder = tonic_prost_build::configure()
         .codec_path("crate::transport::codec::ContractCodec")
         .skip_debug(MESSAGES_WITH_SECRETS);
@@ -103,4 +107,19 @@ fn implement_attributes(code: &mut String, message: &DescriptorProto) -> std::fm
         writeln!(code, "            }}")?;
     }
     writeln!(code, "            _ => None,\n        }}\n    }}\n}}")
+}
+
+/// The names of the fields of an event that is looked back on, and a function that takes out those that are not wanted.
+fn fields(contract: &FileDescriptorSet) -> Result<String, Box<dyn Error>> {
+    let message = messages(contract).find(|message| message.name() == EVENT_VIEW).ok_or("no message of an event")?;
+    let names: Vec<&str> = message.field.iter().map(|field| field.name()).collect();
+    let mut code = String::new();
+    writeln!(code, "const FIELDS: [&str; {}] = {names:?};", names.len())?;
+    writeln!(code, "fn keep(event: &mut contract::{EVENT_VIEW}, wants: impl Fn(&str) -> bool) {{")?;
+    for name in names {
+        let member = if name == "type" { "r#type" } else { name };
+        writeln!(code, "    if !wants(\"{name}\") {{ event.{member} = None; }}")?;
+    }
+    writeln!(code, "}}")?;
+    Ok(code)
 }

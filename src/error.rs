@@ -15,8 +15,10 @@ pub enum ErrorKind {
     MissingMandatoryAttribute,
     MaximumNumberOfEventsExceeded,
     InvalidFieldsSet,
+    InvalidPageToken,
     IdempotencyKeyReused,
     UnknownAttribute,
+    CustomerEventNotFound,
     NotFound,
     MethodNotAllowed,
     UnsupportedMediaType,
@@ -25,7 +27,7 @@ pub enum ErrorKind {
     DeadlineExceeded,
     ServiceUnavailable,
     Internal,
-    /// The only event of a call was refused.
+    /// The only event of a call was refused, or what a call names it by.
     EventRefused(ViolationKind),
 }
 

@@ -60,7 +60,7 @@ impl fmt::Debug for Key {
     }
 }
 
-/// Hashes the codes of access tokens with a key that the database does not hold, so that a copy of the database does
+/// Hashes the codes of access tokens, and what else must not be made up, with a key that the database does not hold, so that a copy of the database does
 /// not give away four-digit codes. What a code is for, its organisation and (for a pass code) its access token go into
 /// the hash: equal codes of two tokens don't look equal.
 #[derive(Clone)]
@@ -94,6 +94,11 @@ impl CodeHasher {
         mac.update(&organisation_id.to_be_bytes());
         mac.update(content);
         mac.finalize().into_bytes().to_vec()
+    }
+
+    /// What tells a page token of ours: of the list of an organisation, and the number below which the page begins.
+    pub fn page_token(&self, organisation_id: i64, list: &str, below: i64) -> String {
+        self.hash(&["page_token", &organisation_id.to_string(), list, &below.to_string()])
     }
 
     fn hash(&self, parts: &[&str]) -> String {

@@ -9,6 +9,7 @@
 mod m20261123_000001_create_organisations;
 mod m20261123_000002_create_directory;
 mod m20261123_000003_create_referral_events;
+mod m20261123_000004_cancel_referral_events;
 mod m20261123_000005_create_idempotency_keys;
 mod table;
 
@@ -24,6 +25,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000001_create_organisations::Migration),
             Box::new(m20261123_000002_create_directory::Migration),
             Box::new(m20261123_000003_create_referral_events::Migration),
+            Box::new(m20261123_000004_cancel_referral_events::Migration),
             Box::new(m20261123_000005_create_idempotency_keys::Migration),
         ]
     }

@@ -43,6 +43,7 @@ impl Role {
         }
     }
 
+    /// To create events is to cancel them too.
     fn may_create(self) -> bool {
         match self {
             Self::Reader => false,
@@ -66,7 +67,7 @@ impl Caller {
         if self.role.may_create() {
             return Ok(());
         }
-        Err(Error::new(ErrorKind::AccessDenied, "The user's role does not allow to create events."))
+        Err(Error::new(ErrorKind::AccessDenied, "The user's role does not allow to create or cancel events."))
     }
 }
 

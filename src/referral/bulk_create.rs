@@ -116,9 +116,9 @@ impl From<Error> for Interrupted {
 /// The referral events of a database.
 #[derive(Clone)]
 pub struct ReferralEvents {
-    database: Database,
-    hasher: CodeHasher,
-    rules: Rules,
+    pub(super) database: Database,
+    pub(super) hasher: CodeHasher,
+    pub(super) rules: Rules,
 }
 
 impl ReferralEvents {

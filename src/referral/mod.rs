@@ -2,10 +2,13 @@
 //!
 //! A bulk call goes through `bulk_create`, which validates what was sent, resolves the identifiers, judges each event
 //! by the rules, stores those that pass and reports on every one. `validate`, `performed_by` and `rules` are pure.
+//! `look_back` answers the events that are there and cancels them; `filter` says which events a list is of.
 
 mod bulk_create;
 mod content;
 pub mod event;
+mod filter;
+mod look_back;
 mod performed_by;
 pub mod release;
 mod report;
@@ -15,4 +18,8 @@ mod validate;
 pub mod violation;
 
 pub use bulk_create::{Answered, Idempotency, Options, ReferralEvents, Rules};
+pub use filter::FilterRequest;
+pub use look_back::{EventIdentifier, ListRequest};
 pub use report::{Created, Outcome, Report};
+
+pub use crate::storage::event_views::{EventView, Named, Page};

@@ -79,7 +79,8 @@ pub async fn resolve<'a, C: ConnectionTrait>(
 ) -> Result<Vec<Result<ResolvedEvent<'a>, Vec<Violation>>>, DbErr> {
     let names: HashSet<&PlaceName> = events.iter().flat_map(|(_, event)| event.places()).collect();
     let places = places::find_many_by_name(connection, organisation_id, &names).await?;
-    let (parties, named) = find_parties(connection, organisation_id, hasher, events).await?;
+    let keys = events.iter().map(|(_, event)| [&event.referred, &event.referred_by]);
+    let (parties, named) = find_parties(connection, organisation_id, hasher, keys).await?;
     let resolver = Resolver { organisation_id, hasher, places, now };
     let resolved = events
         .iter()
@@ -88,18 +89,17 @@ pub async fn resolve<'a, C: ConnectionTrait>(
     Ok(resolved.collect())
 }
 
-/// What the names lead to, and for each event the positions among them of its referred party and of its referrer.
-async fn find_parties<C: ConnectionTrait>(
+/// What the keys lead to, and the position among that of each key.
+pub async fn find_parties<'a, C: ConnectionTrait, const N: usize>(
     connection: &C,
     organisation_id: i64,
     hasher: &CodeHasher,
-    events: &[(usize, &CheckedEvent)],
-) -> Result<(Vec<Vec<Party>>, Vec<[usize; 2]>), DbErr> {
+    keys: impl Iterator<Item = [&'a PartyKey; N]>,
+) -> Result<(Vec<Vec<Party>>, Vec<[usize; N]>), DbErr> {
     let mut indexes = HashMap::new();
-    let named: Vec<[usize; 2]> = events
-        .iter()
-        .map(|(_, event)| {
-            [&event.referred, &event.referred_by].map(|key| {
+    let named: Vec<[usize; N]> = keys
+        .map(|keys| {
+            keys.map(|key| {
                 let next = indexes.len();
                 *indexes.entry(name_of(key, organisation_id, hasher)).or_insert(next)
             })
@@ -150,11 +150,11 @@ fn participants_name(name: &PartyName) -> Option<PartyName> {
     Some(PartyName { column, value: name.value.clone() })
 }
 
-struct Resolver<'a> {
-    organisation_id: i64,
-    hasher: &'a CodeHasher,
-    places: HashMap<PlaceName, Place>,
-    now: DateTime<Utc>,
+pub struct Resolver<'a> {
+    pub organisation_id: i64,
+    pub hasher: &'a CodeHasher,
+    pub places: HashMap<PlaceName, Place>,
+    pub now: DateTime<Utc>,
 }
 
 impl Resolver<'_> {
@@ -210,7 +210,7 @@ impl Resolver<'_> {
         })
     }
 
-    fn party<'e>(&self, key: &'e PartyKey, found: &[Party]) -> Result<ResolvedParty<'e>, Violation> {
+    pub fn party<'e>(&self, key: &'e PartyKey, found: &[Party]) -> Result<ResolvedParty<'e>, Violation> {
         let (party, one_time_password) = match &key.by {
             PartyBy::Id(_) | PartyBy::Number(_) => (found.first().ok_or_else(|| not_found(key))?, None),
             _ => self.identified(key, found).ok_or_else(|| Violation::invalid_access_token(&key.field()))?,

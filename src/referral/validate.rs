@@ -43,7 +43,7 @@ pub fn validate(
                 .request_unique_identifier
                 .as_ref()
                 .is_some_and(|identifier| times_used.get(identifier).is_some_and(|times| *times > 1));
-            Validator { now, release, violations: Vec::new() }.event(request, shared)
+            Validator::new(now, release).event(request, shared)
         })
         .collect()
 }
@@ -53,7 +53,7 @@ pub(super) fn is_blank(text: &str) -> bool {
 }
 
 /// A blank text of an attribute whose presence matters counts as not given.
-fn given(text: Option<String>) -> Option<String> {
+pub fn given(text: Option<String>) -> Option<String> {
     text.filter(|text| !is_blank(text))
 }
 
@@ -64,13 +64,18 @@ fn has_control_character(text: &str) -> bool {
     text.bytes().any(|byte| byte.is_ascii_control() || byte == FIRST_OF_C1) && text.chars().any(is_forbidden)
 }
 
-struct Validator {
+/// Checks attributes, and gathers what is wrong with them.
+pub struct Validator {
     now: DateTime<Utc>,
     release: Release,
-    violations: Vec<Violation>,
+    pub violations: Vec<Violation>,
 }
 
 impl Validator {
+    pub fn new(now: DateTime<Utc>, release: Release) -> Self {
+        Self { now, release, violations: Vec::new() }
+    }
+
     fn event(mut self, mut request: EventRequest, shared: bool) -> Result<CheckedEvent, Vec<Violation>> {
         self.violations = std::mem::take(&mut request.violations);
         // What cannot be read comes before all that is said here, and would only be reported once more, as missing.
@@ -197,11 +202,11 @@ impl Validator {
         })
     }
 
-    fn text(&mut self, field: impl Display, text: &str) {
+    pub fn text(&mut self, field: impl Display, text: &str) {
         self.text_of(field, text, MAXIMUM_TEXT_LENGTH);
     }
 
-    fn optional_text(&mut self, field: impl Display, text: Option<&str>) {
+    pub fn optional_text(&mut self, field: impl Display, text: Option<&str>) {
         if let Some(text) = text {
             self.text(field, text);
         }
@@ -220,7 +225,7 @@ impl Validator {
     }
 
     /// The date to the microsecond, which is what both databases keep.
-    fn date(&mut self, field: impl Display, instant: Instant) -> Option<DateTime<Utc>> {
+    pub fn date(&mut self, field: impl Display, instant: Instant) -> Option<DateTime<Utc>> {
         let date = u32::try_from(instant.nanoseconds)
             .ok()
             .filter(|nanoseconds| *nanoseconds < 1_000_000_000)
@@ -233,7 +238,7 @@ impl Validator {
         date.map(|date| date.trunc_subsecs(6))
     }
 
-    fn place(&mut self, kind: PlaceKind, identifier: Option<PlaceIdentifier>) -> Option<PlaceName> {
+    pub fn place(&mut self, kind: PlaceKind, identifier: Option<PlaceIdentifier>) -> Option<PlaceName> {
         let identifier = identifier?;
         let attribute = place_attribute(kind);
         let fields = [
@@ -254,7 +259,7 @@ impl Validator {
         names.pop()
     }
 
-    fn party(&mut self, role: PartyRole, identifiers: PartyIdentifiers) -> Option<PartyKey> {
+    pub fn party(&mut self, role: PartyRole, identifiers: PartyIdentifiers) -> Option<PartyKey> {
         let (kind, identifier) = match (identifiers.accounts_receivable, identifiers.rewards_participant) {
             (Some(identifier), None) => (PartyKind::AccountsReceivable, identifier),
             (None, Some(identifier)) => (PartyKind::RewardsParticipant, identifier),

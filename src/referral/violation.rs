@@ -2,7 +2,10 @@
 
 use super::release::Release;
 pub use crate::error::ViolationKind;
-use crate::storage::places::PlaceKind;
+use crate::{
+    error::{Error, ErrorKind},
+    storage::places::PlaceKind,
+};
 
 /// One thing that is wrong with one event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -194,5 +197,13 @@ impl Violation {
             error,
             "Another event of the call failed, and all or none were wanted",
         )
+    }
+}
+
+/// Refuses a whole call for what is wrong with one of its attributes.
+impl From<Violation> for Error {
+    fn from(violation: Violation) -> Self {
+        let kind = ErrorKind::EventRefused(violation.kind);
+        Self::new(kind, violation.error_description()).at_field(violation.field)
     }
 }

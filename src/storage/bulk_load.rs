@@ -46,16 +46,16 @@ pub async fn insert_events(
     organisation_id: i64,
     events: &[NewEvent<'_>],
 ) -> Result<bool, DbErr> {
-    let columns: Vec<String> = Column::iter().map(|column| column.to_string()).collect();
-    let columns = columns.join(", ");
+    let names: Vec<String> = columns().map(|column| column.to_string()).collect();
+    let binds = vec!["?"; names.len()].join(", ");
+    let names = names.join(", ");
     match &mut *transaction.connection("INSERT INTO referral_events").await {
         Connection::Sqlite(connection) => {
-            let binds = vec!["?"; Column::iter().count()].join(", ");
-            let insert = format!("INSERT INTO referral_events ({columns}) VALUES ({binds})");
+            let insert = format!("INSERT INTO referral_events ({names}) VALUES ({binds})");
             insert_sqlite(connection, &insert, organisation_id, events).await
         }
         Connection::Postgres(connection) => {
-            let copy = format!("COPY referral_events ({columns}) FROM STDIN (FORMAT binary)");
+            let copy = format!("COPY referral_events ({names}) FROM STDIN (FORMAT binary)");
             let rows = copy_data(organisation_id, events);
             let copied = async {
                 let mut sink = connection.copy_in_raw(&copy).await?;
@@ -83,9 +83,14 @@ enum Cell<'a> {
     Timestamp(DateTime<Utc>),
 }
 
-/// The values of a row, in the order of [`Column`].
+/// The columns of a row that is inserted; those left out are NULL until the event is cancelled.
+fn columns() -> impl Iterator<Item = Column> {
+    Column::iter().filter(|column| !matches!(column, Column::CancelledOn | Column::CancellationReason))
+}
+
+/// The values of a row, in the order of [`columns`].
 fn cells<'a>(organisation_id: i64, event: &'a NewEvent<'a>) -> impl Iterator<Item = Cell<'a>> {
-    Column::iter().map(move |column| {
+    columns().map(move |column| {
         let integer = |value: Option<i64>| value.map_or(Cell::Null, Cell::Integer);
         let text = |value: Option<&'a str>| value.map_or(Cell::Null, Cell::Text);
         let udf_string = |n: usize| text(event.udf_strings[n - 1].as_deref());
@@ -125,6 +130,7 @@ fn cells<'a>(organisation_id: i64, event: &'a NewEvent<'a>) -> impl Iterator<Ite
             Column::UdfDate3 => udf_date(3),
             Column::UdfDate4 => udf_date(4),
             Column::CreatedOn => Cell::Timestamp(event.created_on),
+            Column::CancelledOn | Column::CancellationReason => Cell::Null,
         }
     })
 }
@@ -175,7 +181,7 @@ async fn insert_sqlite(
 fn copy_data(organisation_id: i64, events: &[NewEvent<'_>]) -> Vec<u8> {
     /// 2000-01-01T00:00:00Z, from which PostgreSQL counts, in microseconds since 1970.
     const EPOCH: i64 = 946_684_800_000_000;
-    let fields = (Column::iter().count() as i16).to_be_bytes();
+    let fields = (columns().count() as i16).to_be_bytes();
     let mut data = Vec::with_capacity(events.len() * 1024);
     data.extend_from_slice(b"PGCOPY\n\xff\r\n\0");
     data.extend_from_slice(&[0; 8]);

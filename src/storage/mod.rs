@@ -11,6 +11,7 @@ pub mod counters;
 pub mod directory;
 pub mod entity;
 mod error;
+pub mod event_views;
 pub mod idempotency;
 pub mod parties;
 pub mod places;

@@ -1,5 +1,6 @@
-//! The referral events: what a call must know of those that are there, and the insert.
+//! The referral events: what a call must know of those that are there, and cancelling one.
 
+use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 use uuid::Uuid;
 
@@ -91,4 +92,19 @@ pub async fn find_ancestry<C: ConnectionTrait>(
     );
     let values = vec![organisation_id.into(), json(&account_keys)];
     Edge::find_by_statement(statement(connection, sql, values)).all(connection).await
+}
+
+/// Cancels an event; one that is cancelled already stays as it is.
+pub async fn cancel<C: ConnectionTrait>(
+    connection: &C,
+    organisation_id: i64,
+    id: Uuid,
+    cancelled_on: DateTime<Utc>,
+    reason: Option<String>,
+) -> Result<(), DbErr> {
+    let values = vec![organisation_id.into(), id.into(), cancelled_on.into(), reason.into()];
+    let sql = "UPDATE referral_events SET in_force = NULL, cancelled_on = $3, cancellation_reason = $4 \
+               WHERE organisation_id = $1 AND id = $2 AND in_force";
+    connection.execute_raw(statement(connection, sql, values)).await?;
+    Ok(())
 }

@@ -149,7 +149,7 @@ impl Api {
         Ok((fields, answer))
     }
 
-    async fn caller(&self, headers: &HeaderMap, token: Option<String>) -> Result<Caller> {
+    pub(super) async fn caller(&self, headers: &HeaderMap, token: Option<String>) -> Result<Caller> {
         self.authenticator.authenticate(&request::token(token, headers)?).await
     }
 

@@ -18,31 +18,11 @@ impl From<contract::ReferralCustomerEvent> for EventRequest {
     fn from(event: contract::ReferralCustomerEvent) -> Self {
         Self {
             request_unique_identifier: event.request_unique_identifier,
-            classification: event.classification_identifier.map(|identifier| PlaceIdentifier {
-                id: identifier.id,
-                name: identifier.name,
-                code: identifier.alternative_code,
-            }),
-            performed_by_business_unit: event.performed_by_business_unit_identifier.map(|identifier| PlaceIdentifier {
-                id: identifier.id,
-                name: identifier.name,
-                code: identifier.code,
-            }),
-            performed_by_unit: event.performed_by_unit_identifier.map(|identifier| PlaceIdentifier {
-                id: identifier.id,
-                name: identifier.name,
-                code: identifier.alternative_code,
-            }),
-            performed_by_tap: event.performed_by_tap_identifier.map(|identifier| PlaceIdentifier {
-                id: identifier.id,
-                name: identifier.name,
-                code: identifier.code,
-            }),
-            performed_by_device: event.performed_by_device_identifier.map(|identifier| PlaceIdentifier {
-                id: identifier.id,
-                name: None,
-                code: identifier.code,
-            }),
+            classification: event.classification_identifier.map(Into::into),
+            performed_by_business_unit: event.performed_by_business_unit_identifier.map(Into::into),
+            performed_by_unit: event.performed_by_unit_identifier.map(Into::into),
+            performed_by_tap: event.performed_by_tap_identifier.map(Into::into),
+            performed_by_device: event.performed_by_device_identifier.map(Into::into),
             performed_on: event.performed_on.map(instant),
             description: event.description,
             referred: PartyIdentifiers {
@@ -73,11 +53,41 @@ impl From<contract::ReferralCustomerEvent> for EventRequest {
     }
 }
 
-fn instant(timestamp: prost_types::Timestamp) -> Instant {
+impl From<contract::CustomerEventClassificationIdentifier> for PlaceIdentifier {
+    fn from(identifier: contract::CustomerEventClassificationIdentifier) -> Self {
+        Self { id: identifier.id, name: identifier.name, code: identifier.alternative_code }
+    }
+}
+
+impl From<contract::BusinessUnitIdentifier> for PlaceIdentifier {
+    fn from(identifier: contract::BusinessUnitIdentifier) -> Self {
+        Self { id: identifier.id, name: identifier.name, code: identifier.code }
+    }
+}
+
+impl From<contract::UnitIdentifier> for PlaceIdentifier {
+    fn from(identifier: contract::UnitIdentifier) -> Self {
+        Self { id: identifier.id, name: identifier.name, code: identifier.alternative_code }
+    }
+}
+
+impl From<contract::TransactionAcquiringPointIdentifier> for PlaceIdentifier {
+    fn from(identifier: contract::TransactionAcquiringPointIdentifier) -> Self {
+        Self { id: identifier.id, name: identifier.name, code: identifier.code }
+    }
+}
+
+impl From<contract::DeviceIdentifier> for PlaceIdentifier {
+    fn from(identifier: contract::DeviceIdentifier) -> Self {
+        Self { id: identifier.id, name: None, code: identifier.code }
+    }
+}
+
+pub fn instant(timestamp: prost_types::Timestamp) -> Instant {
     Instant { seconds: timestamp.seconds, nanoseconds: timestamp.nanos }
 }
 
-fn account(identifier: contract::AccountsReceivableIdentifier) -> PartyIdentifier {
+pub fn account(identifier: contract::AccountsReceivableIdentifier) -> PartyIdentifier {
     PartyIdentifier {
         id: identifier.id,
         number: identifier.number,
@@ -85,7 +95,7 @@ fn account(identifier: contract::AccountsReceivableIdentifier) -> PartyIdentifie
     }
 }
 
-fn participant(identifier: contract::RewardsParticipantIdentifier) -> PartyIdentifier {
+pub fn participant(identifier: contract::RewardsParticipantIdentifier) -> PartyIdentifier {
     PartyIdentifier {
         id: identifier.id,
         number: identifier.number,

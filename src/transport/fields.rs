@@ -35,8 +35,7 @@ impl Fields {
         more: &[&'static str],
     ) -> Result<Self> {
         let all = || documented.iter().chain(more).copied();
-        let names = fields_set.iter().flat_map(|names| names.split(',')).map(str::trim).filter(|name| !name.is_empty());
-        let fields = names.map(|name| all().find(|field| *field == name).ok_or_else(|| unknown(name)));
+        let fields = names(fields_set).map(|name| all().find(|field| *field == name).ok_or_else(|| unknown(name)));
         let fields: Vec<&str> = fields.collect::<Result<_>>()?;
         Ok(Self(match (fields.is_empty(), by_default) {
             (false, _) => fields,
@@ -99,7 +98,12 @@ impl Fields {
     }
 }
 
-fn unknown(name: &str) -> Error {
+/// The names, each of which may be several, separated by commas.
+pub fn names(fields_set: &[String]) -> impl Iterator<Item = &str> {
+    fields_set.iter().flat_map(|names| names.split(',')).map(str::trim).filter(|name| !name.is_empty())
+}
+
+pub fn unknown(name: &str) -> Error {
     let name: String = name.chars().filter(|c| !c.is_control()).take(100).collect();
     Error::new(ErrorKind::InvalidFieldsSet, format!("The field {name} does not exist in the answer."))
         .at_field("fields_set")

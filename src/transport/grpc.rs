@@ -72,23 +72,23 @@ impl ReferralEventService for GrpcService {
 
     async fn get_referral_event(
         &self,
-        _: Request<GetReferralEventRequest>,
+        request: Request<GetReferralEventRequest>,
     ) -> Result<Response<GetReferralEventResponse>, Status> {
-        Err(Status::unimplemented(""))
+        self.serve(request, async |headers, request| self.0.get_referral_event(headers, request).await).await
     }
 
     async fn list_referral_events(
         &self,
-        _: Request<ListReferralEventsRequest>,
+        request: Request<ListReferralEventsRequest>,
     ) -> Result<Response<ListReferralEventsResponse>, Status> {
-        Err(Status::unimplemented(""))
+        self.serve(request, async |headers, request| self.0.list_referral_events(headers, request).await).await
     }
 
     async fn cancel_referral_event(
         &self,
-        _: Request<CancelReferralEventRequest>,
+        request: Request<CancelReferralEventRequest>,
     ) -> Result<Response<CancelReferralEventResponse>, Status> {
-        Err(Status::unimplemented(""))
+        self.serve(request, async |headers, request| self.0.cancel_referral_event(headers, request).await).await
     }
 }
 

@@ -3,9 +3,11 @@
 pub mod api;
 pub mod codec;
 mod convert;
+mod customer_event;
 pub mod deprecation;
 mod fields;
 pub mod grpc;
+mod look_back;
 pub mod request;
 pub mod rest;
 pub mod status;

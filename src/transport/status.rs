@@ -59,8 +59,14 @@ pub fn answer(kind: ErrorKind) -> Answer {
             StatusCode::UNPROCESSABLE_ENTITY,
             "Idempotency key reused",
         ),
+        Kind::InvalidPageToken => {
+            row("InvalidPageTokenException", Code::InvalidArgument, StatusCode::BAD_REQUEST, "Invalid page token")
+        }
         Kind::UnknownAttribute => {
             row("UnknownAttributeException", Code::InvalidArgument, StatusCode::BAD_REQUEST, "Unknown attribute")
+        }
+        Kind::CustomerEventNotFound => {
+            row("CustomerEventNotFoundException", Code::NotFound, StatusCode::NOT_FOUND, "Customer event not found")
         }
         Kind::NotFound => row("NotFoundException", Code::Unimplemented, StatusCode::NOT_FOUND, "Not found"),
         Kind::MethodNotAllowed => {

@@ -13,6 +13,7 @@ mod authentication;
 mod bad_events;
 mod bad_json;
 mod bad_messages;
+mod cancelling;
 mod circles;
 mod command_line;
 mod connections;
@@ -32,6 +33,8 @@ mod import_rows;
 mod interleavings;
 mod isolation;
 mod limits;
+mod lists;
+mod looking_back;
 mod migrations;
 mod model;
 mod one_event;
@@ -65,6 +68,7 @@ fn main() {
         bad_events::tests(),
         bad_json::tests(),
         bad_messages::tests(),
+        cancelling::tests(),
         circles::tests(),
         command_line::tests(),
         connections::tests(),
@@ -84,6 +88,8 @@ fn main() {
         interleavings::tests(),
         isolation::tests(),
         limits::tests(),
+        lists::tests(),
+        looking_back::tests(),
         migrations::tests(),
         model::tests(),
         one_event::tests(),

@@ -89,6 +89,14 @@ async fn no_secret_is_logged_or_printed(_: Setup) {
         let call = client.post(format!("{url}?token={token}")).bearer_auth(&token).body(body);
         call.send().await.expect("an answer").text().await.expect("a body");
     }
+    let show = format!("http://{}/customer_events/referrals/show", server.address);
+    let shown = client.get(format!("{show}?token={token}&customer_event_identifier=number=1")).send().await;
+    assert_eq!(shown.expect("an answer").status(), 200);
+    for code in [code, wrong_code] {
+        let party = json!({"access_token_identifier": {"authentication_code": code}});
+        let request = json!({"token": token, "referred_by_rewards_participant_identifier": party});
+        server.post("customer_events/referrals/list", &request).await;
+    }
     server.terminate();
     assert_eq!(server.ended().await.code(), Some(0));
     log += &server.output();

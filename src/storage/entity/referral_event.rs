@@ -43,6 +43,8 @@ pub struct Model {
     pub udf_date_3: Option<DateTimeUtc>,
     pub udf_date_4: Option<DateTimeUtc>,
     pub created_on: DateTimeUtc,
+    pub cancelled_on: Option<DateTimeUtc>,
+    pub cancellation_reason: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -56,14 +56,8 @@ impl Answers {
         if status::is_worth_a_retry(error.kind()) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER.as_secs()));
         }
-        match error.kind() {
-            ErrorKind::InvalidToken | ErrorKind::InvalidCredentials => {
-                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            }
-            ErrorKind::MethodNotAllowed => {
-                headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
-            }
-            _ => {}
+        if matches!(error.kind(), ErrorKind::InvalidToken | ErrorKind::InvalidCredentials) {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
     }

@@ -361,6 +361,7 @@ impl FromJson for Vec<String> {
 fn refuse_violations(reader: Reading) -> Result<()> {
     let Some(first) = reader.violations.into_iter().min_by_key(|violation| violation.kind) else { return Ok(()) };
     let (kind, message) = match first.kind {
+        ViolationKind::InvalidAttributeValue => return Err(first.into()),
         ViolationKind::UnknownAttribute => {
             (ErrorKind::UnknownAttribute, format!("The attribute {} does not exist.", first.field))
         }

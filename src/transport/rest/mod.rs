@@ -2,6 +2,7 @@
 
 mod envelope;
 mod json;
+mod query;
 mod routes;
 
 pub use envelope::Answers;

@@ -5,12 +5,12 @@ use axum::{
     body::{Body, Bytes, HttpBody},
     extract::{Request, State},
     http::{HeaderMap, HeaderValue, Response, header},
-    routing::post,
+    routing::{get, post},
 };
 use http_body_util::BodyExt;
 use serde::Serialize;
 
-use super::{envelope::Answers, json};
+use super::{envelope::Answers, json, query};
 use crate::{
     error::{Error, ErrorKind, Result},
     transport::{
@@ -35,6 +35,9 @@ pub fn router(api: Api, answers: Answers, body_limit: usize) -> Router {
     let methods = Router::new()
         .route("/customer_events/bulk/referrals/create", post(bulk_create_referral_events))
         .route("/customer_events/referrals/create", post(create_referral_event))
+        .route("/customer_events/referrals/show", get(get_referral_event))
+        .route("/customer_events/referrals/list", post(list_referral_events))
+        .route("/customer_events/referrals/cancel", post(cancel_referral_event))
         .route("/authentication/token", post(create_token))
         .route("/authentication/token/release", post(release_token));
     Router::new()
@@ -63,6 +66,30 @@ async fn create_referral_event(State(gateway): State<Gateway>, request: Request)
         .await
 }
 
+/// The event's attributes are the data itself.
+async fn get_referral_event(State(gateway): State<Gateway>, request: Request) -> Response<Body> {
+    let request_id = request_id(&request);
+    // Without the body, which a GET has no use for.
+    let (parts, _) = request.into_parts();
+    let headers = &parts.headers;
+    let call = async {
+        let query = query::to_json(parts.uri.query().unwrap_or_default())?;
+        let response = gateway.api.get_referral_event(headers, json::request(query.as_bytes())?).await?;
+        Ok(response.customer_event)
+    };
+    gateway.answers.answer(gateway.api.within_limits(headers, call).await, &request_id)
+}
+
+async fn list_referral_events(State(gateway): State<Gateway>, request: Request) -> Response<Body> {
+    let api = &gateway.api;
+    gateway.serve(request, async |headers, body| api.list_referral_events(headers, json::request(&body)?).await).await
+}
+
+async fn cancel_referral_event(State(gateway): State<Gateway>, request: Request) -> Response<Body> {
+    let api = &gateway.api;
+    gateway.serve(request, async |headers, body| api.cancel_referral_event(headers, json::request(&body)?).await).await
+}
+
 async fn create_token(State(gateway): State<Gateway>, request: Request) -> Response<Body> {
     let api = &gateway.api;
     gateway.serve(request, async |_, body| api.create_token(json::request(&body)?).await).await
@@ -78,8 +105,9 @@ async fn not_found(State(gateway): State<Gateway>, request: Request) -> Response
     gateway.answers.refuse(&error, &request_id(&request))
 }
 
+/// The router adds the header that says which methods the path takes.
 async fn method_not_allowed(State(gateway): State<Gateway>, request: Request) -> Response<Body> {
-    let error = Error::new(ErrorKind::MethodNotAllowed, "The path takes POST.");
+    let error = Error::new(ErrorKind::MethodNotAllowed, "The path does not take this method.");
     gateway.answers.refuse(&error, &request_id(&request))
 }
 

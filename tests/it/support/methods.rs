@@ -86,6 +86,12 @@ pub fn leaves() -> Vec<(String, Leaf)> {
     leaves
 }
 
+/// The names of a message's fields.
+pub fn fields(message: &str) -> Vec<String> {
+    let message = pool().get_message_by_name(&format!("referral.v1.{message}")).expect("a message");
+    message.fields().map(|field| field.name().to_owned()).collect()
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Leaf {
     Text,
@@ -113,7 +119,10 @@ impl Server {
     pub async fn call(&self, method: &Method, request: Json, headers: &[(&str, &str)]) -> Answer {
         match self.transport {
             Transport::Rest => {
-                let (verb, path) = method.addresses().swap_remove(0);
+                let (verb, mut path) = method.addresses().swap_remove(0);
+                if verb == reqwest::Method::GET {
+                    path = format!("{path}?{}", query(&request));
+                }
                 envelope(self.call_rest(verb, &path, &request.to_string(), headers).await).await.1
             }
             Transport::Grpc => answer(self.call_grpc(method, request, headers).await),
@@ -168,6 +177,27 @@ impl Server {
         while answers.message().await?.is_some() {}
         Ok(first.unwrap_or_default())
     }
+}
+
+/// A request as the query of a GET: a text or a list of texts as it is, an identifier a field at a time.
+fn query(request: &Json) -> String {
+    let mut parameters: Vec<(&str, String)> = Vec::new();
+    for (name, value) in request.as_object().expect("an object") {
+        match value {
+            Json::Object(fields) => parameters.extend(
+                fields
+                    .iter()
+                    .map(|(field, value)| (name.as_str(), format!("{field}={}", value.as_str().expect("a text")))),
+            ),
+            Json::Array(values) => {
+                parameters
+                    .extend(values.iter().map(|value| (name.as_str(), value.as_str().expect("a text").to_owned())));
+            }
+            value => parameters.push((name, value.as_str().expect("a text").to_owned())),
+        }
+    }
+    let url = reqwest::Url::parse_with_params("http://host/", parameters).expect("a URL");
+    url.query().unwrap_or_default().to_owned()
 }
 
 /// Sends and receives bytes as they are.

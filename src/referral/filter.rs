@@ -1,0 +1,165 @@
+//! Which events a list is of: as a caller sent it, checked, and with what it names looked up.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sea_orm::{ConnectionTrait, DbErr};
+
+use super::{
+    event::{Instant, PartyIdentifiers, PartyKey, PartyRole, PlaceIdentifier},
+    resolve::{Resolver, find_parties},
+    validate::{Validator, given, place_field},
+    violation::Violation,
+};
+use crate::{
+    secret::CodeHasher,
+    storage::{
+        event_views::EventFilter,
+        places::{self, PlaceKind, PlaceName},
+    },
+};
+
+/// A filter as it was sent: what is not given is met by every event.
+#[derive(Debug, Default)]
+pub struct FilterRequest {
+    pub referred: PartyIdentifiers,
+    pub referred_by: PartyIdentifiers,
+    pub classification: Option<PlaceIdentifier>,
+    pub performed_by_business_unit: Option<PlaceIdentifier>,
+    pub performed_by_unit: Option<PlaceIdentifier>,
+    pub performed_by_tap: Option<PlaceIdentifier>,
+    pub performed_by_device: Option<PlaceIdentifier>,
+    pub external_system: Option<String>,
+    pub life_cycle_state: Option<String>,
+    pub performed_on_from: Option<Instant>,
+    pub performed_on_to: Option<Instant>,
+    pub created_on_from: Option<Instant>,
+    pub created_on_to: Option<Instant>,
+}
+
+/// A well-formed filter, whose identifiers are not yet resolved.
+#[derive(Debug)]
+pub struct CheckedFilter {
+    referred: Option<PartyKey>,
+    referred_by: Option<PartyKey>,
+    classification: Option<PlaceName>,
+    performed_by_business_unit: Option<PlaceName>,
+    performed_by_unit: Option<PlaceName>,
+    performed_by_tap: Option<PlaceName>,
+    performed_by_device: Option<PlaceName>,
+    /// The filter as far as it names nothing.
+    rest: EventFilter,
+}
+
+impl FilterRequest {
+    /// What is wrong with it goes to the validator.
+    pub fn check(self, validator: &mut Validator) -> CheckedFilter {
+        use PlaceKind::{BusinessUnit, Classification, Device, TransactionAcquiringPoint, Unit};
+        let external_system = given(self.external_system);
+        validator.optional_text("external_system", external_system.as_deref());
+        let in_force = self.life_cycle_state.and_then(|state| match state.as_str() {
+            "POSTED" => Some(true),
+            "CANCELLED" => Some(false),
+            _ => {
+                let description = "The life cycle state is neither POSTED nor CANCELLED";
+                validator.violations.push(Violation::invalid_value("life_cycle_state", description));
+                None
+            }
+        });
+        let rest = EventFilter {
+            external_system,
+            in_force,
+            performed_on_from: earliest(validator, "performed_on_from", self.performed_on_from),
+            performed_on_to: date(validator, "performed_on_to", self.performed_on_to),
+            created_on_from: earliest(validator, "created_on_from", self.created_on_from),
+            created_on_to: date(validator, "created_on_to", self.created_on_to),
+            ..EventFilter::default()
+        };
+        CheckedFilter {
+            referred: party(validator, PartyRole::Referred, self.referred),
+            referred_by: party(validator, PartyRole::ReferredBy, self.referred_by),
+            classification: validator.place(Classification, self.classification),
+            performed_by_business_unit: validator.place(BusinessUnit, self.performed_by_business_unit),
+            performed_by_unit: validator.place(Unit, self.performed_by_unit),
+            performed_by_tap: validator.place(TransactionAcquiringPoint, self.performed_by_tap),
+            performed_by_device: validator.place(Device, self.performed_by_device),
+            rest,
+        }
+    }
+}
+
+fn party(validator: &mut Validator, role: PartyRole, identifiers: PartyIdentifiers) -> Option<PartyKey> {
+    let is_given = identifiers.accounts_receivable.is_some() || identifiers.rewards_participant.is_some();
+    if is_given { validator.party(role, identifiers) } else { None }
+}
+
+fn date(validator: &mut Validator, field: &str, instant: Option<Instant>) -> Option<DateTime<Utc>> {
+    instant.and_then(|instant| validator.date(field, instant))
+}
+
+/// The first microsecond, which is what dates are stored to, that is not before the instant.
+fn earliest(validator: &mut Validator, field: &str, instant: Option<Instant>) -> Option<DateTime<Utc>> {
+    let is_between = instant.is_some_and(|instant| instant.nanoseconds % 1000 != 0);
+    let date = date(validator, field, instant)?;
+    if is_between { date.checked_add_signed(TimeDelta::microseconds(1)) } else { Some(date) }
+}
+
+/// Looks up what the filter names. Parties need not be active: it is about what was.
+pub async fn resolve<C: ConnectionTrait>(
+    connection: &C,
+    organisation_id: i64,
+    hasher: &CodeHasher,
+    filter: CheckedFilter,
+    now: DateTime<Utc>,
+) -> Result<Result<EventFilter, Vec<Violation>>, DbErr> {
+    let named = [
+        &filter.classification,
+        &filter.performed_by_business_unit,
+        &filter.performed_by_unit,
+        &filter.performed_by_tap,
+        &filter.performed_by_device,
+    ];
+    let names = named.into_iter().flatten().collect();
+    let places = places::find_many_by_name(connection, organisation_id, &names).await?;
+    let keys = [&filter.referred, &filter.referred_by].into_iter().flatten().map(|key| [key]);
+    let (parties, positions) = find_parties(connection, organisation_id, hasher, keys).await?;
+    let resolver = Resolver { organisation_id, hasher, places, now };
+
+    let mut violations = Vec::new();
+    let [classification_key, business_unit_key, unit_key, tap_key, device_key] = named.map(|name| {
+        let name = name.as_ref()?;
+        let place = resolver.places.get(name);
+        if place.is_none() {
+            violations.push(Violation::place_not_found(name.kind, &place_field(name), &name.value));
+        }
+        place.map(|place| place.key)
+    });
+    let mut positions = positions.into_iter();
+    let [referred_account_key, referred_by_account_key] = [&filter.referred, &filter.referred_by].map(|key| {
+        let key = key.as_ref()?;
+        let [position] = positions.next()?;
+        match resolver.party(key, parties.get(position)?) {
+            // A one-time password that was used identifies nobody any more.
+            Ok(party) if party.one_time_password.is_some_and(|password| password.used_by.is_some()) => {
+                violations.push(Violation::invalid_access_token(&key.field()));
+                None
+            }
+            Ok(party) => Some(party.account_key),
+            Err(violation) => {
+                violations.push(violation);
+                None
+            }
+        }
+    });
+    if !violations.is_empty() {
+        return Ok(Err(violations));
+    }
+    Ok(Ok(EventFilter {
+        referred_account_key,
+        referred_by_account_key,
+        classification_key,
+        performed_by_business_unit_key: business_unit_key,
+        performed_by_unit_key: unit_key,
+        performed_by_tap_key: tap_key,
+        performed_by_device_key: device_key,
+        ..filter.rest
+    }))
+}

@@ -1,0 +1,193 @@
+//! Looking back: one event, lists of events, and cancelling an event.
+
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use uuid::Uuid;
+
+use super::{
+    bulk_create::ReferralEvents,
+    filter::{self, FilterRequest},
+    report::Created,
+    validate::{Validator, given},
+    violation::Violation,
+};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    secret::equal_in_constant_time,
+    storage::{
+        counters,
+        event_views::{self, EventName, EventView, NumberRange, Page},
+        referral_events,
+    },
+};
+
+/// What names an event, as it was sent.
+#[derive(Debug, Default)]
+pub struct EventIdentifier {
+    pub id: Option<String>,
+    pub number: Option<String>,
+    pub external_system_reference_number: Option<String>,
+    pub external_system: Option<String>,
+}
+
+/// Which page of which list, as it was sent.
+#[derive(Debug, Default)]
+pub struct ListRequest {
+    pub filter: FilterRequest,
+    pub number_of_results: Option<u32>,
+    pub page_token: Option<String>,
+}
+
+const DEFAULT_NUMBER_OF_RESULTS: u32 = 100;
+const MAXIMUM_NUMBER_OF_RESULTS: u32 = 1000;
+
+/// How far apart the moment in an event's id and the one it was created on may lie, with what the clocks of several
+/// servers may differ: an event gets its id when its turn has come, which takes no longer than a call may.
+const CLOCK_SLACK: TimeDelta = TimeDelta::minutes(10);
+
+impl ReferralEvents {
+    /// The event that the identifier names.
+    pub async fn get(&self, organisation_id: i64, identifier: Option<EventIdentifier>) -> Result<EventView> {
+        let name = event_name(identifier, &mut Validator::new(Utc::now(), self.rules.release))?;
+        let transaction = self.database.begin_read().await?;
+        let event = event_views::find_event(&transaction, organisation_id, name).await?;
+        transaction.commit().await?;
+        event.ok_or_else(not_found)
+    }
+
+    /// A page of a list of events, and the token of the next page. Numbers rise in the order in which events come to be
+    /// seen, so that pages that each begin below the last number of the page before miss none and have none twice.
+    pub async fn list(&self, organisation_id: i64, request: ListRequest) -> Result<(Vec<EventView>, Option<String>)> {
+        let now = Utc::now();
+        let mut validator = Validator::new(now, self.rules.release);
+        let number_of_results = request.number_of_results.unwrap_or(DEFAULT_NUMBER_OF_RESULTS);
+        if !(1..=MAXIMUM_NUMBER_OF_RESULTS).contains(&number_of_results) {
+            let description = format!("The number is not 1 to {MAXIMUM_NUMBER_OF_RESULTS}");
+            validator.violations.push(Violation::invalid_value("number_of_results", &description));
+        }
+        let filter = request.filter.check(&mut validator);
+        refuse(validator.violations)?;
+
+        let transaction = self.database.begin_read().await?;
+        let filter = filter::resolve(&transaction, organisation_id, &self.hasher, filter, now).await?;
+        let filter = match filter {
+            Ok(filter) => filter,
+            Err(violations) => return Err(refuse_first(violations)),
+        };
+        let list = serde_json::to_string(&filter).map_err(Error::internal)?;
+        let below = match request.page_token.filter(|token| !token.is_empty()) {
+            Some(token) => self.read_page_token(organisation_id, &list, &token).ok_or_else(|| {
+                Error::new(ErrorKind::InvalidPageToken, "The page token is not of this list.").at_field("page_token")
+            })?,
+            None => i64::MAX,
+        };
+        let mut range = NumberRange { above: 0, below: i64::MAX };
+        if filter.created_on_from.is_some() || filter.created_on_to.is_some() {
+            let from = filter.created_on_from.map(|from| first_id(from - CLOCK_SLACK));
+            let to = filter.created_on_to.map(|to| first_id(to + CLOCK_SLACK));
+            range = event_views::find_number_range(&transaction, organisation_id, from, to).await?;
+        }
+        range.below = range.below.min(below);
+        let Page { events, next_below } =
+            event_views::find_page(&transaction, organisation_id, &filter, range, number_of_results as usize).await?;
+        transaction.commit().await?;
+        Ok((events, next_below.map(|below| self.page_token(organisation_id, &list, below))))
+    }
+
+    /// Cancels the event that the identifier names, unless it is cancelled already; answers it.
+    ///
+    /// It takes its turn among the calls of its organisation: a call that creates events looks them up in several steps,
+    /// which must not see the event in force at first and cancelled then.
+    pub async fn cancel(
+        &self,
+        organisation_id: i64,
+        identifier: Option<EventIdentifier>,
+        reason: Option<String>,
+    ) -> Result<Created> {
+        let now = Utc::now().trunc_subsecs(6);
+        let mut validator = Validator::new(now, self.rules.release);
+        validator.optional_text("cancellation_reason", reason.as_deref());
+        let name = event_name(identifier, &mut validator)?;
+        let transaction = self.database.begin().await?;
+        counters::take_turn(&transaction, organisation_id).await?;
+        let found = event_views::find_event(&transaction, organisation_id, name).await?;
+        let event = found.ok_or_else(not_found)?.event;
+        if event.in_force.is_some() {
+            referral_events::cancel(&transaction, organisation_id, event.id, now, reason).await?;
+        }
+        transaction.commit().await?;
+        Ok(Created { id: event.id, number: event.number })
+    }
+
+    /// The number below which a page begins, and proof that it was we who said so, of this list.
+    fn page_token(&self, organisation_id: i64, list: &str, below: i64) -> String {
+        let proof = self.hasher.page_token(organisation_id, list, below);
+        format!("{below:016x}{proof}")
+    }
+
+    fn read_page_token(&self, organisation_id: i64, list: &str, token: &str) -> Option<i64> {
+        let below = i64::from_str_radix(token.get(..16)?, 16).ok()?;
+        equal_in_constant_time(token, &self.page_token(organisation_id, list, below)).then_some(below)
+    }
+}
+
+/// An id at the beginning of this millisecond.
+fn first_id(date: DateTime<Utc>) -> Uuid {
+    let milliseconds = u128::try_from(date.timestamp_millis()).unwrap_or(0);
+    Uuid::from_u128(milliseconds << 80)
+}
+
+fn not_found() -> Error {
+    Error::new(ErrorKind::CustomerEventNotFound, "The customer event does not exist.")
+}
+
+/// What the identifier names; what is wrong with it, or was wrong before, refuses the call.
+fn event_name(identifier: Option<EventIdentifier>, validator: &mut Validator) -> Result<EventName> {
+    const ATTRIBUTE: &str = "customer_event_identifier";
+    let Some(identifier) = identifier else {
+        validator.violations.push(Violation::missing(ATTRIBUTE));
+        return Err(refuse_first(std::mem::take(&mut validator.violations)));
+    };
+    let EventIdentifier { id, number, external_system_reference_number, external_system } = identifier;
+    let (id, number, system) = (given(id), given(number), given(external_system));
+    let reference = given(external_system_reference_number);
+    let path = |field: &str| format!("{ATTRIBUTE}.{field}");
+    validator.optional_text(path("external_system_reference_number"), reference.as_deref());
+    validator.optional_text(path("external_system"), system.as_deref());
+    let mut invalid = |field: &str, description: &str| {
+        validator.violations.push(Violation::invalid_value(&path(field), description));
+        None
+    };
+    let name = match (id, number, reference, system) {
+        (Some(id), None, None, None) => {
+            let is_id = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+            let id = is_id.then(|| Uuid::try_parse(&id).ok()).flatten();
+            id.map(EventName::Id).or_else(|| invalid("id", "The id is not 32 hexadecimal digits"))
+        }
+        (None, Some(number), None, None) if number.bytes().all(|byte| byte.is_ascii_digit()) => {
+            // One that is too large is the number of no event.
+            Some(EventName::Number(number.parse().unwrap_or(i64::MAX)))
+        }
+        (None, Some(_), None, None) => invalid("number", "The number is not decimal digits"),
+        (None, None, Some(reference), system) => {
+            Some(EventName::ExternalReference(system.unwrap_or_default(), reference))
+        }
+        _ => {
+            let description = "Exactly one of an id, a number and an external system reference number, which alone can \
+                               have its external system, is expected";
+            validator.violations.push(Violation::invalid_identifier(ATTRIBUTE, description));
+            None
+        }
+    };
+    refuse(std::mem::take(&mut validator.violations))?;
+    name.ok_or_else(|| Error::internal("an identifier that is well-formed names nothing"))
+}
+
+fn refuse(violations: Vec<Violation>) -> Result<()> {
+    if violations.is_empty() { Ok(()) } else { Err(refuse_first(violations)) }
+}
+
+/// The refusal for the violation that comes first in the catalogue.
+fn refuse_first(violations: Vec<Violation>) -> Error {
+    let first = violations.into_iter().min_by_key(|violation| violation.kind);
+    first.map_or_else(|| Error::internal("a refusal without a reason"), Error::from)
+}

@@ -1,0 +1,98 @@
+//! The calls that look back on events, and the one that cancels an event.
+
+use axum::http::HeaderMap;
+
+use super::{
+    api::Api,
+    convert::{account, instant, participant},
+    customer_event::{CANCELLED, EventFields},
+};
+use crate::{
+    contract::{
+        CancelReferralEventRequest, CancelReferralEventResponse, CustomerEventIdentifier, GetReferralEventRequest,
+        GetReferralEventResponse, ListReferralEventsRequest, ListReferralEventsResponse,
+    },
+    error::Result,
+    referral::{EventIdentifier, FilterRequest, ListRequest, event::PartyIdentifiers},
+};
+
+impl Api {
+    pub async fn get_referral_event(
+        &self,
+        headers: &HeaderMap,
+        request: GetReferralEventRequest,
+    ) -> Result<GetReferralEventResponse> {
+        let caller = self.caller(headers, request.token).await?;
+        let fields = EventFields::parse(&request.fields_set)?;
+        let identifier = request.customer_event_identifier.map(Into::into);
+        let event = self.referral_events.get(caller.organisation_id, identifier).await?;
+        Ok(GetReferralEventResponse { customer_event: Some(fields.of(event)) })
+    }
+
+    pub async fn list_referral_events(
+        &self,
+        headers: &HeaderMap,
+        mut request: ListReferralEventsRequest,
+    ) -> Result<ListReferralEventsResponse> {
+        let caller = self.caller(headers, request.token.take()).await?;
+        let fields = EventFields::parse(&request.fields_set)?;
+        let (events, next_page_token) = self.referral_events.list(caller.organisation_id, request.into()).await?;
+        let events = events.into_iter().map(|event| fields.of(event));
+        Ok(ListReferralEventsResponse { customer_events_set: events.collect(), next_page_token })
+    }
+
+    pub async fn cancel_referral_event(
+        &self,
+        headers: &HeaderMap,
+        request: CancelReferralEventRequest,
+    ) -> Result<CancelReferralEventResponse> {
+        let caller = self.caller(headers, request.token).await?;
+        caller.require_creation()?;
+        let identifier = request.customer_event_identifier.map(Into::into);
+        let cancelled =
+            self.referral_events.cancel(caller.organisation_id, identifier, request.cancellation_reason).await?;
+        Ok(CancelReferralEventResponse {
+            id: Some(format!("{:X}", cancelled.id.simple())),
+            number: Some(cancelled.number.to_string()),
+            life_cycle_state: Some(CANCELLED.to_owned()),
+        })
+    }
+}
+
+impl From<CustomerEventIdentifier> for EventIdentifier {
+    fn from(identifier: CustomerEventIdentifier) -> Self {
+        Self {
+            id: identifier.id,
+            number: identifier.number,
+            external_system_reference_number: identifier.external_system_reference_number,
+            external_system: identifier.external_system,
+        }
+    }
+}
+
+impl From<ListReferralEventsRequest> for ListRequest {
+    fn from(request: ListReferralEventsRequest) -> Self {
+        let filter = FilterRequest {
+            referred: PartyIdentifiers {
+                accounts_receivable: request.referred_accounts_receivable_identifier.map(account),
+                rewards_participant: request.referred_rewards_participant_identifier.map(participant),
+            },
+            referred_by: PartyIdentifiers {
+                accounts_receivable: request.referred_by_accounts_receivable_identifier.map(account),
+                rewards_participant: request.referred_by_rewards_participant_identifier.map(participant),
+            },
+            classification: request.classification_identifier.map(Into::into),
+            performed_by_business_unit: request.performed_by_business_unit_identifier.map(Into::into),
+            performed_by_unit: request.performed_by_unit_identifier.map(Into::into),
+            performed_by_tap: request.performed_by_tap_identifier.map(Into::into),
+            performed_by_device: request.performed_by_device_identifier.map(Into::into),
+            external_system: request.external_system,
+            life_cycle_state: request.life_cycle_state,
+            performed_on_from: request.performed_on_from.map(instant),
+            performed_on_to: request.performed_on_to.map(instant),
+            created_on_from: request.created_on_from.map(instant),
+            created_on_to: request.created_on_to.map(instant),
+        };
+        Self { filter, number_of_results: request.number_of_results, page_token: request.page_token }
+    }
+}

@@ -1,0 +1,49 @@
+//! From the query of a GET to the JSON of a request, which is then read like any other.
+
+use std::collections::BTreeMap;
+
+use percent_encoding::percent_decode_str;
+use serde_json::json;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// The query as an object. An identifier comes a field at a time, `customer_event_identifier=number=8`; the names of
+/// `fields_set` may come one at a time too. What else is given twice stands there twice, and is refused when the object
+/// is read.
+pub fn to_json(query: &str) -> Result<String> {
+    let mut members = Vec::new();
+    let mut identifiers: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut fields_set = Vec::new();
+    for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        let (name, value) = (decode(name)?, decode(value)?);
+        if name == "fields_set" {
+            fields_set.push(value);
+        } else if name.ends_with("_identifier") {
+            let (field, value) = value.split_once('=').ok_or_else(|| {
+                malformed("An identifier in the query is not the name of a field, an equals sign and a value.")
+            })?;
+            identifiers.entry(name).or_default().push(member(field, value));
+        } else {
+            members.push(member(&name, &value));
+        }
+    }
+    members.extend(identifiers.into_iter().map(|(name, fields)| format!("{}:{{{}}}", json!(name), fields.join(","))));
+    members.push(format!("\"fields_set\":{}", json!(fields_set)));
+    Ok(format!("{{{}}}", members.join(",")))
+}
+
+fn member(name: &str, value: &str) -> String {
+    format!("{}:{}", json!(name), json!(value))
+}
+
+/// A plus is a space, as in the queries that forms make.
+fn decode(text: &str) -> Result<String> {
+    let text = text.replace('+', " ");
+    let decoded = percent_decode_str(&text).decode_utf8();
+    decoded.map(Into::into).map_err(|_| malformed("The query is not UTF-8."))
+}
+
+fn malformed(message: &str) -> Error {
+    Error::new(ErrorKind::MalformedRequest, message)
+}

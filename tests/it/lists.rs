@@ -1,0 +1,580 @@
+//! Lists of events: what a filter finds, and how it comes page by page.
+
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use proptest::{
+    option,
+    prelude::*,
+    sample::select,
+    test_runner::{Config, TestRunner},
+};
+use referral_events::{
+    directory::DirectoryKind,
+    storage::bulk_load::{self, NewEvent},
+};
+use serde_json::{Value, json};
+use tokio::runtime::Handle;
+use uuid::Uuid;
+
+use crate::support::{Engine, Server, Setup, event, method, numbers, tests};
+
+tests! {
+    Both:
+        a_list_has_what_a_look_at_every_event_finds,
+        pages_stay_as_they_are_while_others_create_and_cancel,
+        the_number_of_results_is_1_to_1000,
+        a_token_of_another_list_is_refused,
+        a_filter_that_names_nothing_is_refused,
+        a_filter_that_is_malformed_is_refused,
+        a_page_reads_a_bounded_number_of_events,
+        a_period_long_ago_is_found_at_once,
+        looking_back_takes_a_constant_number_of_statements;
+}
+
+/// Where an event was performed: the attribute, its code, and the codes of the business unit, unit, TAP and device.
+type Place = (&'static str, &'static str, [Option<&'static str>; 4]);
+
+const PLACES: [Place; 6] = [
+    ("performed_by_unit_identifier", "U1", [Some("BU1"), Some("U1"), Some("TAP1"), None]),
+    ("performed_by_unit_identifier", "U2", [Some("BU1"), Some("U2"), Some("TAPB"), None]),
+    ("performed_by_unit_identifier", "U3", [Some("BU2"), Some("U3"), None, None]),
+    ("performed_by_business_unit_identifier", "BU2", [Some("BU2"), None, None, None]),
+    ("performed_by_device_identifier", "DEV3", [Some("BU2"), Some("U3"), None, Some("DEV3")]),
+    ("performed_by_tap_identifier", "TAP2", [Some("BU1"), Some("U1"), Some("TAP2"), None]),
+];
+
+/// The attributes that name a place in a filter, in the order of an event's places, and the fields of their codes.
+const PLACE_FILTERS: [(&str, &str); 4] = [
+    ("performed_by_business_unit_identifier", "code"),
+    ("performed_by_unit_identifier", "alternative_code"),
+    ("performed_by_tap_identifier", "code"),
+    ("performed_by_device_identifier", "code"),
+];
+
+/// What a test knows of an event without asking.
+#[derive(Clone, Debug)]
+struct Known {
+    number: i64,
+    referred: String,
+    referrer: String,
+    classification: Option<&'static str>,
+    places: [Option<&'static str>; 4],
+    system: Option<&'static str>,
+    performed_on: DateTime<Utc>,
+    created_on: DateTime<Utc>,
+    cancelled: bool,
+}
+
+fn date(text: &str) -> DateTime<Utc> {
+    text.parse().expect("a date")
+}
+
+/// Creates events of all kinds, some of which are cancelled, in a few calls.
+async fn populate(server: &Server) -> Vec<Known> {
+    server.import("acme", DirectoryKind::Classifications, "id,name,alternative_code\nCL2-ID,Family,CL2\n").await;
+    let mut known = Vec::new();
+    for call in 0..4 {
+        let mut events = Vec::new();
+        for n in call * 12..call * 12 + 12 {
+            // One party is referred again and again, each time after the referral before was cancelled.
+            let referred = if n % 12 == 11 { "48".to_owned() } else { format!("{:02}", n + 1) };
+            let referrer = ["57", "58", "59"][n * n % 3].to_owned();
+            let (attribute, code, places) = PLACES[n * 7 % PLACES.len()];
+            let classification = [None, Some("CL1"), Some("CL2")][n % 3];
+            let system = [None, Some("till"), Some("shop")][n / 2 % 3];
+            let performed_on = date("2020-01-01T00:00:00Z") + TimeDelta::hours((n * 31 % 97) as i64);
+            let mut event = event(&n.to_string(), &referred, &referrer);
+            event.as_object_mut().expect("an object").remove("performed_by_unit_identifier");
+            let field = if attribute.contains("_unit_") && !attribute.contains("business") {
+                "alternative_code"
+            } else {
+                "code"
+            };
+            event[attribute] = json!({field: code});
+            event["performed_on"] = json!(performed_on.to_rfc3339());
+            if let Some(code) = classification {
+                event["classification_identifier"] = json!({"alternative_code": code});
+            }
+            if let Some(system) = system {
+                event["external_system"] = json!(system);
+            }
+            events.push(event);
+            let cancelled = n % 5 == 0 || n % 12 == 11;
+            known.push(Known {
+                number: 0,
+                referred,
+                referrer,
+                classification,
+                places,
+                system,
+                performed_on,
+                created_on: performed_on,
+                cancelled,
+            });
+        }
+        let created = server.send(json!(events)).await.processed();
+        assert_eq!(created.len(), 12);
+        for (known, created) in known[call * 12..].iter_mut().zip(created) {
+            let name = json!({"number": created["number"]});
+            if known.cancelled {
+                assert_eq!(server.cancel(name.clone()).await.code, "OK");
+            }
+            let seen = server.get(name).await.data;
+            known.number = created["number"].as_str().and_then(|number| number.parse().ok()).expect("a number");
+            known.created_on = date(seen["created_on"].as_str().expect("a date"));
+        }
+    }
+    known
+}
+
+#[derive(Clone, Debug)]
+struct Filter {
+    referred: Option<String>,
+    referrer: Option<&'static str>,
+    /// By which of its names a party is given.
+    party_form: usize,
+    classification: Option<&'static str>,
+    places: [Option<&'static str>; 4],
+    system: Option<&'static str>,
+    state: Option<bool>,
+    performed_on: (Option<usize>, Option<usize>),
+    created_on: (Option<usize>, Option<usize>),
+    number_of_results: u32,
+}
+
+fn filter() -> impl Strategy<Value = Filter> {
+    let place = |codes: Vec<&'static str>| option::weighted(0.15, select(codes));
+    let referred = prop_oneof![Just("48".to_owned()), (1..60usize).prop_map(|n| format!("{n:02}"))];
+    let end = || (option::weighted(0.15, 0..48usize), option::weighted(0.15, 0..48usize));
+    (
+        (option::weighted(0.15, referred), option::weighted(0.4, select(vec!["57", "58", "59", "60"])), 0..4usize),
+        option::weighted(0.3, select(vec!["CL1", "CL2"])),
+        (
+            place(vec!["BU1", "BU2"]),
+            place(vec!["U1", "U2", "U3"]),
+            place(vec!["TAP1", "TAP2", "TAPB"]),
+            place(vec!["DEV1", "DEV3"]),
+        ),
+        option::weighted(0.3, select(vec!["till", "shop", "none"])),
+        option::weighted(0.3, any::<bool>()),
+        (end(), end()),
+        1..8u32,
+    )
+        .prop_map(
+            |(
+                (referred, referrer, party_form),
+                classification,
+                places,
+                system,
+                state,
+                (performed_on, created_on),
+                number_of_results,
+            )| Filter {
+                referred,
+                referrer,
+                party_form,
+                classification,
+                places: [places.0, places.1, places.2, places.3],
+                system,
+                state,
+                performed_on,
+                created_on,
+                number_of_results,
+            },
+        )
+}
+
+impl Filter {
+    /// The ends of its periods are those of events, so that the ends themselves are tried.
+    fn json(&self, known: &[Known]) -> Value {
+        let mut request = json!({"number_of_results": self.number_of_results});
+        for (role, digits) in [("referred", self.referred.as_deref()), ("referred_by", self.referrer)] {
+            let Some(digits) = digits else { continue };
+            let (kind, identifier) = match self.party_form {
+                0 => ("accounts_receivable", json!({"number": format!("ACR{digits}")})),
+                1 => ("accounts_receivable", json!({"id": format!("ACR{digits}-ID")})),
+                2 => ("rewards_participant", json!({"id": format!("RP{digits}-ID")})),
+                // The number of its participant names an account too.
+                _ => ("accounts_receivable", json!({"number": format!("RP{digits}")})),
+            };
+            request[format!("{role}_{kind}_identifier")] = identifier;
+        }
+        if let Some(code) = self.classification {
+            request["classification_identifier"] = json!({"alternative_code": code});
+        }
+        for (code, (attribute, field)) in self.places.iter().zip(PLACE_FILTERS) {
+            if let Some(code) = code {
+                request[attribute] = json!({field: code});
+            }
+        }
+        if let Some(system) = self.system {
+            request["external_system"] = json!(system);
+        }
+        if let Some(posted) = self.state {
+            request["life_cycle_state"] = json!(if posted { "POSTED" } else { "CANCELLED" });
+        }
+        let ends = [
+            ("performed_on_from", self.performed_on.0.map(|n| known[n].performed_on)),
+            ("performed_on_to", self.performed_on.1.map(|n| known[n].performed_on)),
+            ("created_on_from", self.created_on.0.map(|n| known[n].created_on)),
+            ("created_on_to", self.created_on.1.map(|n| known[n].created_on)),
+        ];
+        for (name, end) in ends {
+            if let Some(end) = end {
+                request[name] = json!(end.to_rfc3339());
+            }
+        }
+        request
+    }
+
+    fn is_met_by(&self, event: &Known, known: &[Known]) -> bool {
+        let within = |date: DateTime<Utc>, ends: (Option<DateTime<Utc>>, Option<DateTime<Utc>>)| {
+            ends.0.is_none_or(|from| from <= date) && ends.1.is_none_or(|to| date <= to)
+        };
+        let performed =
+            (self.performed_on.0.map(|n| known[n].performed_on), self.performed_on.1.map(|n| known[n].performed_on));
+        let created = (self.created_on.0.map(|n| known[n].created_on), self.created_on.1.map(|n| known[n].created_on));
+        self.referred.as_ref().is_none_or(|referred| *referred == event.referred)
+            && self.referrer.is_none_or(|referrer| referrer == event.referrer)
+            && self.classification.is_none_or(|code| event.classification == Some(code))
+            && self.places.iter().zip(event.places).all(|(wanted, place)| wanted.is_none() || *wanted == place)
+            && self.system.is_none_or(|system| event.system == Some(system))
+            && self.state.is_none_or(|posted| posted != event.cancelled)
+            && within(event.performed_on, performed)
+            && within(event.created_on, created)
+    }
+}
+
+async fn a_list_has_what_a_look_at_every_event_finds(setup: Setup) {
+    let server = Server::start(setup).await;
+    let known = populate(&server).await;
+    let everything: Vec<i64> = known.iter().rev().map(|event| event.number).collect();
+    assert_eq!(server.list_all(&json!({})).await.0, everything);
+    let runtime = Handle::current();
+    let config = Config { cases: 48, failure_persistence: None, ..Config::default() };
+    tokio::task::block_in_place(|| {
+        let outcome = TestRunner::new(config).run(&filter(), |filter| {
+            let met = known.iter().rev().filter(|event| filter.is_met_by(event, &known));
+            let expected: Vec<i64> = met.map(|event| event.number).collect();
+            let (listed, _) = runtime.block_on(server.list_all(&filter.json(&known)));
+            prop_assert_eq!(&listed, &expected);
+            Ok(())
+        });
+        outcome.unwrap_or_else(|failure| panic!("{failure}"));
+    });
+}
+
+async fn pages_stay_as_they_are_while_others_create_and_cancel(setup: Setup) {
+    let server = Server::start(setup).await;
+    let before: Vec<i64> = populate(&server).await.iter().rev().map(|event| event.number).collect();
+    let newest = before[0];
+    let done = AtomicBool::new(false);
+    let disturb = async {
+        let mut newest = newest;
+        while !done.load(Ordering::Relaxed) {
+            let created = server.send(json!([event("1", "55", "56")])).await.processed().remove(0);
+            newest = created["number"].as_str().and_then(|number| number.parse().ok()).expect("a number");
+            assert_eq!(server.cancel(json!({"number": created["number"]})).await.code, "OK");
+            // One of those that are listed, too; it stays on the list.
+            assert_eq!(server.cancel(json!({"number": (newest % before[0] + 1).to_string()})).await.code, "OK");
+        }
+        newest
+    };
+    let read = async {
+        for number_of_results in 1..=before.len() + 1 {
+            let (listed, pages) = server.list_all(&json!({"number_of_results": number_of_results})).await;
+            let new: Vec<i64> = listed.iter().copied().take_while(|number| *number > newest).collect();
+            assert!(new.is_sorted_by(|a, b| a > b), "{new:?}");
+            // All that were there come, once each, however many are new.
+            assert_eq!(listed[new.len()..], before, "in pages of {number_of_results}");
+            assert_eq!(pages, listed.len().div_ceil(number_of_results));
+        }
+        done.store(true, Ordering::Relaxed);
+    };
+    let (last, ()) = tokio::join!(disturb, read);
+    assert!(last > newest, "nothing was created meanwhile");
+}
+
+async fn the_number_of_results_is_1_to_1000(setup: Setup) {
+    let server = Server::start(setup).await;
+    let rows = (0..1001).map(|n| (n + 1, Utc::now(), None)).collect();
+    insert(&server, rows).await;
+    for number_of_results in [0, 1001, u32::MAX] {
+        let answer = server.list(json!({"number_of_results": number_of_results})).await;
+        answer.assert_refused("InvalidAttributeValue");
+        assert!(answer.message.contains("number_of_results"), "{answer:?}");
+    }
+    assert_eq!(numbers(&server.list(json!({"number_of_results": 1})).await), [1001]);
+    let page = server.list(json!({"number_of_results": 1000})).await;
+    assert_eq!(numbers(&page), (2..=1001).rev().collect::<Vec<_>>());
+    let rest = server.list(json!({"page_token": page.data["next_page_token"]})).await;
+    assert_eq!((numbers(&rest), rest.data.get("next_page_token")), (vec![1], None));
+    assert_eq!(numbers(&server.list(json!({})).await).len(), 100);
+}
+
+async fn a_token_of_another_list_is_refused(setup: Setup) {
+    let server = Server::start(setup).await;
+    populate(&server).await;
+    let list = json!({"number_of_results": 2, "life_cycle_state": "POSTED"});
+    let token = server.list(list.clone()).await.data["next_page_token"].as_str().expect("a token").to_owned();
+    let with = |list: &Value, token: &str| {
+        let mut list = list.clone();
+        list["page_token"] = json!(token);
+        list
+    };
+    // The size of the page and the fields are not what the list is.
+    let mut other_size = with(&list, &token);
+    other_size["number_of_results"] = json!(7);
+    other_size["fields_set"] = json!(["number"]);
+    assert_eq!(numbers(&server.list(other_size).await).len(), 7);
+
+    let mut refused = vec![
+        with(&json!({}), &token),
+        with(&json!({"life_cycle_state": "CANCELLED"}), &token),
+        with(&json!({"life_cycle_state": "POSTED", "external_system": "till"}), &token),
+    ];
+    let changed = format!("{}{}", if token.starts_with('1') { "2" } else { "1" }, &token[1..]);
+    let lower = format!("{:016x}{}", 3, &token[16..]);
+    for garbage in [
+        "x",
+        "0000000000000000",
+        &changed,
+        &lower,
+        &token[..token.len() - 1],
+        &format!("{token}0"),
+        "ü".repeat(30).as_str(),
+        "+000000000000001",
+    ] {
+        refused.push(with(&list, garbage));
+    }
+    let mut of_other = with(&list, &token);
+    of_other["token"] = json!(server.login("other", "oscar").await);
+    refused.push(of_other);
+    for list in refused {
+        let answer = server.list(list.clone()).await;
+        assert_eq!(answer.code, "InvalidPageTokenException", "{list}");
+    }
+    // Another server takes it, and another user of the organisation.
+    let replica = server.replica().await;
+    let mut of_rita = with(&list, &token);
+    of_rita["token"] = json!(server.login("acme", "rita").await);
+    assert_eq!(replica.list(with(&list, &token)).await, server.list(of_rita).await);
+}
+
+async fn a_filter_that_names_nothing_is_refused(setup: Setup) {
+    let server = Server::start(setup).await;
+    let token = |token: Value| json!({"access_token_identifier": token});
+    let cases = [
+        ("classification_identifier", json!({"name": "Nothing"}), "CustomerEventClassificationNotFound"),
+        ("performed_by_business_unit_identifier", json!({"code": "XBU1"}), "BusinessUnitNotFound"),
+        ("performed_by_unit_identifier", json!({"id": "U1"}), "UnitNotFound"),
+        ("performed_by_tap_identifier", json!({"name": "Till 9"}), "TransactionAcquiringPointNotFound"),
+        ("performed_by_device_identifier", json!({"code": "DEV9"}), "DeviceNotFound"),
+        ("referred_accounts_receivable_identifier", json!({"number": "ACR99"}), "AccountsReceivableNotFound"),
+        ("referred_by_rewards_participant_identifier", json!({"number": "ACR01"}), "RewardsParticipantNotFound"),
+        (
+            "referred_rewards_participant_identifier",
+            token(json!({"authentication_code": "wrong"})),
+            "InvalidAccessToken",
+        ),
+        (
+            "referred_by_accounts_receivable_identifier",
+            token(json!({"identifier": "t20@example.com", "pass_code": "1"})),
+            "InvalidAccessToken",
+        ),
+        (
+            "referred_by_accounts_receivable_identifier",
+            token(json!({"authentication_code": "AUTH21"})),
+            "InvalidAccessToken",
+        ),
+    ];
+    for (attribute, identifier, code) in cases {
+        server.list(json!({attribute: identifier})).await.assert_refused(code);
+    }
+    // A party that is not active any more was so once.
+    let inactive = json!({"referred_accounts_receivable_identifier": {"number": "ACR51"}});
+    assert!(numbers(&server.list(inactive).await).is_empty());
+    // Access tokens lead to their participants; a one-time password does not once it was used, and asking does not use it.
+    let mut sent = event("1", "01", "20");
+    let password = token(json!({"one_time_password": "020020"}));
+    for found in [
+        token(json!({"authentication_code": "AUTH20"})),
+        token(json!({"identifier": "t20@example.com", "pass_code": "2020"})),
+        password.clone(),
+    ] {
+        assert!(numbers(&server.list(json!({"referred_by_rewards_participant_identifier": found})).await).is_empty());
+    }
+    sent["referred_by_rewards_participant_identifier"] = password.clone();
+    server.send(json!([sent])).await.assert_outcome(&["1"], &[]);
+    let by_code =
+        json!({"referred_by_rewards_participant_identifier": token(json!({"authentication_code": "AUTH20"}))});
+    assert_eq!(numbers(&server.list(by_code).await), [1]);
+    let by_password = json!({"referred_by_rewards_participant_identifier": password});
+    server.list(by_password).await.assert_refused("InvalidAccessToken");
+}
+
+async fn a_filter_that_is_malformed_is_refused(setup: Setup) {
+    let server = Server::start(setup).await;
+    let account = json!({"number": "ACR01"});
+    let cases = [
+        (
+            json!({"referred_accounts_receivable_identifier": account, "referred_rewards_participant_identifier": {"number": "RP01"}}),
+            "InvalidIdentifier",
+        ),
+        (
+            json!({"referred_by_accounts_receivable_identifier": {"number": "ACR01", "id": "ACR01-ID"}}),
+            "InvalidIdentifier",
+        ),
+        (json!({"performed_by_unit_identifier": {}}), "InvalidIdentifier"),
+        (
+            json!({"referred_accounts_receivable_identifier": {"access_token_identifier": {"pass_code": "1"}}}),
+            "InvalidIdentifier",
+        ),
+        (json!({"life_cycle_state": "posted"}), "InvalidAttributeValue"),
+        (json!({"life_cycle_state": ""}), "InvalidAttributeValue"),
+        (json!({"external_system": "x".repeat(256)}), "InvalidAttributeValue"),
+        (json!({"external_system": "a\0b"}), "InvalidAttributeValue"),
+        (json!({"classification_identifier": {"name": "a\0b"}}), "InvalidAttributeValue"),
+        (json!({"fields_set": ["colour"]}), "InvalidFieldsSet"),
+    ];
+    for (request, code) in cases {
+        let answer = server.list(request.clone()).await;
+        assert_eq!(answer.code, format!("{code}Exception"), "{request}");
+    }
+}
+
+/// An event to insert: its number, when it was created and its classification.
+type Row = (i64, DateTime<Utc>, Option<i64>);
+
+/// Inserts events of one referrer, by the way the service itself takes.
+async fn insert(server: &Server, rows: Vec<Row>) {
+    let referrer = server.account("60").await;
+    let organisation = referral_events::storage::users::find_organisation(server.database.read(), "acme").await;
+    let organisation_id = organisation.expect("a look-up").expect("an organisation").id;
+    let strings = [const { None }; 8];
+    let new = |(number, created_on, classification_key): &Row| NewEvent {
+        id: Uuid::from_u128(((created_on.timestamp_millis() as u128) << 80) + *number as u128),
+        number: *number,
+        classification_key: *classification_key,
+        performed_by_business_unit_key: None,
+        performed_by_unit_key: None,
+        performed_by_tap_key: None,
+        performed_by_device_key: None,
+        performed_on: *created_on,
+        description: None,
+        referred_account_key: 1_000_000 + number,
+        referred_by_account_key: referrer,
+        external_system: "",
+        external_system_reference_number: None,
+        content_hash: None,
+        udf_strings: &strings,
+        udf_floats: [None; 4],
+        udf_dates: [None; 4],
+        created_on: *created_on,
+    };
+    let transaction = server.database.begin().await.expect("a transaction");
+    for rows in rows.chunks(5000) {
+        let rows: Vec<NewEvent> = rows.iter().map(new).collect();
+        assert!(bulk_load::insert_events(&transaction, organisation_id, &rows).await.expect("an insert"));
+    }
+    transaction.commit().await.expect("a commit");
+}
+
+async fn a_page_reads_a_bounded_number_of_events(setup: Setup) {
+    let server = Server::start(setup).await;
+    let classification = server.key(DirectoryKind::Classifications, "CL1").await;
+    // With a gap of numbers that is wider than what a page reads.
+    let number = |n: i64| if n <= 25_000 { n } else { n + 1_000_000 };
+    let found = [1, 2, 24_000, 25_000, 45_000];
+    let rows = (1..=45_000).map(|n| (number(n), Utc::now(), found.contains(&n).then_some(classification)));
+    insert(&server, rows.collect()).await;
+    let expected: Vec<i64> = found.iter().rev().map(|n| number(*n)).collect();
+    let friends = json!({"classification_identifier": {"name": "Friend"}});
+    let mut of_referrer = friends.clone();
+    of_referrer["referred_by_accounts_receivable_identifier"] = json!({"number": "ACR60"});
+    for list in [friends, of_referrer] {
+        let (listed, pages) = server.list_all(&list).await;
+        assert_eq!(listed, expected, "{list}");
+        // Three of 20,000 events, at least, for 45,000.
+        assert!((3..=4).contains(&pages), "{pages} for {list}");
+        let first = server.list(list.clone()).await;
+        assert_eq!(numbers(&first), [number(45_000)]);
+        assert!(first.data.get("next_page_token").is_some());
+        let mut by_one = list.clone();
+        by_one["number_of_results"] = json!(1);
+        assert_eq!(server.list_all(&by_one).await.0, expected);
+    }
+    // Where all that is read is wanted, nothing but the page ends it.
+    let (all, pages) = server.list_all(&json!({"number_of_results": 1000, "fields_set": ["number"], "referred_by_accounts_receivable_identifier": {"number": "ACR60"}})).await;
+    assert_eq!((all.len(), pages), (45_000, 45));
+}
+
+async fn a_period_long_ago_is_found_at_once(setup: Setup) {
+    let server = Server::start(setup).await;
+    // One an hour, some three years; what a page may read is less than that.
+    let created_on = |n: i64| date("2020-01-01T00:00:00Z") + TimeDelta::hours(n);
+    insert(&server, (1..=25_000).map(|n| (n, created_on(n), None)).collect()).await;
+    for (list, expected) in [
+        (json!({"created_on_from": created_on(10), "created_on_to": created_on(12)}), vec![12, 11, 10]),
+        (json!({"created_on_to": created_on(2)}), vec![2, 1]),
+        (json!({"created_on_to": created_on(2) - TimeDelta::nanoseconds(1)}), vec![1]),
+        (
+            json!({"created_on_from": created_on(2) + TimeDelta::nanoseconds(1), "created_on_to": created_on(3)}),
+            vec![3],
+        ),
+        (json!({"created_on_from": created_on(24_999)}), vec![25_000, 24_999]),
+        (json!({"created_on_to": "1969-01-01T00:00:00Z"}), vec![]),
+        (json!({"created_on_from": "9999-12-31T23:59:59Z"}), vec![]),
+        (json!({"created_on_from": created_on(9), "created_on_to": created_on(8)}), vec![]),
+    ] {
+        let page = server.list(list.clone()).await;
+        assert_eq!(numbers(&page), expected, "{list}");
+        assert_eq!(page.data.get("next_page_token"), None, "{list}");
+    }
+    let (listed, _) = server
+        .list_all(&json!({"created_on_from": created_on(100), "number_of_results": 1000, "fields_set": ["number"]}))
+        .await;
+    assert_eq!(listed, (100..=25_000).rev().collect::<Vec<_>>());
+}
+
+async fn looking_back_takes_a_constant_number_of_statements(setup: Setup) {
+    let server = Server::start(setup).await;
+    insert(&server, (1..=3000).map(|n| (n, Utc::now(), None)).collect()).await;
+    let count = async |name: &str, request: Value| {
+        server.take_statements();
+        let answer =
+            server.call(&method(name), request, &[("authorization", &format!("Bearer {}", server.token))]).await;
+        assert_eq!(answer.code, "OK", "{answer:?}");
+        server.take_statements().len()
+    };
+    for number in ["1", "2000"] {
+        // Who calls; the beginning; the event; the end.
+        assert_eq!(count("GetReferralEvent", json!({"customer_event_identifier": {"number": number}})).await, 4);
+    }
+    // On PostgreSQL a cancelling call waits for its turn; the first time it changes the event, too.
+    let turn = usize::from(setup.engine == Engine::Postgres);
+    let cancel = json!({"customer_event_identifier": {"number": "7"}});
+    assert_eq!(count("CancelReferralEvent", cancel.clone()).await, 5 + turn);
+    assert_eq!(count("CancelReferralEvent", cancel).await, 4 + turn);
+    let of_lists: BTreeSet<usize> = [
+        count("ListReferralEvents", json!({"number_of_results": 1})).await,
+        count("ListReferralEvents", json!({"number_of_results": 10})).await,
+        count("ListReferralEvents", json!({"number_of_results": 1000})).await,
+    ]
+    .into();
+    assert_eq!(of_lists, BTreeSet::from([4]));
+    for number_of_results in [1, 1000] {
+        // And the places; the parties; the period; how far to read.
+        let list = json!({
+            "number_of_results": number_of_results,
+            "performed_by_unit_identifier": {"alternative_code": "U1"},
+            "referred_by_accounts_receivable_identifier": {"number": "ACR60"},
+            "created_on_from": "2020-01-01T00:00:00Z",
+        });
+        assert_eq!(count("ListReferralEvents", list).await, 8);
+    }
+}
