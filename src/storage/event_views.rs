@@ -1,13 +1,13 @@
 //! Events as they are looked back on: with the names of what they refer to, one by one or a page at a time.
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Iden, Iterable, QueryResult, Value};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, FromQueryResult, Iden, Iterable, QueryResult, Value};
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::{
     entity::referral_event::{Column, Model},
-    sql::statement,
+    sql::{events_by_referrer, left_join, statement},
 };
 
 /// An event with the names of its classification, its places and its parties.
@@ -95,7 +95,7 @@ impl FromQueryResult for EventView {
 }
 
 /// Selects the views of the events that `events` selects: the newest first. What is joined is looked up for them alone.
-fn select_views(events: &str) -> String {
+fn select_views(backend: DbBackend, events: &str) -> String {
     let names: String = JOINS
         .iter()
         .map(|Join { alias, code, name, .. }| {
@@ -105,7 +105,7 @@ fn select_views(events: &str) -> String {
     let joins: String = JOINS
         .iter()
         .map(|Join { alias, table, key, of_event, .. }| {
-            format!(" LEFT JOIN {table} {alias} ON {alias}.organisation_id = $1 AND {alias}.{key} = e.{of_event}")
+            format!(" {}", left_join(backend, table, alias, &format!("{alias}.{key} = e.{of_event}")))
         })
         .collect();
     format!("SELECT {}{names} FROM ({events}) AS e{joins} ORDER BY e.number DESC", columns_of_event())
@@ -148,10 +148,11 @@ pub async fn find_event<C: ConnectionTrait>(
         }
     };
     let columns = columns_of_event();
-    let sql = select_views(&format!(
+    let event = format!(
         "SELECT {columns} FROM referral_events e WHERE e.organisation_id = $1 AND {condition} \
          ORDER BY (CASE WHEN e.in_force THEN 0 ELSE 1 END), e.cancelled_on DESC, e.number DESC LIMIT 1"
-    ));
+    );
+    let sql = select_views(connection.get_database_backend(), &event);
     EventView::find_by_statement(statement(connection, sql, values)).one(connection).await
 }
 
@@ -258,14 +259,16 @@ async fn find_end_of_reading<C: ConnectionTrait>(
     let mut values: Vec<Value> = vec![organisation_id.into(), range.below.into()];
     let sql = match filter.index() {
         Index::Referred => return Ok(None),
-        Index::Number => {
-            "SELECT e.number FROM referral_events e WHERE e.organisation_id = $1 AND e.number < $2 \
+        Index::Number => "SELECT e.number FROM referral_events e WHERE e.organisation_id = $1 AND e.number < $2 \
              ORDER BY e.number DESC LIMIT 1"
-        }
+            .to_owned(),
         Index::ReferredBy => {
             values.extend([filter.referred_by_account_key.into(), MAXIMUM_READ.into()]);
-            "SELECT e.number FROM referral_events e WHERE e.organisation_id = $1 AND e.number < $2 \
-             AND e.referred_by_account_key = $3 ORDER BY e.number DESC LIMIT 1 OFFSET $4"
+            let events = events_by_referrer(connection.get_database_backend());
+            format!(
+                "SELECT e.number FROM {events} WHERE e.organisation_id = $1 AND e.number < $2 \
+                 AND e.referred_by_account_key = $3 ORDER BY e.number DESC LIMIT 1 OFFSET $4"
+            )
         }
     };
     let found = Found::find_by_statement(statement(connection, sql, values)).one(connection).await?;
@@ -318,7 +321,7 @@ pub async fn find_page<C: ConnectionTrait>(
         filter.created_on_to.into(),
         fetched.into(),
     ];
-    let sql = select_page(filter.index());
+    let sql = select_page(connection.get_database_backend(), filter.index());
     let mut events = EventView::find_by_statement(statement(connection, sql, values)).all(connection).await?;
     let mut next_below = end.map(|end| end + 1);
     if events.len() > limit {
@@ -330,17 +333,17 @@ pub async fn find_page<C: ConnectionTrait>(
 
 /// One text for each index, so that it is the index that is used: a planner that has no statistics of a table that fills
 /// fast, or believes that the events it looks for are everywhere, would rather read all events by number.
-fn select_page(index: Index) -> String {
+fn select_page(backend: DbBackend, index: Index) -> String {
     let columns = columns_of_event();
     let (before, events, party) = match index {
-        Index::Number => (String::new(), "referral_events", ""),
-        Index::ReferredBy => (String::new(), "referral_events", "AND e.referred_by_account_key = $5"),
+        Index::Number => (String::new(), "referral_events e", ""),
+        Index::ReferredBy => (String::new(), events_by_referrer(backend), "AND e.referred_by_account_key = $5"),
         Index::Referred => {
             let of_referred = format!(
                 "WITH of_referred AS MATERIALIZED (SELECT {columns} FROM referral_events e \
                  WHERE e.organisation_id = $1 AND e.referred_account_key = $4) "
             );
-            (of_referred, "of_referred", "")
+            (of_referred, "of_referred e", "")
         }
     };
     let filters: String = [
@@ -363,8 +366,8 @@ fn select_page(index: Index) -> String {
     .map(|(filter, parameter)| format!(" AND (${parameter} IS NULL OR {filter})"))
     .collect();
     let events = format!(
-        "SELECT {columns} FROM {events} e WHERE e.organisation_id = $1 AND e.number > $2 AND e.number < $3 \
+        "SELECT {columns} FROM {events} WHERE e.organisation_id = $1 AND e.number > $2 AND e.number < $3 \
          {party}{filters} ORDER BY e.number DESC LIMIT $17"
     );
-    format!("{before}{}", select_views(&events))
+    format!("{before}{}", select_views(backend, &events))
 }

@@ -51,6 +51,27 @@ pub fn join_events(backend: DbBackend, condition: &str) -> String {
     }
 }
 
+/// Joins what there is of a table's row to each row before it, looked up for each by itself; what [`join_events`] says of
+/// PostgreSQL holds here too.
+pub fn left_join(backend: DbBackend, table: &str, alias: &str, condition: &str) -> String {
+    let condition = format!("{alias}.organisation_id = $1 AND {condition}");
+    match backend {
+        DbBackend::Postgres => {
+            format!("LEFT JOIN LATERAL (SELECT * FROM {table} {alias} WHERE {condition} OFFSET 0) AS {alias} ON TRUE")
+        }
+        _ => format!("LEFT JOIN {table} {alias} ON {condition}"),
+    }
+}
+
+/// The events of one referrer by number. SQLite, which takes any two columns of an index for nearly a key, would rather
+/// read all events by number than be told the referrer.
+pub fn events_by_referrer(backend: DbBackend) -> &'static str {
+    match backend {
+        DbBackend::Postgres => "referral_events e",
+        _ => "referral_events e INDEXED BY referral_events_by_referrer_and_number",
+    }
+}
+
 /// A statement for the engine that `connection` talks to.
 pub fn statement<C: ConnectionTrait>(connection: &C, sql: impl Into<String>, values: Vec<Value>) -> Statement {
     Statement::from_sql_and_values(connection.get_database_backend(), sql, values)

@@ -12,10 +12,12 @@ use tokio::sync::Mutex;
 pub type Observer = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// What is looked up in a transaction is looked up by key, a thousand keys in less time than it takes to start parallel
-/// workers, to compile a plan or to read a large table. The planner does not know that of a table that has just grown,
-/// for which it has no statistics yet; and a plan that it keeps from when the table was small does not serve any more.
-const BEGIN_POSTGRES: &str = "BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; \
-                              SET LOCAL enable_mergejoin = off; SET LOCAL max_parallel_workers_per_gather = 0; \
+/// workers, to compile a plan or to read a large table; or it is some rows in the order of an index. The planner does not
+/// know that of a table that has just grown, for which it has no statistics yet: it would read and sort all events of an
+/// organisation for the newest hundred. And a plan that it keeps from when the table was small does not serve any more.
+const BEGIN_POSTGRES: &str = "BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; \
+                              SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; \
+                              SET LOCAL max_parallel_workers_per_gather = 0; \
                               SET LOCAL jit = off; SET LOCAL plan_cache_mode = force_custom_plan";
 
 /// Frees the names that sqlx gives to what it prepares, counting from one on each connection.
