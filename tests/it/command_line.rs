@@ -273,6 +273,7 @@ async fn every_setting_is_documented_with_its_variable(_: Setup) {
         ("--listen", "REFERRAL_EVENTS_LISTEN"),
         ("--allow-circles", "REFERRAL_EVENTS_ALLOW_CIRCLES"),
         ("--release", "REFERRAL_EVENTS_RELEASE"),
+        ("--idempotency-retention", "REFERRAL_EVENTS_IDEMPOTENCY_RETENTION"),
         ("--always-ok", "REFERRAL_EVENTS_ALWAYS_OK"),
         ("--time-limit", "REFERRAL_EVENTS_TIME_LIMIT"),
         ("--maximum-calls", "REFERRAL_EVENTS_MAXIMUM_CALLS"),

@@ -137,7 +137,8 @@ async fn the_summary_counts_the_events(setup: Setup) {
 
 async fn the_documented_shape_stays(setup: Setup) {
     let server = Server::start(setup).await;
-    let answer = server.send(json!([event("1", "01", "20"), event("2", "01", "21")])).await;
+    let events = json!([event("1", "01", "20"), event("2", "01", "21")]);
+    let answer = server.bulk(json!({"token": server.token, "referral_customer_events_set": events})).await;
     let names = |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(&answer.data), ["processed_customer_events_set", "unprocessed_customer_events_set"]);
     assert_eq!(names(&answer.processed()[0]), ["id", "number", "request_unique_identifier"]);
@@ -147,7 +148,7 @@ async fn the_documented_shape_stays(setup: Setup) {
 async fn everything_is_answered_without_asking(setup: Setup) {
     let server = Server::start(setup).await;
     let events = json!([event("1", "01", "20"), event("2", "01", "21")]);
-    let answer = server.send(events).await;
+    let answer = server.bulk(json!({"token": server.token, "referral_customer_events_set": events})).await;
     assert_eq!(answer.processed()[0]["replayed"], false);
     assert_eq!(answer.unprocessed()[0]["conflicting_event"]["number"], answer.processed()[0]["number"]);
     assert_eq!(answer.data["summary"]["requested"], 2);

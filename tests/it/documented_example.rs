@@ -6,7 +6,9 @@ use referral_events::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Process, Server, Setup, Transport, Workplace, answer, event, message, tests};
+use crate::support::{
+    Answer, EVENT_FIELDS, Process, Server, Setup, Transport, Workplace, answer, event, message, tests,
+};
 
 tests! {
     Both: the_documented_example_gives_the_documented_answer, the_demo_gives_the_documented_answer;
@@ -74,9 +76,15 @@ const RESPONSE: &str = r#" {
   }
 }"#;
 
+/// Over gRPC everything is answered unless fields are named.
+fn for_documented_fields(mut request: Value) -> Value {
+    request["fields_set"] = json!(EVENT_FIELDS);
+    request
+}
+
 async fn the_documented_example_gives_the_documented_answer(setup: Setup) {
     let server = documented_world(setup).await;
-    let answer = server.bulk(json_of(&with_token(&server.token))).await;
+    let answer = server.bulk(for_documented_fields(json_of(&with_token(&server.token)))).await;
     assert_documented(&answer);
     assert_eq!(server.stored_events().await.len(), 9);
 }
@@ -112,7 +120,7 @@ async fn the_demo_gives_the_documented_answer(setup: Setup) {
         Transport::Rest => demo.post("customer_events/bulk/referrals/create", &json_of(&with_token(&token))).await,
         Transport::Grpc => {
             let request: BulkCreateReferralEventsRequest =
-                message("BulkCreateReferralEventsRequest", json_of(&with_token(&token)));
+                message("BulkCreateReferralEventsRequest", for_documented_fields(json_of(&with_token(&token))));
             let client = ReferralEventServiceClient::connect(format!("http://{}", demo.address)).await;
             let response = client.expect("a connection").bulk_create_referral_events(request).await;
             answer(response.map(|response| serde_json::to_value(response.into_inner()).expect("JSON")))

@@ -63,7 +63,7 @@ async fn a_rehearsal_answers_as_the_call_would(setup: Setup) {
     let mut events = mixed();
     events.extend([event("stored", "07", "21"), event("long circle", "30", "07")]);
     let rehearsed = server.bulk(request(&server, "validate_only", &events)).await;
-    let called = server.send(json!(events)).await;
+    let called = server.bulk(json!({"token": server.token, "referral_customer_events_set": events})).await;
     assert_eq!(comparable(&rehearsed), comparable(&called));
     assert!(rehearsed.processed().iter().all(|event| event.get("id").is_none() && event.get("number").is_none()));
 }

@@ -143,9 +143,10 @@ impl Server {
         answer.data["token"].as_str().unwrap_or_else(|| panic!("no token: {answer:?}")).to_owned()
     }
 
-    /// Sends events as carla of acme.
+    /// Sends events as carla of acme, who wants the documented fields.
     pub async fn send(&self, events: Value) -> Answer {
-        self.bulk(json!({"token": self.token, "referral_customer_events_set": events})).await
+        let fields_set = world::EVENT_FIELDS;
+        self.bulk(json!({"token": self.token, "referral_customer_events_set": events, "fields_set": fields_set})).await
     }
 
     pub async fn bulk(&self, request: Value) -> Answer {
