@@ -9,7 +9,7 @@ use referral_events::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Server, Setup, event, tests};
+use crate::support::{Answer, EVENT_FIELDS, Server, Setup, event, tests};
 
 tests! {
     Both:
@@ -33,7 +33,7 @@ fn event_of_other(identifier: &str, referred: &str, referrer: &str) -> Value {
 
 async fn send_as_other(server: &Server, events: Value) -> Answer {
     let token = server.login("other", "oscar").await;
-    server.bulk(json!({"token": token, "referral_customer_events_set": events})).await
+    server.bulk(json!({"token": token, "referral_customer_events_set": events, "fields_set": EVENT_FIELDS})).await
 }
 
 /// Puts an identifier into an event, in place of the one that says the same in another way.

@@ -11,7 +11,7 @@ use referral_events::{
 use sea_orm::{ConnectionTrait, Statement};
 use serde_json::{Value, json};
 
-use crate::support::{Bouncer, Engine, Server, Setup, TestDatabase, Workplace, event, tests};
+use crate::support::{Answer, Bouncer, Engine, Server, Setup, TestDatabase, Workplace, event, tests};
 
 tests! {
     Pooled:
@@ -72,7 +72,10 @@ async fn calls_of_many_callers_share_a_few_sessions(setup: Setup) {
                 let answer = server.bulk(request.clone()).await;
                 assert_eq!((answer.failures(), answer.processed().len()), (vec![], EVENTS_A_CALL));
                 // Sent again it is answered the same, by look-ups alone.
-                assert_eq!(server.bulk(request).await, answer);
+                let again = server.bulk(request).await;
+                let ids =
+                    |answer: &Answer| answer.processed().iter().map(|event| event["id"].clone()).collect::<Vec<_>>();
+                assert_eq!(ids(&again), ids(&answer));
             }
             server.release_token(json!({"token": token})).await;
             let request = json!({"token": token, "referral_customer_events_set": [referral(0, referrer)]});
