@@ -21,7 +21,7 @@ tests! {
         a_key_is_forgotten_after_its_time,
         a_repeat_names_the_fields_it_wants,
         a_key_that_is_no_text_of_ascii_is_refused;
-    Once: a_repeat_after_a_crash_gets_the_answer_or_creates_it;
+    Rest: a_repeat_after_a_crash_gets_the_answer_or_creates_it;
 }
 
 fn request(server: &Server, events: Value) -> Value {
@@ -189,9 +189,10 @@ async fn a_key_that_is_no_text_of_ascii_is_refused(setup: Setup) {
     answer.assert_outcome(&["1"], &[]);
 }
 
-async fn a_repeat_after_a_crash_gets_the_answer_or_creates_it(_: Setup) {
+async fn a_repeat_after_a_crash_gets_the_answer_or_creates_it(setup: Setup) {
     const CALLS: usize = 30;
-    let workplace = Workplace::new();
+    let workplace = Workplace::over(setup.engine.create_database());
+    workplace.run_well(&["migrate"], "");
     workplace.add_caller("a password");
     let accounts: String = (0..=CALLS).map(|n| format!("A{n}\n")).collect();
     workplace.run_well(&["import", "--organisation", "acme", "units", "-"], "name,alternative_code\nAdmin Unit,U\n");

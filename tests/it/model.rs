@@ -14,14 +14,17 @@ use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
 use crate::support::{
-    Server, Setup,
+    Answer, Server, Setup,
     model::Model,
     small_world::{self, Name, Sent, cut, events},
     tests,
 };
 
 tests! {
-    Both: calls_are_answered_as_the_model_says, one_call_or_several_give_the_same_outcomes;
+    Both:
+        calls_are_answered_as_the_model_says,
+        one_call_or_several_give_the_same_outcomes,
+        a_rehearsal_is_answered_as_the_call_that_follows;
 }
 
 const CASES: u32 = 32;
@@ -54,11 +57,17 @@ impl<'a> Organisation<'a> {
         Self { server, id, token, created: Vec::new() }
     }
 
+    /// Sends a call, or its rehearsal.
+    async fn send(&self, events: &[Sent], validate_only: bool) -> Answer {
+        let sent: Vec<Value> = (0..).zip(events).map(|(position, event)| event.json(position, WORLD)).collect();
+        let request =
+            json!({"token": self.token, "referral_customer_events_set": sent, "validate_only": validate_only});
+        self.server.bulk(request).await
+    }
+
     /// Sends a call and reads its outcomes.
     async fn call(&mut self, events: &[Sent]) -> Result<Vec<Result<usize, String>>, TestCaseError> {
-        let sent: Vec<Value> = (0..).zip(events).map(|(position, event)| event.json(position, WORLD)).collect();
-        let request = json!({"token": self.token, "referral_customer_events_set": sent});
-        let answer = self.server.bulk(request).await;
+        let answer = self.send(events, false).await;
         prop_assert_eq!(&answer.code, "OK");
         let outcomes = small_world::outcomes(events, &answer).map_err(TestCaseError::fail)?;
         Ok(small_world::positions(&mut self.created, &outcomes))
@@ -92,6 +101,26 @@ async fn calls_are_answered_as_the_model_says(setup: Setup) {
             prop_assert_eq!(outcomes, model.call(call));
         }
         organisation.check_rows(&model).await
+    });
+}
+
+async fn a_rehearsal_is_answered_as_the_call_that_follows(setup: Setup) {
+    let server = Server::start(setup).await;
+    check(&(events(1..60), vec(1..20usize, 1..4)), async |(events, sizes)| {
+        let organisation = Organisation::new(&server).await;
+        for call in cut(&events, &sizes) {
+            let before = small_world::stored(&server.database, organisation.id).await;
+            let rehearsed = organisation.send(call, true).await;
+            prop_assert_eq!(small_world::stored(&server.database, organisation.id).await, before);
+            let called = organisation.send(call, false).await;
+            prop_assert_eq!(rehearsed.failures(), called.failures());
+            prop_assert_eq!(rehearsed.processed_identifiers(), called.processed_identifiers());
+            // What was there before has its number in the rehearsal too.
+            for (rehearsed, called) in rehearsed.processed().iter().zip(called.processed()) {
+                prop_assert!(rehearsed.get("number").is_none_or(|number| *number == called["number"]));
+            }
+        }
+        Ok(())
     });
 }
 
