@@ -1,21 +1,19 @@
 //! The bulk call: validate, resolve, judge, store, report.
 
-use std::{
-    collections::{HashMap, HashSet},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
 use chrono::{DateTime, SubsecRound, Utc};
-use sea_orm::{ConnectionTrait, DbErr};
+use sea_orm::DbErr;
 use uuid::Uuid;
 
 use super::{
     content::canonical,
     event::{CheckedEvent, EventRequest},
+    judgement::{self, Way},
     release::Release,
     report::{Created, Report, Slots},
     resolve::{ResolvedEvent, resolve},
-    rules::{Candidate, Cause, Known, KnownEvent, Referral, Verdict, judge},
+    rules::{Candidate, Cause, Verdict},
     validate::validate,
     violation::Violation,
 };
@@ -25,11 +23,8 @@ use crate::{
     storage::{
         Database, Transaction, access_tokens,
         bulk_load::{self, NewEvent},
-        counters,
         idempotency::{self, Kept},
-        is_contention, is_unique_violation,
-        referral_events::{self, Edge, Referenced},
-        users,
+        is_contention, is_unique_violation, users,
     },
 };
 
@@ -94,7 +89,7 @@ struct Call<'a> {
 }
 
 /// Why a transaction did not come to its end.
-enum Interrupted {
+pub enum Interrupted {
     /// Another call was faster; a new attempt sees what it did.
     Raced,
     Failed(Error),
@@ -151,7 +146,12 @@ impl ReferralEvents {
         let call = Call { organisation_id, checked, identifiers, now, options, idempotency };
         for attempt in 1..=MAXIMUM_ATTEMPTS {
             // Nearly every call is of new referrals, so the first attempt leaves it to the unique keys to say otherwise.
-            match self.attempt(&call, attempt == 1).await {
+            let way = match attempt {
+                _ if options.validate_only => Way::Rehearsing,
+                1 => Way::Optimistic,
+                _ => Way::LookingUp,
+            };
+            match self.attempt(&call, way).await {
                 Ok(answered) => return Ok(answered),
                 Err(Interrupted::Failed(error)) => return Err(error),
                 Err(Interrupted::Raced) => pause(attempt).await,
@@ -174,7 +174,7 @@ impl ReferralEvents {
     }
 
     /// One attempt, in one transaction.
-    async fn attempt(&self, call: &Call<'_>, optimistic: bool) -> Result<Answered, Interrupted> {
+    async fn attempt(&self, call: &Call<'_>, way: Way) -> Result<Answered, Interrupted> {
         let organisation_id = call.organisation_id;
         let mut slots = Slots::new(call.checked.len());
         let mut well_formed = Vec::with_capacity(call.checked.len());
@@ -211,7 +211,10 @@ impl ReferralEvents {
         }
         let (verdicts, first_number) = match candidates.is_empty() {
             true => (Vec::new(), 0),
-            false => self.judge(&transaction, call, &candidates, optimistic).await?,
+            false => {
+                let allow_circles = self.rules.allow_circles;
+                judgement::reach(&transaction, organisation_id, allow_circles, &candidates, way).await?
+            }
         };
         let (rows, passwords) = report(call, &candidates, verdicts, first_number, &mut slots);
         let report = slots.into_report(&call.identifiers)?;
@@ -232,67 +235,6 @@ impl ReferralEvents {
         }
         transaction.commit().await?;
         Ok(Answered::Now(report))
-    }
-
-    /// Judges the candidates and takes the numbers of those to create, which begin at the number answered; a rehearsal
-    /// takes none, and no turn.
-    ///
-    /// An optimistic judgement looks up only whether a circle is possible: it is wrong where the database has a
-    /// candidate's referred account or external reference already, and then the insert is refused.
-    async fn judge(
-        &self,
-        transaction: &Transaction,
-        call: &Call<'_>,
-        candidates: &[Candidate<'_>],
-        optimistic: bool,
-    ) -> Result<(Vec<Verdict>, i64), Interrupted> {
-        let organisation_id = call.organisation_id;
-        let allow_circles = self.rules.allow_circles;
-        let referred: Vec<i64> = candidates.iter().map(|candidate| candidate.event.referred.account_key).collect();
-        let is_circle_possible = async || match allow_circles {
-            true => Ok(false),
-            // A circle that a stored referral is part of has, where a new one joins it, a referred party that has
-            // itself referred somebody; one of new referrals alone is known to the judge.
-            false => referral_events::is_any_a_referrer(transaction, organisation_id, &referred).await,
-        };
-        if call.options.validate_only {
-            let circle_possible = is_circle_possible().await?;
-            let known = find_known(transaction, organisation_id, candidates, &referred, circle_possible).await?;
-            return Ok((judge(candidates, known, allow_circles), 0));
-        }
-        let mut circle_possible = None;
-        if optimistic {
-            let verdicts = judge(candidates, Known::default(), allow_circles);
-            // One that is refused for what the call itself says may be an event that the database has.
-            if verdicts.iter().all(|verdict| !matches!(verdict, Verdict::Refuse { .. })) {
-                counters::take_turn(transaction, organisation_id).await?;
-                let first_number = take_numbers(transaction, organisation_id, &verdicts).await?;
-                if !is_circle_possible().await? {
-                    return Ok((verdicts, first_number));
-                }
-                circle_possible = Some(true);
-            }
-        }
-        let circle_possible = match circle_possible {
-            Some(possible) => possible,
-            None => {
-                counters::take_turn(transaction, organisation_id).await?;
-                is_circle_possible().await?
-            }
-        };
-        // A one-time password that another call used since it was resolved is a lost race.
-        let passwords: HashSet<i64> =
-            candidates.iter().flat_map(|candidate| candidate.event.live_passwords()).collect();
-        if !passwords.is_empty()
-            && access_tokens::count_live_one_time_passwords(transaction, organisation_id, &passwords).await?
-                < passwords.len()
-        {
-            return Err(Interrupted::Raced);
-        }
-        let known = find_known(transaction, organisation_id, candidates, &referred, circle_possible).await?;
-        let verdicts = judge(candidates, known, allow_circles);
-        let first_number = take_numbers(transaction, organisation_id, &verdicts).await?;
-        Ok((verdicts, first_number))
     }
 }
 
@@ -340,58 +282,11 @@ fn key_reused() -> Error {
     Error::new(ErrorKind::IdempotencyKeyReused, message).at_field("idempotency-key")
 }
 
-/// Takes a number for each event to create; answers the first of them.
-async fn take_numbers(transaction: &Transaction, organisation_id: i64, verdicts: &[Verdict]) -> Result<i64, DbErr> {
-    match verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Create)).count() {
-        0 => Ok(0),
-        count => counters::take(transaction, organisation_id, counters::Counter::EventNumber, count).await,
-    }
-}
-
 /// A pause that grows with the attempts and differs between callers, so that they don't meet again.
 async fn pause(attempt: u32) {
     let longest = 1u64 << attempt.min(7);
     let random = Uuid::new_v4().as_u64_pair().1;
     tokio::time::sleep(Duration::from_micros(random % (longest * 1000))).await;
-}
-
-/// Looks up all that the judge must know.
-async fn find_known<C: ConnectionTrait>(
-    connection: &C,
-    organisation_id: i64,
-    candidates: &[Candidate<'_>],
-    referred: &[i64],
-    circle_possible: bool,
-) -> Result<Known, DbErr> {
-    let mut known = Known::default();
-    let mut edges = referral_events::find_many_by_referred(connection, organisation_id, referred).await?;
-    if circle_possible {
-        let mut referrers: Vec<i64> =
-            candidates.iter().map(|candidate| candidate.event.referred_by.account_key).collect();
-        referrers.sort_unstable();
-        referrers.dedup();
-        edges.extend(referral_events::find_ancestry(connection, organisation_id, &referrers).await?);
-    }
-    let referral = |edge: Edge| {
-        let event = Cause::Stored(Created { id: edge.id, number: edge.number });
-        (edge.referred_account_key, Referral { referrer: edge.referred_by_account_key, event })
-    };
-    known.referral_of = edges.into_iter().map(referral).collect();
-    let references: Vec<(usize, &str, &str)> = candidates
-        .iter()
-        .filter_map(|Candidate { position, event }| {
-            event.details.external_reference().map(|(system, number)| (*position, system, number))
-        })
-        .collect();
-    if !references.is_empty() {
-        let found = referral_events::find_many_by_external_reference(connection, organisation_id, &references).await?;
-        for Referenced { position, id, number, content_hash } in found {
-            if let Ok(position) = usize::try_from(position) {
-                known.references.insert(position, KnownEvent { event: Created { id, number }, content_hash });
-            }
-        }
-    }
-    Ok(known)
 }
 
 /// Inserts the events, and uses up the one-time passwords that identified their parties, each by the event of the

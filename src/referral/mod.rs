@@ -8,6 +8,7 @@ mod bulk_create;
 mod content;
 pub mod event;
 mod filter;
+mod judgement;
 mod look_back;
 mod performed_by;
 pub mod release;
