@@ -54,6 +54,10 @@ const SQLITE_BUSY_TIMEOUT_MS: &str = "10000";
 /// the beginning of the file; what is mapped and read counts as memory of the process.
 const SQLITE_MAPPED: u32 = 32 * 1024 * 1024;
 
+/// The pages that a connection keeps, in KiB, as SQLite writes it. The one that writes keeps what a call changes.
+const SQLITE_WRITER_CACHE: &str = "-16000";
+const SQLITE_READER_CACHE: &str = "-2000";
+
 /// Rows of one answer that SQLite's thread may be ahead of ours.
 const SQLITE_ROW_BUFFER: usize = 4096;
 
@@ -87,8 +91,8 @@ impl Database {
 
     pub async fn connect_with(url: &str, options: PoolOptions) -> Result<Self> {
         if is_sqlite(url) {
-            let write = connect_sqlite(url, 1, SQLITE_MAPPED, options).await?;
-            let read = connect_sqlite(url, SQLITE_READERS, 0, options).await?;
+            let write = connect_sqlite(url, 1, SQLITE_MAPPED, SQLITE_WRITER_CACHE, options).await?;
+            let read = connect_sqlite(url, SQLITE_READERS, 0, SQLITE_READER_CACHE, options).await?;
             return Ok(Self { write, read });
         }
         let pool = connect_postgres(url, options).await?;
@@ -169,7 +173,13 @@ pub fn is_sqlite(url: &str) -> bool {
     url.starts_with("sqlite:")
 }
 
-async fn connect_sqlite(url: &str, connections: u32, mapped: u32, pool: PoolOptions) -> Result<Pool> {
+async fn connect_sqlite(
+    url: &str,
+    connections: u32,
+    mapped: u32,
+    cache: &'static str,
+    pool: PoolOptions,
+) -> Result<Pool> {
     let mut options = sea_orm::ConnectOptions::new(url);
     options.max_connections(connections).acquire_timeout(pool.acquire_timeout).sqlx_logging(false);
     options.map_sqlx_sqlite_opts(move |options| {
@@ -183,7 +193,7 @@ async fn connect_sqlite(url: &str, connections: u32, mapped: u32, pool: PoolOpti
             // FULL syncs the log at every commit: what was acknowledged survives a power cut.
             .pragma("synchronous", "FULL")
             .pragma("temp_store", "MEMORY")
-            .pragma("cache_size", "-16000")
+            .pragma("cache_size", cache)
             // A page is read through a map at a tenth of what copying it to the cache costs.
             .pragma("mmap_size", mapped.to_string())
     });
