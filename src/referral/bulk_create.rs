@@ -191,15 +191,15 @@ impl ReferralEvents {
             true => self.database.begin_read().await?,
             false => self.database.begin().await?,
         };
-        if let Some((Idempotency { key, method, .. }, fingerprint)) = &call.idempotency {
-            let since = call.now - self.rules.idempotency_retention;
-            if let Some(kept) = idempotency::find(&transaction, organisation_id, method, key, since).await? {
-                transaction.rollback().await?;
-                if kept.fingerprint != *fingerprint {
-                    return Err(Interrupted::Failed(key_reused()));
-                }
-                return Ok(Answered::Before(kept.answer));
+        let since = call.now - self.rules.idempotency_retention;
+        if let Some((Idempotency { key, method, .. }, fingerprint)) = &call.idempotency
+            && let Some(kept) = idempotency::find(&transaction, organisation_id, method, key, since).await?
+        {
+            transaction.rollback().await?;
+            if kept.fingerprint != *fingerprint {
+                return Err(Interrupted::Failed(key_reused()));
             }
+            return Ok(Answered::Before(kept.answer));
         }
         let mut candidates = Vec::with_capacity(well_formed.len());
         let resolved = resolve(&transaction, organisation_id, &self.hasher, &well_formed, call.now).await?;
@@ -228,7 +228,6 @@ impl ReferralEvents {
         }
         if let (Some((Idempotency { key, method, .. }, fingerprint)), Some(answer)) = (&call.idempotency, &answer) {
             let kept = Kept { fingerprint: fingerprint.clone(), answer: answer.clone() };
-            let since = call.now - self.rules.idempotency_retention;
             if !idempotency::keep(&transaction, organisation_id, method, key, &kept, call.now, since).await? {
                 return Err(Interrupted::Raced);
             }
