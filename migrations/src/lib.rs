@@ -11,6 +11,7 @@ mod m20261123_000002_create_directory;
 mod m20261123_000003_create_referral_events;
 mod m20261123_000004_cancel_referral_events;
 mod m20261123_000005_create_idempotency_keys;
+mod m20261124_000006_share_states;
 mod table;
 
 pub use sea_orm_migration::MigratorTrait;
@@ -27,6 +28,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000003_create_referral_events::Migration),
             Box::new(m20261123_000004_cancel_referral_events::Migration),
             Box::new(m20261123_000005_create_idempotency_keys::Migration),
+            Box::new(m20261124_000006_share_states::Migration),
         ]
     }
 }

@@ -6,8 +6,7 @@
 //! unique among themselves.
 //!
 //! Events carry no foreign keys: each would cost a look-up and a row lock for every event. Organisations and directory
-//! rows are never deleted; the organisation is the token's, and the keys of directory rows are resolved in the
-//! transaction that inserts the event.
+//! rows are never deleted, and the organisation is the token's.
 
 use sea_orm_migration::{prelude::*, schema::*};
 

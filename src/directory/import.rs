@@ -17,7 +17,7 @@ use crate::{
     storage::{
         Database,
         counters::{self, Counter},
-        directory::{self, BUSINESS_UNITS, StoredColumn, UNITS},
+        directory::{self, BUSINESS_UNITS, Keys, StoredColumn, UNITS},
         is_contention, is_unique_violation,
     },
 };
@@ -170,6 +170,7 @@ impl Import<'_> {
     }
 
     async fn store_rows<C: ConnectionTrait>(&self, connection: &C, rows: &[Row]) -> Result<Outcome, DbErr> {
+        counters::take(connection, self.organisation_id, Counter::DirectoryVersion, 1).await?;
         let mut outcome = Outcome::default();
         let mut rest = rows;
         let mut limit = CHUNK_ROWS;
@@ -196,10 +197,14 @@ impl Import<'_> {
         let planner = Planner { kind, hasher, organisation_id, known: &known };
         let first_key = match planner.count_new(rows) {
             0 => 0,
-            count => counters::take(connection, organisation_id, Counter::DirectoryKey, count).await?,
+            count => counters::take(connection, organisation_id, Counter::DirectoryKey, count).await?.first,
         };
         let plan = planner.plan(rows, first_key);
         let table = kind.table();
+        let (inserted, updated) = plan.keys();
+        if kind == DirectoryKind::RewardsParticipants && !updated.is_empty() {
+            directory::forget_participants(connection, organisation_id, &updated).await?;
+        }
         if !plan.inserts.is_empty() {
             let columns = stored_columns(kind, 0..kind.columns().len());
             directory::insert_many(connection, organisation_id, table, &columns, &plan.inserts).await?;
@@ -208,7 +213,17 @@ impl Import<'_> {
             let columns = stored_columns(kind, positions.iter().copied());
             directory::update_many(connection, organisation_id, table, &columns, updates).await?;
         }
-        self.store_default_taps(connection, &plan).await?;
+        match kind {
+            DirectoryKind::RewardsParticipants => {
+                let written = [inserted, updated].concat();
+                directory::tell_accounts(connection, organisation_id, &written).await?;
+                directory::tell_participants(connection, organisation_id, Keys::Participants(&written)).await?;
+            }
+            DirectoryKind::AccountsReceivable if !updated.is_empty() => {
+                directory::tell_participants(connection, organisation_id, Keys::Accounts(&updated)).await?;
+            }
+            _ => self.store_default_taps(connection, &plan).await?,
+        }
         Ok(plan)
     }
 

@@ -57,6 +57,14 @@ pub struct Plan {
     pub done: usize,
 }
 
+impl Plan {
+    /// The keys of the rows that are inserted, and of those that are updated.
+    pub fn keys(&self) -> (Vec<i64>, Vec<i64>) {
+        let key = |row: &Vec<Json>| row.first().and_then(Json::as_i64);
+        (self.inserts.iter().filter_map(key).collect(), self.updates.values().flatten().filter_map(key).collect())
+    }
+}
+
 /// How many of `rows`, from the first, give no value to a unique column that an earlier one gives.
 pub fn count_until_repeat(kind: DirectoryKind, rows: &[Row]) -> usize {
     let mut seen = HashSet::new();

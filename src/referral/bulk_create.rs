@@ -3,7 +3,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use chrono::{DateTime, SubsecRound, Utc};
-use sea_orm::DbErr;
+use sea_orm::{ConnectionTrait, DbErr};
 use uuid::Uuid;
 
 use super::{
@@ -12,7 +12,7 @@ use super::{
     judgement::{self, Way},
     release::Release,
     report::{Created, Report, Slots},
-    resolve::{ResolvedEvent, resolve},
+    resolve::{Resolved, ResolvedEvent, resolve},
     rules::{Candidate, Cause, Verdict},
     validate::validate,
     violation::Violation,
@@ -92,6 +92,8 @@ struct Call<'a> {
 pub enum Interrupted {
     /// Another call was faster; a new attempt sees what it did.
     Raced,
+    /// An import has changed the directory since the events were resolved.
+    DirectoryChanged,
     Failed(Error),
 }
 
@@ -154,7 +156,7 @@ impl ReferralEvents {
             match self.attempt(&call, way).await {
                 Ok(answered) => return Ok(answered),
                 Err(Interrupted::Failed(error)) => return Err(error),
-                Err(Interrupted::Raced) => pause(attempt).await,
+                Err(Interrupted::Raced | Interrupted::DirectoryChanged) => pause(attempt).await,
             }
         }
         Err(Error::new(ErrorKind::TooManyRequests, "Too many calls refer the same parties at once; try again."))
@@ -173,23 +175,17 @@ impl ReferralEvents {
         Ok(())
     }
 
-    /// One attempt, in one transaction.
+    /// One attempt, in one transaction. What the events name is looked up before it begins, for others can write meanwhile;
+    /// where an import has changed the directory until the call had its turn, it is looked up once more.
     async fn attempt(&self, call: &Call<'_>, way: Way) -> Result<Answered, Interrupted> {
         let organisation_id = call.organisation_id;
-        let mut slots = Slots::new(call.checked.len());
-        let mut well_formed = Vec::with_capacity(call.checked.len());
-        for (position, event) in call.checked.iter().enumerate() {
-            match event {
-                Ok(event) => well_formed.push((position, event)),
-                Err(violations) => slots.unprocessed(position, violations.clone(), None),
-            }
+        let resolved = self.resolve(self.database.read(), call).await?;
+        if resolved.candidates.is_empty() && call.idempotency.is_none() {
+            return Ok(Answered::Now(resolved.slots.into_report(&call.identifiers)?));
         }
-        if well_formed.is_empty() && call.idempotency.is_none() {
-            return Ok(Answered::Now(slots.into_report(&call.identifiers)?));
-        }
-        let transaction = match call.options.validate_only {
-            true => self.database.begin_read().await?,
-            false => self.database.begin().await?,
+        let transaction = match way {
+            Way::Rehearsing => self.database.begin_read().await?,
+            Way::Optimistic | Way::LookingUp => self.database.begin().await?,
         };
         let since = call.now - self.rules.idempotency_retention;
         if let Some((Idempotency { key, method, .. }, fingerprint)) = &call.idempotency
@@ -201,30 +197,17 @@ impl ReferralEvents {
             }
             return Ok(Answered::Before(kept.answer));
         }
-        let mut candidates = Vec::with_capacity(well_formed.len());
-        let resolved = resolve(&transaction, organisation_id, &self.hasher, &well_formed, call.now).await?;
-        for ((position, _), event) in well_formed.iter().zip(resolved) {
-            match event {
-                Ok(event) => candidates.push(Candidate { position: *position, event }),
-                Err(violations) => slots.unprocessed(*position, violations, None),
+        let (report, is_written) = match self.carry_out(&transaction, call, resolved, way).await {
+            Err(Interrupted::DirectoryChanged) => {
+                let resolved = self.resolve(&transaction, call).await?;
+                self.carry_out(&transaction, call, resolved, Way::LookingUp).await?
             }
-        }
-        let (verdicts, first_number) = match candidates.is_empty() {
-            true => (Vec::new(), 0),
-            false => {
-                let allow_circles = self.rules.allow_circles;
-                judgement::reach(&transaction, organisation_id, allow_circles, &candidates, way).await?
-            }
+            carried_out => carried_out?,
         };
-        let (rows, passwords) = report(call, &candidates, verdicts, first_number, &mut slots);
-        let report = slots.into_report(&call.identifiers)?;
         let answer = call.idempotency.as_ref().and_then(|(idempotency, _)| (idempotency.answer)(&report));
-        if call.options.validate_only || (rows.is_empty() && answer.is_none()) {
+        if !is_written && answer.is_none() {
             transaction.rollback().await?;
             return Ok(Answered::Now(report));
-        }
-        if !rows.is_empty() {
-            store(&transaction, organisation_id, &rows, passwords).await?;
         }
         if let (Some((Idempotency { key, method, .. }, fingerprint)), Some(answer)) = (&call.idempotency, &answer) {
             let kept = Kept { fingerprint: fingerprint.clone(), answer: answer.clone() };
@@ -235,6 +218,65 @@ impl ReferralEvents {
         transaction.commit().await?;
         Ok(Answered::Now(report))
     }
+
+    /// Resolves the well-formed events, and answers the others and those that cannot be resolved.
+    async fn resolve<'c, C: ConnectionTrait>(
+        &self,
+        connection: &C,
+        call: &'c Call<'_>,
+    ) -> Result<ResolvedCall<'c>, Interrupted> {
+        let mut slots = Slots::new(call.checked.len());
+        let mut well_formed = Vec::with_capacity(call.checked.len());
+        for (position, event) in call.checked.iter().enumerate() {
+            match event {
+                Ok(event) => well_formed.push((position, event)),
+                Err(violations) => slots.unprocessed(position, violations.clone(), None),
+            }
+        }
+        let Resolved { events, directory_version } =
+            resolve(connection, call.organisation_id, &self.hasher, &well_formed, call.now).await?;
+        let mut candidates = Vec::with_capacity(events.len());
+        for ((position, _), event) in well_formed.into_iter().zip(events) {
+            match event {
+                Ok(event) => candidates.push(Candidate { position, event }),
+                Err(violations) => slots.unprocessed(position, violations, None),
+            }
+        }
+        Ok(ResolvedCall { slots, candidates, directory_version })
+    }
+
+    /// Judges the candidates and stores those to create. Answers what became of each event of the call, and whether there
+    /// were any to store.
+    async fn carry_out(
+        &self,
+        transaction: &Transaction,
+        call: &Call<'_>,
+        ResolvedCall { mut slots, candidates, directory_version }: ResolvedCall<'_>,
+        way: Way,
+    ) -> Result<(Report, bool), Interrupted> {
+        let organisation_id = call.organisation_id;
+        let (verdicts, first_number) = match candidates.is_empty() {
+            true => (Vec::new(), 0),
+            false => {
+                let allow_circles = self.rules.allow_circles;
+                judgement::reach(transaction, organisation_id, allow_circles, &candidates, directory_version, way)
+                    .await?
+            }
+        };
+        let (rows, passwords) = report(call, &candidates, verdicts, first_number, &mut slots);
+        if !rows.is_empty() {
+            store(transaction, organisation_id, &rows, passwords).await?;
+        }
+        Ok((slots.into_report(&call.identifiers)?, !rows.is_empty()))
+    }
+}
+
+/// What is known of a call once its events are resolved.
+struct ResolvedCall<'a> {
+    /// With the answers of the events that are no candidates.
+    slots: Slots,
+    candidates: Vec<Candidate<'a>>,
+    directory_version: Option<i64>,
 }
 
 /// Reports what becomes of the candidates. Answers the rows to insert, and the one-time passwords that they use up: the

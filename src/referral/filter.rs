@@ -118,9 +118,9 @@ pub async fn resolve<C: ConnectionTrait>(
         &filter.performed_by_device,
     ];
     let names = named.into_iter().flatten().collect();
-    let places = places::find_many_by_name(connection, organisation_id, &names).await?;
-    let keys = [&filter.referred, &filter.referred_by].into_iter().flatten().map(|key| [key]);
-    let (parties, positions) = find_parties(connection, organisation_id, hasher, keys).await?;
+    let places = places::find_many_by_name(connection, organisation_id, &names).await?.found;
+    let keys = [&filter.referred, &filter.referred_by].into_iter().flatten();
+    let parties = find_parties(connection, organisation_id, hasher, keys).await?;
     let resolver = Resolver { organisation_id, hasher, places, now };
 
     let mut violations = Vec::new();
@@ -132,11 +132,10 @@ pub async fn resolve<C: ConnectionTrait>(
         }
         place.map(|place| place.key)
     });
-    let mut positions = positions.into_iter();
+    let mut parties = parties.of_each();
     let [referred_account_key, referred_by_account_key] = [&filter.referred, &filter.referred_by].map(|key| {
         let key = key.as_ref()?;
-        let [position] = positions.next()?;
-        match resolver.party(key, parties.get(position)?) {
+        match resolver.party(key, parties.next()?) {
             // A one-time password that was used identifies nobody any more.
             Ok(party) if party.one_time_password.is_some_and(|password| password.used_by.is_some()) => {
                 violations.push(Violation::invalid_access_token(&key.field()));

@@ -10,7 +10,8 @@ use super::{
     rules::{Candidate, Cause, Known, KnownEvent, Referral, Verdict, judge},
 };
 use crate::storage::{
-    Transaction, access_tokens, counters,
+    Transaction, access_tokens,
+    counters::{self, Counter, Taken},
     referral_events::{self, Edge, Referenced},
 };
 
@@ -32,6 +33,7 @@ pub async fn reach(
     organisation_id: i64,
     allow_circles: bool,
     candidates: &[Candidate<'_>],
+    directory_version: Option<i64>,
     way: Way,
 ) -> Result<(Vec<Verdict>, i64), Interrupted> {
     let referred: Vec<i64> = candidates.iter().map(|candidate| candidate.event.referred.account_key).collect();
@@ -52,7 +54,7 @@ pub async fn reach(
         // One that is refused for what the call itself says may be an event that the database has.
         if verdicts.iter().all(|verdict| !matches!(verdict, Verdict::Refuse { .. })) {
             counters::take_turn(transaction, organisation_id).await?;
-            let first_number = take_numbers(transaction, organisation_id, &verdicts).await?;
+            let first_number = take_numbers(transaction, organisation_id, &verdicts, directory_version).await?;
             if !is_circle_possible().await? {
                 return Ok((verdicts, first_number));
             }
@@ -76,16 +78,27 @@ pub async fn reach(
     }
     let known = find_known(transaction, organisation_id, candidates, &referred, circle_possible).await?;
     let verdicts = judge(candidates, known, allow_circles);
-    let first_number = take_numbers(transaction, organisation_id, &verdicts).await?;
+    let first_number = take_numbers(transaction, organisation_id, &verdicts, directory_version).await?;
     Ok((verdicts, first_number))
 }
 
 /// Takes a number for each event to create; answers the first of them.
-async fn take_numbers(transaction: &Transaction, organisation_id: i64, verdicts: &[Verdict]) -> Result<i64, DbErr> {
-    match verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Create)).count() {
-        0 => Ok(0),
-        count => counters::take(transaction, organisation_id, counters::Counter::EventNumber, count).await,
+async fn take_numbers(
+    transaction: &Transaction,
+    organisation_id: i64,
+    verdicts: &[Verdict],
+    resolved_in: Option<i64>,
+) -> Result<i64, Interrupted> {
+    let count = verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Create)).count();
+    if count == 0 {
+        return Ok(0);
     }
+    let Taken { first, directory_version } =
+        counters::take(transaction, organisation_id, Counter::EventNumber, count).await?;
+    if resolved_in.is_some_and(|version| version != directory_version) {
+        return Err(Interrupted::DirectoryChanged);
+    }
+    Ok(first)
 }
 
 /// Looks up all that the judge must know.

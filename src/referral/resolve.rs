@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DbErr};
 
 use super::{
+    bulk_create::Interrupted,
     content::{ContentHash, content_hash},
     event::{CheckedEvent, Details, PartyBy, PartyKey, PartyKind},
     performed_by::{self, NamedPlaces, PerformedBy},
@@ -15,6 +16,7 @@ use super::{
 use crate::{
     secret::{CodeHasher, equal_in_constant_time},
     storage::{
+        OfDirectory,
         parties::{self, Party, PartyColumn, PartyName, Token},
         places::{self, Place, PlaceName},
     },
@@ -66,49 +68,83 @@ pub struct OneTimePassword {
     pub used_by: Option<i64>,
 }
 
-const ACTIVE_ACCOUNT: &str = "ACTIVE";
-const EFFECTIVE: &str = "EFFECTIVE";
+/// What events were resolved to, in their order, each by itself.
+pub struct Resolved<'a> {
+    pub events: Vec<Result<ResolvedEvent<'a>, Vec<Violation>>>,
+    /// The version of the directory that all of it is from.
+    pub directory_version: Option<i64>,
+}
 
-/// Resolves the events, in order; a constant number of statements. `now` decides which access tokens are effective.
+/// Resolves the events; a constant number of statements, at once where `connection` is a pool. `now` decides which access
+/// tokens are effective.
 pub async fn resolve<'a, C: ConnectionTrait>(
     connection: &C,
     organisation_id: i64,
     hasher: &CodeHasher,
     events: &[(usize, &'a CheckedEvent)],
     now: DateTime<Utc>,
-) -> Result<Vec<Result<ResolvedEvent<'a>, Vec<Violation>>>, DbErr> {
+) -> Result<Resolved<'a>, Interrupted> {
     let names: HashSet<&PlaceName> = events.iter().flat_map(|(_, event)| event.places()).collect();
-    let places = places::find_many_by_name(connection, organisation_id, &names).await?;
-    let keys = events.iter().map(|(_, event)| [&event.referred, &event.referred_by]);
-    let (parties, named) = find_parties(connection, organisation_id, hasher, keys).await?;
-    let resolver = Resolver { organisation_id, hasher, places, now };
-    let resolved = events
+    let parties = |key: fn(&CheckedEvent) -> &PartyKey| {
+        let keys = events.iter().map(move |(_, event)| key(event));
+        find_parties(connection, organisation_id, hasher, keys)
+    };
+    let (places, referred, referred_by) = tokio::try_join!(
+        places::find_many_by_name(connection, organisation_id, &names),
+        parties(|event| &event.referred),
+        parties(|event| &event.referred_by),
+    )?;
+    let versions = [[places.version, None], referred.versions, referred_by.versions];
+    let mut versions = versions.into_iter().flatten().flatten();
+    let directory_version = versions.next();
+    if versions.any(|version| Some(version) != directory_version) {
+        return Err(Interrupted::DirectoryChanged);
+    }
+    let resolver = Resolver { organisation_id, hasher, places: places.found, now };
+    let parties = referred.of_each().zip(referred_by.of_each());
+    let events = events
         .iter()
-        .zip(named)
-        .map(|((_, event), [referred, referred_by])| resolver.event(event, &parties[referred], &parties[referred_by]));
-    Ok(resolved.collect())
+        .zip(parties)
+        .map(|((_, event), (referred, referred_by))| resolver.event(event, referred, referred_by))
+        .collect();
+    Ok(Resolved { events, directory_version })
 }
 
-/// What the keys lead to, and the position among that of each key.
-pub async fn find_parties<'a, C: ConnectionTrait, const N: usize>(
+/// What keys lead to.
+pub struct Parties {
+    /// What each name leads to, of which there are fewer than keys.
+    found: Vec<Vec<Party>>,
+    /// The position of each key's name.
+    named: Vec<usize>,
+    /// The versions of the directory that they are from.
+    versions: [Option<i64>; 2],
+}
+
+impl Parties {
+    /// The parties that each key leads to, in the order of the keys.
+    pub fn of_each(&self) -> impl Iterator<Item = &[Party]> {
+        self.named.iter().map(|index| self.found[*index].as_slice())
+    }
+}
+
+/// Looks up what the keys lead to.
+pub async fn find_parties<'a, C: ConnectionTrait>(
     connection: &C,
     organisation_id: i64,
     hasher: &CodeHasher,
-    keys: impl Iterator<Item = [&'a PartyKey; N]>,
-) -> Result<(Vec<Vec<Party>>, Vec<[usize; N]>), DbErr> {
+    keys: impl Iterator<Item = &'a PartyKey>,
+) -> Result<Parties, DbErr> {
     let mut indexes = HashMap::new();
-    let named: Vec<[usize; N]> = keys
-        .map(|keys| {
-            keys.map(|key| {
-                let next = indexes.len();
-                *indexes.entry(name_of(key, organisation_id, hasher)).or_insert(next)
-            })
+    let named: Vec<usize> = keys
+        .map(|key| {
+            let next = indexes.len();
+            *indexes.entry(name_of(key, organisation_id, hasher)).or_insert(next)
         })
         .collect();
     let mut names: Vec<(PartyName, usize)> = indexes.into_iter().collect();
     names.sort_unstable_by_key(|(_, index)| *index);
     let names: Vec<&PartyName> = names.iter().map(|(name, _)| name).collect();
-    let mut found = parties::find_many_by_name(connection, organisation_id, &names).await?;
+    let OfDirectory { mut found, version } = parties::find_many_by_name(connection, organisation_id, &names).await?;
     // An accounts receivable identifier that names no account may name its participant.
     let (missing, by_participant): (Vec<usize>, Vec<PartyName>) = (0..names.len())
         .filter(|index| found[*index].is_empty())
@@ -116,10 +152,10 @@ pub async fn find_parties<'a, C: ConnectionTrait, const N: usize>(
         .unzip();
     let by_participant: Vec<&PartyName> = by_participant.iter().collect();
     let participants = parties::find_many_by_name(connection, organisation_id, &by_participant).await?;
-    for (index, parties) in missing.into_iter().zip(participants) {
+    for (index, parties) in missing.into_iter().zip(participants.found) {
         found[index] = parties;
     }
-    Ok((found, named))
+    Ok(Parties { found, named, versions: [version, participants.version] })
 }
 
 /// What to look for first.
@@ -216,10 +252,10 @@ impl Resolver<'_> {
             _ => self.identified(key, found).ok_or_else(|| Violation::invalid_access_token(&key.field()))?,
         };
         let mut inactive = Vec::new();
-        if party.account_state != ACTIVE_ACCOUNT {
+        if !party.is_account_active {
             inactive.push(Violation::accounts_receivable_not_active(&key.field(), &key.label()));
         }
-        if party.participant_state.as_ref().is_some_and(|state| state != EFFECTIVE) {
+        if !party.is_participant_effective {
             inactive.push(Violation::rewards_participant_not_effective(&key.field(), &key.label()));
         }
         Ok(ResolvedParty { account_key: party.account_key, key, inactive, one_time_password })
@@ -258,7 +294,7 @@ impl Resolver<'_> {
     }
 
     fn is_effective(&self, token: &Token) -> bool {
-        token.state == EFFECTIVE
+        token.state == parties::EFFECTIVE
             && token.effective_from.is_none_or(|from| from <= self.now)
             && token.effective_to.is_none_or(|to| self.now <= to)
     }

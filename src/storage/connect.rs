@@ -8,14 +8,14 @@ use sea_orm::{
 };
 use socket2::SockRef;
 use sqlx::{
-    ConnectOptions,
+    AssertSqlSafe, ConnectOptions, Executor,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
 use super::{
     error::is_contention,
     pool::Pool,
-    transaction::{DEALLOCATE, Observer, Transaction},
+    transaction::{DEALLOCATE, Observer, PLANNER, Transaction},
 };
 use crate::error::{Error, ErrorKind, Result};
 
@@ -218,17 +218,23 @@ async fn open_sqlite(options: sea_orm::ConnectOptions) -> Result<DatabaseConnect
 /// SeaORM's own way of connecting would show the URL, with its password, in its errors and at the level `trace`.
 async fn connect_postgres(url: &str, options: PoolOptions) -> Result<Pool> {
     let server = postgres_server(url)?;
+    // Who switches the cache of statements off has a pooler in between.
+    let shares_sessions =
+        server.to_url_lossy().query_pairs().any(|(name, value)| name == "statement-cache-capacity" && value == "0");
     let pool = PgPoolOptions::new()
         .max_connections(options.connections)
         .acquire_timeout(options.acquire_timeout)
         .idle_timeout(options.idle_timeout)
-        .after_connect(|_, _| {
+        .after_connect(move |connection, _| {
             send_without_delay();
-            Box::pin(async { Ok(()) })
+            Box::pin(async move {
+                if !shares_sessions {
+                    let settings = PLANNER.map(|setting| format!("SET {setting}; ")).concat();
+                    connection.execute(AssertSqlSafe(settings)).await?;
+                }
+                Ok(())
+            })
         });
-    // Who switches the cache of statements off has a pooler in between.
-    let shares_sessions =
-        server.to_url_lossy().query_pairs().any(|(name, value)| name == "statement-cache-capacity" && value == "0");
     let pool = pool.connect_with(server).await.map_err(cannot_be_opened)?;
     Ok(Pool::new(DatabaseConnection::from(pool), shares_sessions))
 }

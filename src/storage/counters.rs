@@ -2,13 +2,18 @@
 
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, FromQueryResult, Value};
 
-use super::{sql::statement, transaction::Transaction};
+use super::{
+    sql::{DIRECTORY_VERSION, statement},
+    transaction::Transaction,
+};
 
 /// What is counted.
 #[derive(Clone, Copy, Debug)]
 pub enum Counter {
     EventNumber,
     DirectoryKey,
+    /// The transactions that have changed the directory. Each begins by counting itself, so they take turns.
+    DirectoryVersion,
 }
 
 impl Counter {
@@ -16,13 +21,22 @@ impl Counter {
         match self {
             Self::EventNumber => "event_number",
             Self::DirectoryKey => "directory_key",
+            Self::DirectoryVersion => "directory_version",
         }
     }
+}
+
+/// Values that were taken.
+pub struct Taken {
+    pub first: i64,
+    /// The version of the directory when they were taken.
+    pub directory_version: i64,
 }
 
 #[derive(FromQueryResult)]
 struct Last {
     last_value: i64,
+    directory_version: i64,
 }
 
 /// Waits until no other call of the organisation is between this and its commit, first come, first served. From here on
@@ -40,19 +54,21 @@ pub async fn take_turn(transaction: &Transaction, organisation_id: i64) -> Resul
     Ok(())
 }
 
-/// Takes the next `count` values and answers the first of them. Gaps come about where a transaction is rolled back.
+/// Takes the next `count` values. Gaps come about where a transaction is rolled back.
 pub async fn take<C: ConnectionTrait>(
     connection: &C,
     organisation_id: i64,
     counter: Counter,
     count: usize,
-) -> Result<i64, DbErr> {
+) -> Result<Taken, DbErr> {
     let count = i64::try_from(count).map_err(|_| DbErr::ConvertFromU64("i64"))?;
     let values: Vec<Value> = vec![organisation_id.into(), counter.name().into(), count.into()];
-    let sql = "INSERT INTO counters (organisation_id, name, last_value) VALUES ($1, $2, $3) \
-               ON CONFLICT (organisation_id, name) DO UPDATE SET last_value = counters.last_value + $3 \
-               RETURNING last_value";
+    let sql = format!(
+        "INSERT INTO counters (organisation_id, name, last_value) VALUES ($1, $2, $3) \
+         ON CONFLICT (organisation_id, name) DO UPDATE SET last_value = counters.last_value + $3 \
+         RETURNING last_value, {DIRECTORY_VERSION} AS directory_version"
+    );
     let last = Last::find_by_statement(statement(connection, sql, values)).one(connection).await?;
     let last = last.ok_or_else(|| DbErr::RecordNotFound("counter".to_owned()))?;
-    Ok(last.last_value - count + 1)
+    Ok(Taken { first: last.last_value - count + 1, directory_version: last.directory_version })
 }

@@ -7,7 +7,10 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 
 pub use super::sql::SqlType;
-use super::sql::{all_at_once, each_text, each_tuple, json, json_row, part, statement};
+use super::{
+    parties::{ACTIVE, EFFECTIVE},
+    sql::{all_at_once, each_text, each_tuple, json, json_row, part, statement},
+};
 
 /// A table of the directory.
 #[derive(Debug)]
@@ -119,7 +122,7 @@ pub async fn find_many_by_unique<C: ConnectionTrait>(
     let columns: Vec<&str> =
         ["arm", "given", "key", "id", "natural_key"].into_iter().chain(FACTS.map(|fact| fact.0)).collect();
     let sql = format!("SELECT {} AS row FROM ({}) AS found", json_row(backend, &columns), arms.join(" UNION ALL "));
-    all_at_once(connection, &sql, values).await
+    Ok(all_at_once(connection, &sql, values).await?.found)
 }
 
 fn facts(table: &Table) -> String {
@@ -157,7 +160,7 @@ pub async fn find_many_referred<C: ConnectionTrait>(
          WHERE t.organisation_id = $1 AND t.{natural_key} = k.value"
     );
     let values = vec![organisation_id.into(), json(&natural_keys)];
-    all_at_once(connection, &sql, values).await
+    Ok(all_at_once(connection, &sql, values).await?.found)
 }
 
 /// Inserts rows, each its `key` and then a value for each of `columns`.
@@ -233,6 +236,75 @@ fn update(backend: DbBackend, table: &Table, types: &[SqlType], assignments: &st
         each_tuple(backend, 2),
         table.name
     )
+}
+
+/// Who knows something of whom.
+#[derive(Clone, Copy, Debug)]
+pub enum Keys<'a> {
+    Accounts(&'a [i64]),
+    Participants(&'a [i64]),
+}
+
+/// Has the accounts of the participants take them for effective, before a change that may take the accounts from them.
+pub async fn forget_participants<C: ConnectionTrait>(
+    connection: &C,
+    organisation_id: i64,
+    participants: &[i64],
+) -> Result<(), DbErr> {
+    write_ineffective(connection, organisation_id, participants, "FALSE", "").await
+}
+
+/// Has the accounts of the participants know which of them are not effective.
+pub async fn tell_accounts<C: ConnectionTrait>(
+    connection: &C,
+    organisation_id: i64,
+    participants: &[i64],
+) -> Result<(), DbErr> {
+    let condition = format!("AND p.state <> '{EFFECTIVE}'");
+    write_ineffective(connection, organisation_id, participants, "TRUE", &condition).await
+}
+
+async fn write_ineffective<C: ConnectionTrait>(
+    connection: &C,
+    organisation_id: i64,
+    participants: &[i64],
+    value: &str,
+    condition: &str,
+) -> Result<(), DbErr> {
+    let each = each_text(connection.get_database_backend(), 2);
+    let sql = format!(
+        "UPDATE accounts_receivable SET has_ineffective_participant = {value} \
+         WHERE organisation_id = $1 AND has_ineffective_participant <> {value} AND key IN \
+         (SELECT p.account_key FROM {each} CROSS JOIN rewards_participants p \
+         WHERE p.organisation_id = $1 AND p.key = CAST(k.value AS BIGINT) {condition})"
+    );
+    let values = vec![organisation_id.into(), json(&participants)];
+    connection.execute_raw(statement(connection, sql, values)).await?;
+    Ok(())
+}
+
+/// Has participants know whether their accounts are inactive: those given, or those of the accounts given.
+pub async fn tell_participants<C: ConnectionTrait>(
+    connection: &C,
+    organisation_id: i64,
+    keys: Keys<'_>,
+) -> Result<(), DbErr> {
+    let (column, keys) = match keys {
+        Keys::Accounts(keys) => ("account_key", keys),
+        Keys::Participants(keys) => ("key", keys),
+    };
+    let each = each_text(connection.get_database_backend(), 2);
+    let sql = format!(
+        "UPDATE rewards_participants SET has_inactive_account = NOT has_inactive_account \
+         WHERE organisation_id = $1 AND key IN \
+         (SELECT p.key FROM {each} CROSS JOIN rewards_participants p CROSS JOIN accounts_receivable a \
+         WHERE p.organisation_id = $1 AND p.{column} = CAST(k.value AS BIGINT) \
+         AND a.organisation_id = $1 AND a.key = p.account_key \
+         AND p.has_inactive_account <> (a.state <> '{ACTIVE}'))"
+    );
+    let values = vec![organisation_id.into(), json(&keys)];
+    connection.execute_raw(statement(connection, sql, values)).await?;
+    Ok(())
 }
 
 /// Has PostgreSQL see how many rows the table holds by now. Until it looks by itself, it takes a new organisation to

@@ -24,4 +24,5 @@ pub mod users;
 pub use connect::{Database, PoolOptions};
 pub use error::{is_contention, is_unique_violation};
 pub use pool::Pool;
+pub use sql::OfDirectory;
 pub use transaction::Transaction;

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DbErr, Value};
 use serde::Deserialize;
 
-use super::sql::{all_at_once, each_numbered, json, json_row, position};
+use super::sql::{OfDirectory, all_at_once, each_numbered, json, json_row, position};
 
 /// The columns by which an account can be found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,9 +34,9 @@ pub struct PartyName {
 #[derive(Clone, Debug)]
 pub struct Party {
     pub account_key: i64,
-    pub account_state: String,
-    /// `None` for an account without a participant.
-    pub participant_state: Option<String>,
+    pub is_account_active: bool,
+    /// True for an account without a participant, too.
+    pub is_participant_effective: bool,
     pub token: Option<Token>,
 }
 
@@ -54,14 +54,14 @@ pub struct Token {
     pub one_time_password_used_by: Option<i64>,
 }
 
-/// A row of the look-up: [`PARTY`], and [`TOKEN`] where an access token was asked for.
+/// A row of the look-up: where it belongs, the party, and [`TOKEN`] where an access token was asked for.
 #[derive(Deserialize)]
 struct Found {
     arm: usize,
     position: usize,
     account_key: i64,
-    account_state: String,
-    participant_state: Option<String>,
+    account_inactive: i64,
+    participant_ineffective: i64,
     #[serde(default)]
     token_key: Option<i64>,
     #[serde(default)]
@@ -98,8 +98,12 @@ impl From<Found> for Party {
             }),
             _ => None,
         };
-        let Found { account_key, account_state, participant_state, .. } = row;
-        Self { account_key, account_state, participant_state, token }
+        Self {
+            account_key: row.account_key,
+            is_account_active: row.account_inactive == 0,
+            is_participant_effective: row.participant_ineffective == 0,
+            token,
+        }
     }
 }
 
@@ -109,7 +113,7 @@ pub async fn find_many_by_name<C: ConnectionTrait>(
     connection: &C,
     organisation_id: i64,
     names: &[&PartyName],
-) -> Result<Vec<Vec<Party>>, DbErr> {
+) -> Result<OfDirectory<Vec<Vec<Party>>>, DbErr> {
     let mut found = vec![Vec::new(); names.len()];
     // In a fixed order, so that the same kinds of names give the same statement.
     let mut asked: BTreeMap<PartyColumn, Vec<usize>> = BTreeMap::new();
@@ -117,7 +121,7 @@ pub async fn find_many_by_name<C: ConnectionTrait>(
         asked.entry(name.column).or_default().push(index);
     }
     if asked.is_empty() {
-        return Ok(found);
+        return Ok(OfDirectory { found, version: None });
     }
     let backend = connection.get_database_backend();
     let mut parameters: Vec<Value> = vec![organisation_id.into()];
@@ -127,21 +131,23 @@ pub async fn find_many_by_name<C: ConnectionTrait>(
         parameters.push(json(&values));
         let arm = arm.to_string();
         let mut columns = vec![arm.as_str(), position(backend)];
-        columns.extend(PARTY);
+        let (party, from) = source(*column);
+        columns.extend(party);
         if column.is_of_token() {
             columns.extend(TOKEN);
         }
-        let (row, each, from) = (json_row(backend, &columns), each_numbered(backend, parameters.len()), from(*column));
+        let (row, each) = (json_row(backend, &columns), each_numbered(backend, parameters.len()));
         arms.push(format!("SELECT {row} AS row FROM {each} CROSS JOIN {from}"));
     }
     let asked: Vec<Vec<usize>> = asked.into_values().collect();
-    for row in all_at_once::<Found, _>(connection, &arms.join(" UNION ALL "), parameters).await? {
+    let rows = all_at_once::<Found, _>(connection, &arms.join(" UNION ALL "), parameters).await?;
+    for row in rows.found {
         let index = asked.get(row.arm).and_then(|indexes| indexes.get(row.position));
         if let Some(parties) = index.and_then(|index| found.get_mut(*index)) {
             parties.push(row.into());
         }
     }
-    Ok(found)
+    Ok(OfDirectory { found, version: rows.version })
 }
 
 impl PartyColumn {
@@ -149,8 +155,6 @@ impl PartyColumn {
         matches!(self, Self::AuthenticationCodeHash | Self::TokenIdentifier | Self::OneTimePasswordHash)
     }
 }
-
-const PARTY: [&str; 3] = ["a.key", "a.state", "p.state"];
 
 const TOKEN: [&str; 9] = [
     "t.key",
@@ -164,37 +168,35 @@ const TOKEN: [&str; 9] = [
     "t.one_time_password_used_by",
 ];
 
-/// What to join to the keys. CROSS JOIN in front of it keeps SQLite from scanning the table for the keys.
-fn from(column: PartyColumn) -> String {
-    let by_account = |name: &str| {
-        format!(
-            "accounts_receivable a \
-             LEFT JOIN rewards_participants p ON p.organisation_id = $1 AND p.account_key = a.key \
-             WHERE a.organisation_id = $1 AND a.{name} = k.value"
-        )
-    };
-    let by_participant = |name: &str| {
-        format!(
-            "rewards_participants p CROSS JOIN accounts_receivable a \
-             WHERE p.organisation_id = $1 AND p.{name} = k.value \
-             AND a.organisation_id = $1 AND a.key = p.account_key"
-        )
-    };
+/// The state in which an account may take part in an event.
+pub const ACTIVE: &str = "ACTIVE";
+/// The state in which a participant, and an access token, may.
+pub const EFFECTIVE: &str = "EFFECTIVE";
+
+/// The party's columns of [`Found`], and where they come from. An account knows whether its participant is ineffective,
+/// and a participant whether its account is inactive, so that one look-up finds a name.
+fn source(column: PartyColumn) -> ([&'static str; 3], String) {
+    const OF_ACCOUNT: [&str; 3] =
+        ["a.key", "CAST(a.state <> 'ACTIVE' AS INTEGER)", "CAST(a.has_ineffective_participant AS INTEGER)"];
+    const OF_PARTICIPANT: [&str; 3] =
+        ["p.account_key", "CAST(p.has_inactive_account AS INTEGER)", "CAST(p.state <> 'EFFECTIVE' AS INTEGER)"];
+    let by_account = |name: &str| format!("accounts_receivable a WHERE a.organisation_id = $1 AND a.{name} = k.value");
+    let by_participant =
+        |name: &str| format!("rewards_participants p WHERE p.organisation_id = $1 AND p.{name} = k.value");
     let by_token = |name: &str| {
         format!(
-            "access_tokens t CROSS JOIN rewards_participants p CROSS JOIN accounts_receivable a \
+            "access_tokens t CROSS JOIN rewards_participants p \
              WHERE t.organisation_id = $1 AND t.{name} = k.value \
-             AND p.organisation_id = $1 AND p.key = t.participant_key \
-             AND a.organisation_id = $1 AND a.key = p.account_key"
+             AND p.organisation_id = $1 AND p.key = t.participant_key"
         )
     };
     match column {
-        PartyColumn::AccountId => by_account("id"),
-        PartyColumn::AccountNumber => by_account("number"),
-        PartyColumn::ParticipantId => by_participant("id"),
-        PartyColumn::ParticipantNumber => by_participant("number"),
-        PartyColumn::AuthenticationCodeHash => by_token("authentication_code_hash"),
-        PartyColumn::TokenIdentifier => by_token("identifier"),
-        PartyColumn::OneTimePasswordHash => by_token("one_time_password_hash"),
+        PartyColumn::AccountId => (OF_ACCOUNT, by_account("id")),
+        PartyColumn::AccountNumber => (OF_ACCOUNT, by_account("number")),
+        PartyColumn::ParticipantId => (OF_PARTICIPANT, by_participant("id")),
+        PartyColumn::ParticipantNumber => (OF_PARTICIPANT, by_participant("number")),
+        PartyColumn::AuthenticationCodeHash => (OF_PARTICIPANT, by_token("authentication_code_hash")),
+        PartyColumn::TokenIdentifier => (OF_PARTICIPANT, by_token("identifier")),
+        PartyColumn::OneTimePasswordHash => (OF_PARTICIPANT, by_token("one_time_password_hash")),
     }
 }

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Value};
+use sea_orm::{ConnectionTrait, DbErr, Value};
 
-use super::sql::{each_text, json, statement};
+use super::sql::{OfDirectory, all_at_once, each_text, json, json_row};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PlaceKind {
@@ -32,7 +32,7 @@ pub struct PlaceName {
 }
 
 /// A row of the directory, with the places that it implies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromQueryResult)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     pub key: i64,
     /// Its business unit: itself, its own, or that of its unit.
@@ -43,47 +43,45 @@ pub struct Place {
     pub tap_key: Option<i64>,
 }
 
-#[derive(FromQueryResult)]
-struct Found {
-    arm: i32,
-    given: String,
-    #[sea_orm(nested)]
-    place: Place,
-}
-
 /// Looks up all `names`; those that don't exist in the organisation are missing from the answer.
 pub async fn find_many_by_name<C: ConnectionTrait>(
     connection: &C,
     organisation_id: i64,
     names: &HashSet<&PlaceName>,
-) -> Result<HashMap<PlaceName, Place>, DbErr> {
+) -> Result<OfDirectory<HashMap<PlaceName, Place>>, DbErr> {
     // In a fixed order, so that the same kinds of names give the same statement.
     let mut values_of: BTreeMap<(PlaceKind, PlaceColumn), Vec<&str>> = BTreeMap::new();
     for name in names {
         values_of.entry((name.kind, name.column)).or_default().push(&name.value);
     }
+    let mut found = HashMap::new();
     if values_of.is_empty() {
-        return Ok(HashMap::new());
+        return Ok(OfDirectory { found, version: None });
     }
+    let backend = connection.get_database_backend();
     let mut asked = Vec::new();
     let mut arms = Vec::new();
     let mut parameters: Vec<Value> = vec![organisation_id.into()];
     for ((kind, column), values) in values_of {
         parameters.push(json(&values));
-        let each = each_text(connection.get_database_backend(), parameters.len());
-        let (places, column_name) = (select_of(kind), column_name(kind, column));
-        let arm = asked.len();
-        arms.push(format!("SELECT {arm} AS arm, k.value AS given, {}", places(&each, column_name)));
+        let (each, arm) = (each_text(backend, parameters.len()), asked.len().to_string());
+        let (place, from) = source(kind);
+        let [key, business_unit, unit, tap] = place;
+        let row = json_row(backend, &[&arm, "k.value", key, business_unit, unit, tap]);
+        let column_name = column_name(kind, column);
+        arms.push(format!(
+            "SELECT {row} AS row FROM {each} CROSS JOIN {from} WHERE p.organisation_id = $1 AND p.{column_name} = k.value"
+        ));
         asked.push((kind, column));
     }
-    let rows = Found::find_by_statement(statement(connection, arms.join(" UNION ALL "), parameters));
-    let mut found = HashMap::new();
-    for row in rows.all(connection).await? {
-        if let Some(&(kind, column)) = usize::try_from(row.arm).ok().and_then(|arm| asked.get(arm)) {
-            found.insert(PlaceName { kind, column, value: row.given }, row.place);
+    let rows = all_at_once::<(usize, String, _, _, _, _), _>(connection, &arms.join(" UNION ALL "), parameters).await?;
+    for (arm, value, key, business_unit_key, unit_key, tap_key) in rows.found {
+        if let Some(&(kind, column)) = asked.get(arm) {
+            let place = Place { key, business_unit_key, unit_key, tap_key };
+            found.insert(PlaceName { kind, column, value }, place);
         }
     }
-    Ok(found)
+    Ok(OfDirectory { found, version: rows.version })
 }
 
 fn column_name(kind: PlaceKind, column: PlaceColumn) -> &'static str {
@@ -95,46 +93,23 @@ fn column_name(kind: PlaceKind, column: PlaceColumn) -> &'static str {
     }
 }
 
-/// The columns of [`Place`] and where they come from. CROSS JOIN keeps SQLite from scanning the table for the keys.
-fn select_of(kind: PlaceKind) -> fn(&str, &str) -> String {
+/// The columns of [`Place`], and where they come from. CROSS JOIN keeps SQLite from scanning the table for the keys.
+fn source(kind: PlaceKind) -> ([&'static str; 4], &'static str) {
     match kind {
-        PlaceKind::BusinessUnit => |each, column| {
-            format!(
-                "p.key, p.key AS business_unit_key, CAST(NULL AS BIGINT) AS unit_key, p.default_tap_key AS tap_key \
-                 FROM {each} CROSS JOIN business_units p WHERE p.organisation_id = $1 AND p.{column} = k.value"
-            )
-        },
-        PlaceKind::Unit => |each, column| {
-            format!(
-                "p.key, p.business_unit_key, p.key AS unit_key, COALESCE(p.default_tap_key, b.default_tap_key) \
-                 AS tap_key FROM {each} CROSS JOIN units p \
-                 LEFT JOIN business_units b ON b.organisation_id = $1 AND b.key = p.business_unit_key \
-                 WHERE p.organisation_id = $1 AND p.{column} = k.value"
-            )
-        },
-        PlaceKind::TransactionAcquiringPoint => |each, column| {
-            format!(
-                "p.key, COALESCE(p.business_unit_key, u.business_unit_key) AS business_unit_key, p.unit_key, \
-                 p.key AS tap_key FROM {each} CROSS JOIN taps p \
-                 LEFT JOIN units u ON u.organisation_id = $1 AND u.key = p.unit_key \
-                 WHERE p.organisation_id = $1 AND p.{column} = k.value"
-            )
-        },
-        PlaceKind::Device => |each, column| {
-            format!(
-                "p.key, u.business_unit_key, p.unit_key, COALESCE(u.default_tap_key, b.default_tap_key) AS tap_key \
-                 FROM {each} CROSS JOIN devices p \
-                 LEFT JOIN units u ON u.organisation_id = $1 AND u.key = p.unit_key \
-                 LEFT JOIN business_units b ON b.organisation_id = $1 AND b.key = u.business_unit_key \
-                 WHERE p.organisation_id = $1 AND p.{column} = k.value"
-            )
-        },
-        PlaceKind::Classification => |each, column| {
-            format!(
-                "p.key, CAST(NULL AS BIGINT) AS business_unit_key, CAST(NULL AS BIGINT) AS unit_key, \
-                 CAST(NULL AS BIGINT) AS tap_key \
-                 FROM {each} CROSS JOIN classifications p WHERE p.organisation_id = $1 AND p.{column} = k.value"
-            )
-        },
+        PlaceKind::BusinessUnit => (["p.key", "p.key", "NULL", "p.default_tap_key"], "business_units p"),
+        PlaceKind::Unit => (
+            ["p.key", "p.business_unit_key", "p.key", "COALESCE(p.default_tap_key, b.default_tap_key)"],
+            "units p LEFT JOIN business_units b ON b.organisation_id = $1 AND b.key = p.business_unit_key",
+        ),
+        PlaceKind::TransactionAcquiringPoint => (
+            ["p.key", "COALESCE(p.business_unit_key, u.business_unit_key)", "p.unit_key", "p.key"],
+            "taps p LEFT JOIN units u ON u.organisation_id = $1 AND u.key = p.unit_key",
+        ),
+        PlaceKind::Device => (
+            ["p.key", "u.business_unit_key", "p.unit_key", "COALESCE(u.default_tap_key, b.default_tap_key)"],
+            "devices p LEFT JOIN units u ON u.organisation_id = $1 AND u.key = p.unit_key \
+             LEFT JOIN business_units b ON b.organisation_id = $1 AND b.key = u.business_unit_key",
+        ),
+        PlaceKind::Classification => (["p.key", "NULL", "NULL", "NULL"], "classifications p"),
     }
 }

@@ -109,13 +109,25 @@ pub fn json_row(backend: DbBackend, columns: &[&str]) -> String {
     }
 }
 
+/// What was found in the directory, and in which version of it: `None` where nothing was looked for.
+#[derive(Debug)]
+pub struct OfDirectory<T> {
+    pub found: T,
+    pub version: Option<i64>,
+}
+
+/// The version of the directory of the organisation in parameter 1, as the statement sees it.
+pub const DIRECTORY_VERSION: &str = "COALESCE((SELECT v.last_value FROM counters v \
+                                     WHERE v.organisation_id = $1 AND v.name = 'directory_version'), 0)";
+
 #[derive(FromQueryResult)]
 struct Rows {
     rows: Option<String>,
+    version: i64,
 }
 
-/// The rows of `select`, whose one column is `row`, made by [`json_row`]: as tuples, or as structs with fields in the
-/// order of the columns.
+/// The rows of `select`, which is about the directory of the organisation in parameter 1 and whose one column is `row`,
+/// made by [`json_row`]: as tuples, or as structs with fields in the order of the columns.
 ///
 /// They come as one row that holds a JSON array: a thread of its own reads from SQLite and hands each row over, which
 /// costs several times what reading it does.
@@ -123,13 +135,14 @@ pub async fn all_at_once<T: DeserializeOwned, C: ConnectionTrait>(
     connection: &C,
     select: &str,
     values: Vec<Value>,
-) -> Result<Vec<T>, DbErr> {
+) -> Result<OfDirectory<Vec<T>>, DbErr> {
     let aggregate = match connection.get_database_backend() {
         DbBackend::Postgres => "string_agg(s.row, ',')",
         _ => "group_concat(s.row, ',')",
     };
-    let sql = format!("SELECT '[' || {aggregate} || ']' AS rows FROM ({select}) AS s");
-    let rows = Rows::find_by_statement(statement(connection, sql, values)).one(connection).await?;
-    let rows = rows.and_then(|rows| rows.rows).unwrap_or_else(|| "[]".to_owned());
-    serde_json::from_str(&rows).map_err(|error| DbErr::Json(error.to_string()))
+    let sql = format!("SELECT '[' || {aggregate} || ']' AS rows, {DIRECTORY_VERSION} AS version FROM ({select}) AS s");
+    let row = Rows::find_by_statement(statement(connection, sql, values)).one(connection).await?;
+    let Rows { rows, version } = row.ok_or_else(|| DbErr::RecordNotFound("an aggregate".to_owned()))?;
+    let found = rows.map_or(Ok(Vec::new()), |rows| serde_json::from_str(&rows));
+    Ok(OfDirectory { found: found.map_err(|error| DbErr::Json(error.to_string()))?, version: Some(version) })
 }

@@ -11,14 +11,22 @@ use tokio::sync::Mutex;
 /// Is told the text of every statement.
 pub type Observer = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// What is looked up in a transaction is looked up by key, a thousand keys in less time than it takes to start parallel
-/// workers, to compile a plan or to read a large table; or it is some rows in the order of an index. The planner does not
-/// know that of a table that has just grown, for which it has no statistics yet: it would read and sort all events of an
-/// organisation for the newest hundred. And a plan that it keeps from when the table was small does not serve any more.
-const BEGIN_POSTGRES: &str = "BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; \
-                              SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; \
-                              SET LOCAL max_parallel_workers_per_gather = 0; \
-                              SET LOCAL jit = off; SET LOCAL plan_cache_mode = force_custom_plan";
+/// What a session tells PostgreSQL's planner. What is looked up is looked up by key, a thousand keys in less time than it
+/// takes to start parallel workers, to compile a plan or to read a large table; or it is some rows in the order of an
+/// index. The planner does not know that of a table that has just grown, for which it has no statistics yet: it would read
+/// and sort all events of an organisation for the newest hundred.
+pub(super) const PLANNER: [&str; 6] = [
+    "enable_seqscan = off",
+    "enable_bitmapscan = off",
+    "enable_hashjoin = off",
+    "enable_mergejoin = off",
+    "max_parallel_workers_per_gather = 0",
+    "jit = off",
+];
+
+/// In a transaction, which may be about events, no plan is kept: one from when the table was small may take the wrong
+/// index. The directory is looked up outside, by plans that last until its import has statistics made.
+const BEGIN_POSTGRES: &str = "BEGIN; SET LOCAL plan_cache_mode = force_custom_plan";
 
 /// Frees the names that sqlx gives to what it prepares, counting from one on each connection.
 pub(super) const DEALLOCATE: &str = "DEALLOCATE ALL";
@@ -45,14 +53,16 @@ impl Transaction {
         Ok(Self::new(Connection::Sqlite(connection), DbBackend::Sqlite, observer))
     }
 
-    /// Where sessions are shared, the one that the transaction gets may hold what others prepared in it.
+    /// Where sessions are shared, the one that the transaction gets has the settings of others, and may hold what they
+    /// prepared in it.
     pub(super) async fn begin_postgres(
         pool: &PgPool,
         shares_sessions: bool,
         observer: Option<Observer>,
     ) -> Result<Self, DbErr> {
         let connection = if shares_sessions {
-            pool.begin_with(AssertSqlSafe(format!("{BEGIN_POSTGRES}; {DEALLOCATE}"))).await
+            let settings = PLANNER.map(|setting| format!("SET LOCAL {setting}; ")).concat();
+            pool.begin_with(AssertSqlSafe(format!("{BEGIN_POSTGRES}; {settings}{DEALLOCATE}"))).await
         } else {
             pool.begin_with(BEGIN_POSTGRES).await
         };

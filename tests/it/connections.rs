@@ -20,7 +20,8 @@ tests! {
         one_connection_is_enough;
     Postgres:
         no_more_connections_are_open_than_are_set,
-        connections_that_nobody_uses_are_closed;
+        connections_that_nobody_uses_are_closed,
+        sessions_look_things_up_by_key_whatever_the_planner_believes;
     OwnPostgres:
         the_url_says_how_the_server_is_verified,
         the_url_names_a_unix_socket;
@@ -66,6 +67,16 @@ async fn connections(observer: &Database) -> i64 {
     let sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'under test' \
                AND datname = current_database()";
     query(observer, sql).await.try_get_by_index(0).expect("a number")
+}
+
+async fn sessions_look_things_up_by_key_whatever_the_planner_believes(setup: Setup) {
+    let files = setup.engine.create_database();
+    let database = Database::connect(&files.url).await.expect("a database");
+    for setting in ["enable_seqscan", "enable_hashjoin", "enable_mergejoin", "enable_bitmapscan", "jit"] {
+        let value: String = query(&database, &format!("SHOW {setting}")).await.try_get_by_index(0).expect("a value");
+        assert_eq!(value, "off", "{setting}");
+    }
+    database.close().await.expect("a close");
 }
 
 /// A PostgreSQL database, its connections told from those of the test.

@@ -39,6 +39,7 @@ mod migrations;
 mod model;
 mod one_event;
 mod one_time_passwords;
+mod party_states;
 mod performed_by;
 mod pooler;
 mod precedence;
@@ -94,6 +95,7 @@ fn main() {
         model::tests(),
         one_event::tests(),
         one_time_passwords::tests(),
+        party_states::tests(),
         performed_by::tests(),
         pooler::tests(),
         precedence::tests(),

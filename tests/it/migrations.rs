@@ -9,7 +9,8 @@ use sea_orm::{ConnectionTrait, Statement};
 use crate::support::{Engine, Setup, Workplace, tests};
 
 tests! {
-    NoCalls: of_programs_that_migrate_at_once_one_does_it_and_all_succeed, a_schema_that_is_behind_is_brought_up_to_date;
+    NoCalls: of_programs_that_migrate_at_once_one_does_it_and_all_succeed, a_schema_that_is_behind_is_brought_up_to_date,
+        states_that_were_stored_before_are_known_to_accounts_and_participants;
     Postgres: nothing_but_migrate_touches_a_schema_that_is_behind;
 }
 
@@ -86,6 +87,43 @@ async fn a_schema_that_is_behind_is_brought_up_to_date(setup: Setup) {
     assert_eq!(migrate(&workplace), Migrator::migrations().len() - 1);
     workplace.add_caller("a password");
     workplace.serve(&[]).login("a password").await;
+}
+
+async fn states_that_were_stored_before_are_known_to_accounts_and_participants(setup: Setup) {
+    let workplace = with_steps(setup.engine, 5).await;
+    let database = Database::connect(&workplace.database_url()).await.expect("a database");
+    let connection = database.write();
+    let execute = async |sql: &str| connection.execute_unprepared(sql).await.expect("a statement");
+    execute("INSERT INTO organisations (id, name, created_on) VALUES (1, 'acme', CURRENT_TIMESTAMP)").await;
+    execute("INSERT INTO organisations (id, name, created_on) VALUES (2, 'other', CURRENT_TIMESTAMP)").await;
+    for organisation in [1, 2] {
+        for (key, state, of_participant) in
+            [(1, "ACTIVE", "EFFECTIVE"), (2, "SUSPENDED", "EFFECTIVE"), (3, "ACTIVE", "NOT_EFFECTIVE")]
+        {
+            // The keys of one organisation are no keys of the other.
+            let (key, owner) = (key * organisation, key * organisation + 100);
+            execute(&format!(
+                "INSERT INTO accounts_receivable (organisation_id, key, id, number, state) \
+                 VALUES ({organisation}, {key}, 'A{key}', 'A{key}', '{state}')"
+            ))
+            .await;
+            execute(&format!(
+                "INSERT INTO rewards_participants (organisation_id, key, id, number, account_key, state) \
+                 VALUES ({organisation}, {owner}, 'P{owner}', 'P{owner}', {key}, '{of_participant}')"
+            ))
+            .await;
+        }
+    }
+    migrate(&workplace);
+    let numbers = async |sql: &str| -> Vec<String> {
+        let rows = connection.query_all_raw(Statement::from_string(connection.get_database_backend(), sql)).await;
+        rows.expect("rows").iter().map(|row| row.try_get("", "number").expect("a number")).collect()
+    };
+    let sql = "SELECT number FROM accounts_receivable WHERE has_ineffective_participant ORDER BY key";
+    assert_eq!(numbers(sql).await, ["A3", "A6"]);
+    let sql = "SELECT number FROM rewards_participants WHERE has_inactive_account ORDER BY key";
+    assert_eq!(numbers(sql).await, ["P102", "P104"]);
+    database.close().await.expect("a close");
 }
 
 async fn nothing_but_migrate_touches_a_schema_that_is_behind(setup: Setup) {

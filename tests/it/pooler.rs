@@ -19,6 +19,7 @@ tests! {
         of_callers_who_race_to_refer_a_party_exactly_one_succeeds;
     PooledNoCalls:
         the_commands_run_behind_a_pooler,
+        statements_look_things_up_by_key_whatever_the_planner_believes,
         a_call_that_the_pooler_has_no_session_for_finds_the_service_unavailable;
 }
 
@@ -169,4 +170,16 @@ async fn a_call_that_the_pooler_has_no_session_for_finds_the_service_unavailable
     // All of them meant one event; it has no reference, so the later ones are told of the first.
     let created: usize = answers.iter().map(|answer| answer.processed().len()).sum();
     assert_eq!(created, 1);
+}
+
+async fn statements_look_things_up_by_key_whatever_the_planner_believes(setup: Setup) {
+    let files = setup.engine.create_database();
+    let database = Database::connect(&files.url).await.expect("a database");
+    // The session is another's as soon as the statement has ended, so each has to tell it anew.
+    let sql = "SELECT count(*) FROM pg_settings WHERE name IN \
+               ('enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'enable_bitmapscan', 'jit') AND setting = 'off'";
+    for _ in 0..5 {
+        assert_eq!(count(&database, sql).await, 5);
+    }
+    database.close().await.expect("a close");
 }

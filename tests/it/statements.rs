@@ -95,15 +95,15 @@ async fn the_number_of_statements_does_not_depend_on_the_number_of_events(setup:
         first += events;
         counts.insert(statements.len());
     }
-    // Who calls; the beginning; the places; the parties; the numbers; who has referred; the events; the end.
-    assert_eq!(counts, BTreeSet::from([8 + turn(setup)]));
+    // Who calls; the places; the parties of both sides; the beginning; the numbers; who has referred; the events; the end.
+    assert_eq!(counts, BTreeSet::from([9 + turn(setup)]));
 
     // Repeats are found out by the insert; then the places, the parties, who has referred, what is there already and the
     // references are looked up.
     server.take_statements();
     let answer = server.send(json!((0..1000).map(event_of).collect::<Vec<_>>())).await;
     assert_eq!((answer.processed().len(), answer.failures()), (1000, vec![]));
-    assert_eq!(server.take_statements().len(), 7 + 7 + 2 * turn(setup));
+    assert_eq!(server.take_statements().len(), 8 + 8 + 2 * turn(setup));
     assert_eq!(server.stored_events().await.len(), first);
 }
 
@@ -118,7 +118,7 @@ async fn calls_of_one_kind_send_the_same_statements(setup: Setup) {
         }
         texts.extend(statements_of(&server, events).await);
     }
-    assert_eq!(texts.len(), 8 + turn(setup));
+    assert_eq!(texts.len(), 9 + turn(setup));
 }
 
 async fn a_circle_is_looked_for_where_one_is_possible(setup: Setup) {
@@ -144,7 +144,7 @@ async fn a_circle_is_looked_for_where_one_is_possible(setup: Setup) {
     event["referred_by_rewards_participant_identifier"] = json!({"number": "P4989"});
     let statements = statements_of(&server, vec![event]).await;
     // What is there already, the way up from the referrer, the references, and the numbers once more.
-    assert_eq!(statements.len(), 8 + turn(setup) + 4);
+    assert_eq!(statements.len(), 9 + turn(setup) + 4);
 }
 
 async fn a_call_of_which_nothing_is_created_writes_nothing(setup: Setup) {
@@ -157,9 +157,9 @@ async fn a_call_of_which_nothing_is_created_writes_nothing(setup: Setup) {
         server.take_statements();
         let answer = server.send(json!(refused)).await;
         assert_eq!(answer.failures().len(), events);
-        // Who calls; the beginning; the places; the parties; the end.
+        // Who calls; the places; the parties of both sides.
         let statements = server.take_statements();
-        assert_eq!(statements.len(), 5);
+        assert_eq!(statements.len(), 4);
 
         // Nothing is asked for events of which it is known without asking that they are bad.
         for event in &mut refused {

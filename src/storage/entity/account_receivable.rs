@@ -12,6 +12,8 @@ pub struct Model {
     pub id: String,
     pub number: String,
     pub state: String,
+    /// Kept by the import, for look-ups.
+    pub has_ineffective_participant: bool,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

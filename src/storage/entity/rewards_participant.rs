@@ -13,6 +13,8 @@ pub struct Model {
     pub number: String,
     pub account_key: i64,
     pub state: String,
+    /// Kept by the import, for look-ups.
+    pub has_inactive_account: bool,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -4,10 +4,13 @@
 //! malformed event leaves its neighbours alone, and one malformed attribute is named by its path. What the attributes
 //! of a message are called is generated from the contract.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, sync::LazyLock};
 
 use axum::body::Bytes;
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{
+    DateTime, Utc,
+    format::{Item, Parsed, StrftimeItems},
+};
 use prost_types::Timestamp;
 use serde::{
     Deserialize, Deserializer,
@@ -207,16 +210,19 @@ impl FromJson for Option<Timestamp> {
 
 /// Reads `2016-06-22T15:00:00`, with a fraction and an offset where given; without an offset it is UTC.
 fn parse_date(text: &str) -> Option<DateTime<Utc>> {
-    const FORM: &str = "%Y-%m-%dT%H:%M:%S%.f";
+    // Read once: a call may have five thousand dates.
+    static WITHOUT_OFFSET: LazyLock<Vec<Item>> = LazyLock::new(|| StrftimeItems::new("%Y-%m-%dT%H:%M:%S%.f").collect());
     if !looks_like_a_date(text) {
         return None;
     }
-    if let Ok(date) = NaiveDateTime::parse_from_str(text, FORM) {
-        return Some(date.and_utc());
+    if let Ok(date) = DateTime::parse_from_rfc3339(text) {
+        return Some(date.to_utc());
     }
-    let with_offset =
-        DateTime::parse_from_rfc3339(text).or_else(|_| DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f%z"));
-    with_offset.ok().map(|date| date.to_utc())
+    let mut parsed = Parsed::new();
+    if chrono::format::parse(&mut parsed, text, WITHOUT_OFFSET.iter()).is_ok() {
+        return parsed.to_naive_datetime_with_offset(0).ok().map(|date| date.and_utc());
+    }
+    DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f%z").ok().map(|date| date.to_utc())
 }
 
 /// Whether the text has the form of a date, be there such a date or not.
