@@ -49,13 +49,16 @@ pub async fn run(
     config: Config,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
+    let mut in_the_background = JoinSet::new();
+    if database.is_sqlite() {
+        in_the_background.spawn(checkpoint(database.clone()));
+    }
     let api = Api {
         authenticator: Authenticator::new(database.clone(), &keys.token),
         referral_events: ReferralEvents::new(database, CodeHasher::new(&keys.hash), config.rules.clone()),
         time_limit: config.time_limit,
         capacity: Arc::new(Semaphore::new(config.maximum_calls)),
     };
-    let mut in_the_background = JoinSet::new();
     in_the_background.spawn(remove_old_answers(api.referral_events.clone(), config.rules.idempotency_retention));
     let answers = Answers { always_ok: config.always_ok };
     let (health, health_service) = tonic_health::server::health_reporter();
@@ -106,6 +109,16 @@ pub async fn run(
         () = drained => {
             tracing::warn!("calls were still under way when the time to end them was over");
             Ok(())
+        }
+    }
+}
+
+/// Keeps the log of a SQLite database short, beside the calls, for as long as the server runs.
+async fn checkpoint(database: Database) {
+    loop {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        if let Err(error) = database.checkpoint().await {
+            tracing::warn!(?error, "the log is not brought into the file; it is tried again");
         }
     }
 }

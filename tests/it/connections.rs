@@ -12,12 +12,14 @@ use referral_events::storage::{Database, counters};
 use sea_orm::{ConnectionTrait, QueryResult, Statement};
 use serde_json::{Value, json};
 
-use crate::support::{Cluster, Process, Setup, TestDatabase, Workplace, event, tests};
+use crate::support::{Cluster, Process, Server, Setup, TestDatabase, Workplace, event, tests};
 
 tests! {
     NoCalls:
         a_call_that_gets_no_connection_in_time_finds_the_service_unavailable,
         one_connection_is_enough;
+    Sqlite:
+        what_was_committed_comes_from_the_log_into_the_file_while_the_server_runs;
     Postgres:
         no_more_connections_are_open_than_are_set,
         connections_that_nobody_uses_are_closed,
@@ -67,6 +69,24 @@ async fn connections(observer: &Database) -> i64 {
     let sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'under test' \
                AND datname = current_database()";
     query(observer, sql).await.try_get_by_index(0).expect("a number")
+}
+
+async fn what_was_committed_comes_from_the_log_into_the_file_while_the_server_runs(setup: Setup) {
+    let server = Server::start(setup).await;
+    let mut event = event("1", "02", "03");
+    event["description"] = "written into the file itself".into();
+    server.send(json!([event])).await.assert_outcome(&["1"], &[]);
+    let is_in_the_file = || {
+        let file = &server.file_contents()[0];
+        file.windows(28).any(|bytes| bytes == b"written into the file itself")
+    };
+    for _ in 0..200 {
+        if is_in_the_file() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("after ten seconds it is in the log alone");
 }
 
 async fn sessions_look_things_up_by_key_whatever_the_planner_believes(setup: Setup) {

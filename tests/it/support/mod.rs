@@ -65,7 +65,7 @@ pub struct Runs {
 }
 
 /// `tests!(Both: a, b)` lists the tests of a module that run on both transports; `Grpc` and `Rest` those of one,
-/// `NoCalls` those that need a database alone, `Postgres` those about PostgreSQL, `OwnPostgres` those that start and
+/// `NoCalls` those that need a database alone, `Sqlite` and `Postgres` those about one database, `OwnPostgres` those that start and
 /// end one, `Pooled` and `PooledNoCalls` those behind a pooler, `Once` those that need no server in this process.
 macro_rules! tests {
     ($($runs:ident: $($name:ident),+;)+) => {
@@ -91,6 +91,7 @@ pub mod runs {
     pub const Rest: Runs = on(&[Transport::Rest]);
     /// For a test that needs a database and no server: one run for each database.
     pub const NoCalls: Runs = on(&[Transport::Grpc]);
+    pub const Sqlite: Runs = Runs { engines: &[Engine::Sqlite], ..on(&[Transport::Rest]) };
     pub const Postgres: Runs = Runs { engines: &[Engine::Postgres], ..on(&[Transport::Rest]) };
     pub const OwnPostgres: Runs = Runs { missing: |_| Cluster::missing(), ..Postgres };
     pub const Pooled: Runs = Runs { engines: &[Engine::Pgbouncer], ..Both };
