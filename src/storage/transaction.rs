@@ -11,10 +11,13 @@ use tokio::sync::Mutex;
 /// Is told the text of every statement.
 pub type Observer = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// What a session tells PostgreSQL's planner. What is looked up is looked up by key, a thousand keys in less time than it
-/// takes to start parallel workers, to compile a plan or to read a large table; or it is some rows in the order of an
-/// index. The planner does not know that of a table that has just grown, for which it has no statistics yet: it would read
-/// and sort all events of an organisation for the newest hundred.
+/// What a session, and each transaction, tells PostgreSQL's planner. What is looked up is looked up by key, a thousand
+/// keys in less time than it takes to start parallel workers, to compile a plan or to read a large table; or it is some
+/// rows in the order of an index. The planner does not know that of a table that has just grown, for which it has no
+/// statistics yet: it would read and sort all events of an organisation for the newest hundred.
+///
+/// Transactions say it again for Citus, which hands to the machine that does the work what is set in a transaction
+/// alone, and for poolers, behind which the session is another's.
 pub(super) const PLANNER: [&str; 6] = [
     "enable_seqscan = off",
     "enable_bitmapscan = off",
@@ -26,7 +29,7 @@ pub(super) const PLANNER: [&str; 6] = [
 
 /// In a transaction, which may be about events, no plan is kept: one from when the table was small may take the wrong
 /// index. The directory is looked up outside, by plans that last until its import has statistics made.
-const BEGIN_POSTGRES: &str = "BEGIN; SET LOCAL plan_cache_mode = force_custom_plan";
+const KEEP_NO_PLAN: &str = "plan_cache_mode = force_custom_plan";
 
 /// Frees the names that sqlx gives to what it prepares, counting from one on each connection.
 pub(super) const DEALLOCATE: &str = "DEALLOCATE ALL";
@@ -53,19 +56,19 @@ impl Transaction {
         Ok(Self::new(Connection::Sqlite(connection), DbBackend::Sqlite, observer))
     }
 
-    /// Where sessions are shared, the one that the transaction gets has the settings of others, and may hold what they
-    /// prepared in it.
+    /// Where sessions are shared, the one that the transaction gets may hold what others prepared in it.
     pub(super) async fn begin_postgres(
         pool: &PgPool,
         shares_sessions: bool,
         observer: Option<Observer>,
     ) -> Result<Self, DbErr> {
-        let connection = if shares_sessions {
-            let settings = PLANNER.map(|setting| format!("SET LOCAL {setting}; ")).concat();
-            pool.begin_with(AssertSqlSafe(format!("{BEGIN_POSTGRES}; {settings}{DEALLOCATE}"))).await
-        } else {
-            pool.begin_with(BEGIN_POSTGRES).await
-        };
+        let settings = PLANNER.iter().chain([&KEEP_NO_PLAN]).map(|setting| format!("; SET LOCAL {setting}"));
+        let mut begin = "BEGIN".to_owned();
+        begin.extend(settings);
+        if shares_sessions {
+            begin.extend(["; ", DEALLOCATE]);
+        }
+        let connection = pool.begin_with(AssertSqlSafe(begin)).await;
         let connection = connection.map_err(failure)?;
         Ok(Self::new(Connection::Postgres(connection), DbBackend::Postgres, observer))
     }
