@@ -76,8 +76,8 @@ impl SqliteFloor {
         let copy = source.with_extension("floor");
         let (source, copy) = (Connection::open(source).expect("a database"), Connection::open(copy).expect("a copy"));
         copy.execute_batch(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 16384; \
-             PRAGMA cache_size = -16000; PRAGMA mmap_size = 33554432",
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; \
+             PRAGMA wal_autocheckpoint = 16384; PRAGMA cache_size = -16000; PRAGMA mmap_size = 33554432",
         )
         .expect("the pragmas");
         let mut schema = source

@@ -175,8 +175,8 @@ impl ReferralEvents {
         Ok(())
     }
 
-    /// One attempt, in one transaction. What the events name is looked up before it begins, for others can write meanwhile;
-    /// where an import has changed the directory until the call had its turn, it is looked up once more.
+    /// One attempt, in one transaction. What the events name is looked up before it begins, for others can write
+    /// meanwhile; where an import has changed the directory until the call had its turn, it is looked up once more.
     async fn attempt(&self, call: &Call<'_>, way: Way) -> Result<Answered, Interrupted> {
         let organisation_id = call.organisation_id;
         let resolved = self.resolve(self.database.read(), call).await?;
@@ -245,8 +245,8 @@ impl ReferralEvents {
         Ok(ResolvedCall { slots, candidates, directory_version })
     }
 
-    /// Judges the candidates and stores those to create. Answers what became of each event of the call, and whether there
-    /// were any to store.
+    /// Judges the candidates and stores those to create. Answers what became of each event of the call, and whether
+    /// there were any to store.
     async fn carry_out(
         &self,
         transaction: &Transaction,

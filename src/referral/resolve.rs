@@ -75,8 +75,8 @@ pub struct Resolved<'a> {
     pub directory_version: Option<i64>,
 }
 
-/// Resolves the events; a constant number of statements, at once where `connection` is a pool. `now` decides which access
-/// tokens are effective.
+/// Resolves the events; a constant number of statements, at once where `connection` is a pool. `now` decides which
+/// access tokens are effective.
 pub async fn resolve<'a, C: ConnectionTrait>(
     connection: &C,
     organisation_id: i64,

@@ -58,9 +58,9 @@ const SQLITE_MAPPED: u32 = 32 * 1024 * 1024;
 const SQLITE_WRITER_CACHE: &str = "-16000";
 const SQLITE_READER_CACHE: &str = "-2000";
 
-/// The pages of SQLite's log at which a commit brings the log into the file itself. Every event changes pages that others
-/// change too: the longer the log, the fewer pages are written in the end, and the longer the commit takes that writes
-/// them. [`Database::checkpoint`] has most of them written before it comes to that.
+/// The pages of SQLite's log at which a commit brings the log into the file itself. Every event changes pages that
+/// others change too: the longer the log, the fewer pages are written in the end, and the longer the commit takes that
+/// writes them. [`Database::checkpoint`] has most of them written before it comes to that.
 const SQLITE_LOG: &str = "16384";
 
 /// Rows of one answer that SQLite's thread may be ahead of ours.

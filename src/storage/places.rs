@@ -70,7 +70,8 @@ pub async fn find_many_by_name<C: ConnectionTrait>(
         let row = json_row(backend, &[&arm, "k.value", key, business_unit, unit, tap]);
         let column_name = column_name(kind, column);
         arms.push(format!(
-            "SELECT {row} AS row FROM {each} CROSS JOIN {from} WHERE p.organisation_id = $1 AND p.{column_name} = k.value"
+            "SELECT {row} AS row FROM {each} CROSS JOIN {from} \
+             WHERE p.organisation_id = $1 AND p.{column_name} = k.value"
         ));
         asked.push((kind, column));
     }

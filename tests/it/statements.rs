@@ -95,7 +95,8 @@ async fn the_number_of_statements_does_not_depend_on_the_number_of_events(setup:
         first += events;
         counts.insert(statements.len());
     }
-    // Who calls; the places; the parties of both sides; the beginning; the numbers; who has referred; the events; the end.
+    // Who calls; the places; the parties of both sides; the beginning; the numbers; who has referred; the events; the
+    // end.
     assert_eq!(counts, BTreeSet::from([9 + turn(setup)]));
 
     // Repeats are found out by the insert; then the places, the parties, who has referred, what is there already and the

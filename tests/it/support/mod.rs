@@ -65,8 +65,8 @@ pub struct Runs {
 }
 
 /// `tests!(Both: a, b)` lists the tests of a module that run on both transports; `Grpc` and `Rest` those of one,
-/// `NoCalls` those that need a database alone, `Sqlite` and `Postgres` those about one database, `OwnPostgres` those that start and
-/// end one, `Pooled` and `PooledNoCalls` those behind a pooler, `Once` those that need no server in this process.
+/// `NoCalls` those that need a database alone, `Sqlite` and `Postgres` those about one database, `OwnPostgres` those
+/// that start and end one, `Pooled` and `PooledNoCalls` those behind a pooler, `Once` those that need no server in this process.
 macro_rules! tests {
     ($($runs:ident: $($name:ident),+;)+) => {
         pub fn tests() -> Vec<$crate::support::Test> {
