@@ -50,8 +50,8 @@ const SQLITE_READERS: u32 = 4;
 /// How long a writer waits for another process that writes to the same SQLite file.
 const SQLITE_BUSY_TIMEOUT_MS: &str = "10000";
 
-/// How much of a SQLite file the connection that writes maps, in bytes. The directory, which its look-ups read, is near
-/// the beginning of the file; what is mapped and read counts as memory of the process.
+/// How much of a SQLite file the connection that writes maps, in bytes. The directory, which an import looks its rows up
+/// in, is near the beginning of the file; what is mapped and read counts as memory of the process, once for each map.
 const SQLITE_MAPPED: u32 = 32 * 1024 * 1024;
 
 /// The pages that a connection keeps, in KiB, as SQLite writes it. The one that writes keeps what a call changes.

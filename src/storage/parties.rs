@@ -132,7 +132,7 @@ pub async fn find_many_by_name<C: ConnectionTrait>(
         let arm = arm.to_string();
         let mut columns = vec![arm.as_str(), position(backend)];
         let (party, from) = source(*column);
-        columns.extend(party);
+        columns.push(&party);
         if column.is_of_token() {
             columns.extend(TOKEN);
         }
@@ -175,11 +175,11 @@ pub const EFFECTIVE: &str = "EFFECTIVE";
 
 /// The party's columns of [`Found`], and where they come from. An account knows whether its participant is ineffective,
 /// and a participant whether its account is inactive, so that one look-up finds a name.
-fn source(column: PartyColumn) -> ([&'static str; 3], String) {
-    const OF_ACCOUNT: [&str; 3] =
-        ["a.key", "CAST(a.state <> 'ACTIVE' AS INTEGER)", "CAST(a.has_ineffective_participant AS INTEGER)"];
-    const OF_PARTICIPANT: [&str; 3] =
-        ["p.account_key", "CAST(p.has_inactive_account AS INTEGER)", "CAST(p.state <> 'EFFECTIVE' AS INTEGER)"];
+fn source(column: PartyColumn) -> (String, String) {
+    let of_account =
+        format!("a.key, CAST(a.state <> '{ACTIVE}' AS INTEGER), CAST(a.has_ineffective_participant AS INTEGER)");
+    let of_participant =
+        format!("p.account_key, CAST(p.has_inactive_account AS INTEGER), CAST(p.state <> '{EFFECTIVE}' AS INTEGER)");
     let by_account = |name: &str| format!("accounts_receivable a WHERE a.organisation_id = $1 AND a.{name} = k.value");
     let by_participant =
         |name: &str| format!("rewards_participants p WHERE p.organisation_id = $1 AND p.{name} = k.value");
@@ -191,12 +191,12 @@ fn source(column: PartyColumn) -> ([&'static str; 3], String) {
         )
     };
     match column {
-        PartyColumn::AccountId => (OF_ACCOUNT, by_account("id")),
-        PartyColumn::AccountNumber => (OF_ACCOUNT, by_account("number")),
-        PartyColumn::ParticipantId => (OF_PARTICIPANT, by_participant("id")),
-        PartyColumn::ParticipantNumber => (OF_PARTICIPANT, by_participant("number")),
-        PartyColumn::AuthenticationCodeHash => (OF_PARTICIPANT, by_token("authentication_code_hash")),
-        PartyColumn::TokenIdentifier => (OF_PARTICIPANT, by_token("identifier")),
-        PartyColumn::OneTimePasswordHash => (OF_PARTICIPANT, by_token("one_time_password_hash")),
+        PartyColumn::AccountId => (of_account, by_account("id")),
+        PartyColumn::AccountNumber => (of_account, by_account("number")),
+        PartyColumn::ParticipantId => (of_participant, by_participant("id")),
+        PartyColumn::ParticipantNumber => (of_participant, by_participant("number")),
+        PartyColumn::AuthenticationCodeHash => (of_participant, by_token("authentication_code_hash")),
+        PartyColumn::TokenIdentifier => (of_participant, by_token("identifier")),
+        PartyColumn::OneTimePasswordHash => (of_participant, by_token("one_time_password_hash")),
     }
 }
