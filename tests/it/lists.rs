@@ -1,9 +1,6 @@
 //! Lists of events: what a filter finds, and how it comes page by page.
 
-use std::{
-    collections::BTreeSet,
-    sync::atomic::{AtomicBool, Ordering},
-};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use proptest::{
@@ -12,15 +9,11 @@ use proptest::{
     sample::select,
     test_runner::{Config, TestRunner},
 };
-use referral_events::{
-    directory::DirectoryKind,
-    storage::bulk_load::{self, NewEvent},
-};
+use referral_events::directory::DirectoryKind;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
-use uuid::Uuid;
 
-use crate::support::{Engine, Server, Setup, event, method, numbers, tests};
+use crate::support::{Server, Setup, event, numbers, tests};
 
 tests! {
     Both:
@@ -29,10 +22,7 @@ tests! {
         the_number_of_results_is_1_to_1000,
         a_token_of_another_list_is_refused,
         a_filter_that_names_nothing_is_refused,
-        a_filter_that_is_malformed_is_refused,
-        a_page_reads_a_bounded_number_of_events,
-        a_period_long_ago_is_found_at_once,
-        looking_back_takes_a_constant_number_of_statements;
+        a_filter_that_is_malformed_is_refused;
 }
 
 /// Where an event was performed: the attribute, its code, and the codes of the business unit, unit, TAP and device.
@@ -302,7 +292,7 @@ async fn pages_stay_as_they_are_while_others_create_and_cancel(setup: Setup) {
 async fn the_number_of_results_is_1_to_1000(setup: Setup) {
     let server = Server::start(setup).await;
     let rows = (0..1001).map(|n| (n + 1, Utc::now(), None)).collect();
-    insert(&server, rows).await;
+    server.insert(rows).await;
     for number_of_results in [0, 1001, u32::MAX] {
         let answer = server.list(json!({"number_of_results": number_of_results})).await;
         answer.assert_refused("InvalidAttributeValue");
@@ -444,137 +434,5 @@ async fn a_filter_that_is_malformed_is_refused(setup: Setup) {
     for (request, code) in cases {
         let answer = server.list(request.clone()).await;
         assert_eq!(answer.code, format!("{code}Exception"), "{request}");
-    }
-}
-
-/// An event to insert: its number, when it was created and its classification.
-type Row = (i64, DateTime<Utc>, Option<i64>);
-
-/// Inserts events of one referrer, by the way the service itself takes.
-async fn insert(server: &Server, rows: Vec<Row>) {
-    let referrer = server.account("60").await;
-    let organisation = referral_events::storage::users::find_organisation(server.database.read(), "acme").await;
-    let organisation_id = organisation.expect("a look-up").expect("an organisation").id;
-    let strings = [const { None }; 8];
-    let new = |(number, created_on, classification_key): &Row| NewEvent {
-        id: Uuid::from_u128(((created_on.timestamp_millis() as u128) << 80) + *number as u128),
-        number: *number,
-        classification_key: *classification_key,
-        performed_by_business_unit_key: None,
-        performed_by_unit_key: None,
-        performed_by_tap_key: None,
-        performed_by_device_key: None,
-        performed_on: *created_on,
-        description: None,
-        referred_account_key: 1_000_000 + number,
-        referred_by_account_key: referrer,
-        external_system: "",
-        external_system_reference_number: None,
-        content_hash: None,
-        udf_strings: &strings,
-        udf_floats: [None; 4],
-        udf_dates: [None; 4],
-        created_on: *created_on,
-    };
-    let transaction = server.database.begin().await.expect("a transaction");
-    for rows in rows.chunks(5000) {
-        let rows: Vec<NewEvent> = rows.iter().map(new).collect();
-        assert!(bulk_load::insert_events(&transaction, organisation_id, &rows).await.expect("an insert"));
-    }
-    transaction.commit().await.expect("a commit");
-}
-
-async fn a_page_reads_a_bounded_number_of_events(setup: Setup) {
-    let server = Server::start(setup).await;
-    let classification = server.key(DirectoryKind::Classifications, "CL1").await;
-    // With a gap of numbers that is wider than what a page reads.
-    let number = |n: i64| if n <= 25_000 { n } else { n + 1_000_000 };
-    let found = [1, 2, 24_000, 25_000, 45_000];
-    let rows = (1..=45_000).map(|n| (number(n), Utc::now(), found.contains(&n).then_some(classification)));
-    insert(&server, rows.collect()).await;
-    let expected: Vec<i64> = found.iter().rev().map(|n| number(*n)).collect();
-    let friends = json!({"classification_identifier": {"name": "Friend"}});
-    let mut of_referrer = friends.clone();
-    of_referrer["referred_by_accounts_receivable_identifier"] = json!({"number": "ACR60"});
-    for list in [friends, of_referrer] {
-        let (listed, pages) = server.list_all(&list).await;
-        assert_eq!(listed, expected, "{list}");
-        // Three of 20,000 events, at least, for 45,000.
-        assert!((3..=4).contains(&pages), "{pages} for {list}");
-        let first = server.list(list.clone()).await;
-        assert_eq!(numbers(&first), [number(45_000)]);
-        assert!(first.data.get("next_page_token").is_some());
-        let mut by_one = list.clone();
-        by_one["number_of_results"] = json!(1);
-        assert_eq!(server.list_all(&by_one).await.0, expected);
-    }
-    // Where all that is read is wanted, nothing but the page ends it.
-    let (all, pages) = server.list_all(&json!({"number_of_results": 1000, "fields_set": ["number"], "referred_by_accounts_receivable_identifier": {"number": "ACR60"}})).await;
-    assert_eq!((all.len(), pages), (45_000, 45));
-}
-
-async fn a_period_long_ago_is_found_at_once(setup: Setup) {
-    let server = Server::start(setup).await;
-    // One an hour, some three years; what a page may read is less than that.
-    let created_on = |n: i64| date("2020-01-01T00:00:00Z") + TimeDelta::hours(n);
-    insert(&server, (1..=25_000).map(|n| (n, created_on(n), None)).collect()).await;
-    for (list, expected) in [
-        (json!({"created_on_from": created_on(10), "created_on_to": created_on(12)}), vec![12, 11, 10]),
-        (json!({"created_on_to": created_on(2)}), vec![2, 1]),
-        (json!({"created_on_to": created_on(2) - TimeDelta::nanoseconds(1)}), vec![1]),
-        (
-            json!({"created_on_from": created_on(2) + TimeDelta::nanoseconds(1), "created_on_to": created_on(3)}),
-            vec![3],
-        ),
-        (json!({"created_on_from": created_on(24_999)}), vec![25_000, 24_999]),
-        (json!({"created_on_to": "1969-01-01T00:00:00Z"}), vec![]),
-        (json!({"created_on_from": "9999-12-31T23:59:59Z"}), vec![]),
-        (json!({"created_on_from": created_on(9), "created_on_to": created_on(8)}), vec![]),
-    ] {
-        let page = server.list(list.clone()).await;
-        assert_eq!(numbers(&page), expected, "{list}");
-        assert_eq!(page.data.get("next_page_token"), None, "{list}");
-    }
-    let (listed, _) = server
-        .list_all(&json!({"created_on_from": created_on(100), "number_of_results": 1000, "fields_set": ["number"]}))
-        .await;
-    assert_eq!(listed, (100..=25_000).rev().collect::<Vec<_>>());
-}
-
-async fn looking_back_takes_a_constant_number_of_statements(setup: Setup) {
-    let server = Server::start(setup).await;
-    insert(&server, (1..=3000).map(|n| (n, Utc::now(), None)).collect()).await;
-    let count = async |name: &str, request: Value| {
-        server.take_statements();
-        let answer =
-            server.call(&method(name), request, &[("authorization", &format!("Bearer {}", server.token))]).await;
-        assert_eq!(answer.code, "OK", "{answer:?}");
-        server.take_statements().len()
-    };
-    for number in ["1", "2000"] {
-        // Who calls; the beginning; the event; the end.
-        assert_eq!(count("GetReferralEvent", json!({"customer_event_identifier": {"number": number}})).await, 4);
-    }
-    // On PostgreSQL a cancelling call waits for its turn; the first time it changes the event, too.
-    let turn = usize::from(setup.engine == Engine::Postgres);
-    let cancel = json!({"customer_event_identifier": {"number": "7"}});
-    assert_eq!(count("CancelReferralEvent", cancel.clone()).await, 5 + turn);
-    assert_eq!(count("CancelReferralEvent", cancel).await, 4 + turn);
-    let of_lists: BTreeSet<usize> = [
-        count("ListReferralEvents", json!({"number_of_results": 1})).await,
-        count("ListReferralEvents", json!({"number_of_results": 10})).await,
-        count("ListReferralEvents", json!({"number_of_results": 1000})).await,
-    ]
-    .into();
-    assert_eq!(of_lists, BTreeSet::from([4]));
-    for number_of_results in [1, 1000] {
-        // And the places; the parties; the period; how far to read.
-        let list = json!({
-            "number_of_results": number_of_results,
-            "performed_by_unit_identifier": {"alternative_code": "U1"},
-            "referred_by_accounts_receivable_identifier": {"number": "ACR60"},
-            "created_on_from": "2020-01-01T00:00:00Z",
-        });
-        assert_eq!(count("ListReferralEvents", list).await, 8);
     }
 }

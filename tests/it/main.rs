@@ -44,6 +44,7 @@ mod performed_by;
 mod pooler;
 mod precedence;
 mod races;
+mod reading_bounds;
 mod rehearsal;
 mod releases;
 mod replays;
@@ -100,6 +101,7 @@ fn main() {
         pooler::tests(),
         precedence::tests(),
         races::tests(),
+        reading_bounds::tests(),
         rehearsal::tests(),
         releases::tests(),
         replays::tests(),

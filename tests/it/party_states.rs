@@ -2,6 +2,10 @@
 
 use std::{collections::BTreeMap, fmt::Write, time::Duration};
 
+use proptest::{
+    prelude::Rng,
+    test_runner::{RngAlgorithm, TestRng},
+};
 use referral_events::{
     directory::DirectoryKind,
     storage::{Transaction, counters},
@@ -37,16 +41,6 @@ impl Model {
             codes.push("RewardsParticipantNotEffectiveException");
         }
         codes
-    }
-}
-
-/// Numbers that look random, the same at every run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as usize % end
     }
 }
 
@@ -99,15 +93,17 @@ fn codes(answer: &Answer) -> BTreeMap<String, Vec<String>> {
 async fn every_name_of_a_party_tells_both_states_whatever_was_imported_before(setup: Setup) {
     let server = Server::start(setup).await;
     let mut model = Model::default();
-    let mut random = Random(7);
+    // The same at every run.
+    let mut random = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    let mut below = |end: usize| random.next_u32() as usize % end;
     for step in 0..STEPS {
         // Some rows of one kind, each new or a change of one that is there.
-        let rows = 1 + random.below(3);
-        if step == 0 || random.below(2) == 0 {
+        let rows = 1 + below(3);
+        if step == 0 || below(2) == 0 {
             let mut file = String::from("id,number,state\n");
             for n in 0..if step == 0 { PARTIES } else { rows } {
-                let account = if step == 0 { n } else { random.below(PARTIES) };
-                let state = ["ACTIVE", "ACTIVE", "SUSPENDED", "TERMINATED"][random.below(4)];
+                let account = if step == 0 { n } else { below(PARTIES) };
+                let state = ["ACTIVE", "ACTIVE", "SUSPENDED", "TERMINATED"][below(4)];
                 model.accounts.insert(account, state);
                 writeln!(file, "SA{account}-ID,SA{account},{state}").expect("a line");
             }
@@ -116,14 +112,14 @@ async fn every_name_of_a_party_tells_both_states_whatever_was_imported_before(se
             let mut file = String::from("id,number,accounts_receivable_number,state\n");
             let mut tokens = String::from("identifier,authentication_code,rewards_participant_number\n");
             for _ in 0..rows {
-                let participant = random.below(PARTIES);
+                let participant = below(PARTIES);
                 let is_free = |account: &usize| {
                     model.participants.iter().all(|(other, (of, _))| *other == participant || of != account)
                 };
                 // Its own account is free for it, so there is always one.
                 let free: Vec<usize> = (0..PARTIES).filter(is_free).collect();
-                let account = free[random.below(free.len())];
-                let state = ["EFFECTIVE", "NOT_EFFECTIVE"][random.below(2)];
+                let account = free[below(free.len())];
+                let state = ["EFFECTIVE", "NOT_EFFECTIVE"][below(2)];
                 model.participants.insert(participant, (account, state));
                 writeln!(file, "SP{participant}-ID,SP{participant},SA{account},{state}").expect("a line");
                 writeln!(tokens, "S{participant},CODE{participant},SP{participant}").expect("a line");

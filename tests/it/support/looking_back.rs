@@ -1,6 +1,12 @@
 //! The calls that look back.
 
+use chrono::{DateTime, Utc};
+use referral_events::storage::{
+    bulk_load::{self, NewEvent},
+    users,
+};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::{Answer, Server, Transport, method};
 
@@ -59,4 +65,43 @@ pub fn numbers(page: &Answer) -> Vec<i64> {
         .iter()
         .map(|event| event["number"].as_str().and_then(|number| number.parse().ok()).expect("a number"))
         .collect()
+}
+
+/// An event to insert: its number, when it was created and its classification.
+pub type Row = (i64, DateTime<Utc>, Option<i64>);
+
+impl Server {
+    /// Inserts events of one referrer, by the way the service itself takes.
+    pub async fn insert(&self, rows: Vec<Row>) {
+        let referrer = self.account("60").await;
+        let organisation = users::find_organisation(self.database.read(), "acme").await;
+        let organisation_id = organisation.expect("a look-up").expect("an organisation").id;
+        let strings = [const { None }; 8];
+        let new = |(number, created_on, classification_key): &Row| NewEvent {
+            id: Uuid::from_u128(((created_on.timestamp_millis() as u128) << 80) + *number as u128),
+            number: *number,
+            classification_key: *classification_key,
+            performed_by_business_unit_key: None,
+            performed_by_unit_key: None,
+            performed_by_tap_key: None,
+            performed_by_device_key: None,
+            performed_on: *created_on,
+            description: None,
+            referred_account_key: 1_000_000 + number,
+            referred_by_account_key: referrer,
+            external_system: "",
+            external_system_reference_number: None,
+            content_hash: None,
+            udf_strings: &strings,
+            udf_floats: [None; 4],
+            udf_dates: [None; 4],
+            created_on: *created_on,
+        };
+        let transaction = self.database.begin().await.expect("a transaction");
+        for rows in rows.chunks(5000) {
+            let rows: Vec<NewEvent> = rows.iter().map(new).collect();
+            assert!(bulk_load::insert_events(&transaction, organisation_id, &rows).await.expect("an insert"));
+        }
+        transaction.commit().await.expect("a commit");
+    }
 }
