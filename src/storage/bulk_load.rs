@@ -56,10 +56,17 @@ pub async fn insert_events(
         }
         Connection::Postgres(connection) => {
             let copy = format!("COPY referral_events ({names}) FROM STDIN (FORMAT binary)");
-            let rows = copy_data(organisation_id, events);
             let copied = async {
                 let mut sink = connection.copy_in_raw(&copy).await?;
-                sink.send(rows).await?;
+                let mut data = CopyData::begin();
+                for event in events {
+                    data.push(organisation_id, event);
+                    if data.0.len() >= COPY_CHUNK {
+                        sink.send(data.0.as_slice()).await?;
+                        data.0.clear();
+                    }
+                }
+                sink.send(data.end()).await?;
                 sink.finish().await
             };
             match copied.await.map_err(failure) {
@@ -176,17 +183,26 @@ async fn insert_sqlite(
     }
 }
 
-/// The rows in the binary form of COPY: a signature, each row as its number of fields and each field as its length
-/// and bytes, all in network order, and a trailer.
-fn copy_data(organisation_id: i64, events: &[NewEvent<'_>]) -> Vec<u8> {
-    /// 2000-01-01T00:00:00Z, from which PostgreSQL counts, in microseconds since 1970.
-    const EPOCH: i64 = 946_684_800_000_000;
-    let fields = (columns().count() as i16).to_be_bytes();
-    let mut data = Vec::with_capacity(events.len() * 1024);
-    data.extend_from_slice(b"PGCOPY\n\xff\r\n\0");
-    data.extend_from_slice(&[0; 8]);
-    for event in events {
-        data.extend_from_slice(&fields);
+/// Bytes of rows that are sent at a time: the database inserts them while the next are made.
+const COPY_CHUNK: usize = 64 * 1024;
+
+/// Rows in the binary form of COPY: a signature, each row as its number of fields and each field as its length and
+/// bytes, all in network order, and a trailer.
+struct CopyData(Vec<u8>);
+
+impl CopyData {
+    fn begin() -> Self {
+        let mut data = Vec::with_capacity(COPY_CHUNK + COPY_CHUNK / 8);
+        data.extend_from_slice(b"PGCOPY\n\xff\r\n\0");
+        data.extend_from_slice(&[0; 8]);
+        Self(data)
+    }
+
+    fn push(&mut self, organisation_id: i64, event: &NewEvent<'_>) {
+        /// 2000-01-01T00:00:00Z, from which PostgreSQL counts, in microseconds since 1970.
+        const EPOCH: i64 = 946_684_800_000_000;
+        let data = &mut self.0;
+        data.extend_from_slice(&(columns().count() as i16).to_be_bytes());
         for cell in cells(organisation_id, event) {
             let mut field = |bytes: &[u8]| {
                 data.extend_from_slice(&(bytes.len() as i32).to_be_bytes());
@@ -204,6 +220,9 @@ fn copy_data(organisation_id: i64, events: &[NewEvent<'_>]) -> Vec<u8> {
             }
         }
     }
-    data.extend_from_slice(&(-1i16).to_be_bytes());
-    data
+
+    fn end(mut self) -> Vec<u8> {
+        self.0.extend_from_slice(&(-1i16).to_be_bytes());
+        self.0
+    }
 }
