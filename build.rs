@@ -29,6 +29,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut builder = tonic_prost_build::configure()
         .codec_path("crate::transport::codec::ContractCodec")
         .skip_debug(MESSAGES_WITH_SECRETS);
+    for message in messages(&contract).filter(|message| is_sent(message)) {
+        // Of the many identifiers that an event has room for it holds a few, and a call holds a thousand events.
+        for field in message.field.iter().filter(|field| field.type_name().ends_with("Identifier")) {
+            builder = builder.boxed(format!(".{PACKAGE}.{}.{}", message.name(), field.name()));
+        }
+    }
     for message in messages(&contract).filter(|message| !is_sent(message)) {
         let path = format!(".{PACKAGE}.{}", message.name());
         builder = builder.type_attribute(&path, "#[derive(serde::Serialize)]");

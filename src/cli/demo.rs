@@ -57,7 +57,10 @@ pub async fn prepare(database: &Database, keys: &Keys) -> Result<(), Failure> {
 
 fn event(referred: u32, referrer: u32) -> EventRequest {
     let participant = |n: u32| PartyIdentifiers {
-        rewards_participant: Some(PartyIdentifier { number: Some(format!("RP{n:010}")), ..Default::default() }),
+        rewards_participant: Some(Box::new(PartyIdentifier {
+            number: Some(format!("RP{n:010}")),
+            ..Default::default()
+        })),
         ..Default::default()
     };
     EventRequest {

@@ -131,9 +131,9 @@ impl Canonical {
         }));
     }
 
-    fn party(&mut self, identifier: &Option<PartyIdentifier>) {
+    fn party(&mut self, identifier: &Option<Box<PartyIdentifier>>) {
         self.part(identifier.as_ref().map(|_| ""));
-        let Some(PartyIdentifier { id, number, access_token }) = identifier else { return };
+        let Some(PartyIdentifier { id, number, access_token }) = identifier.as_deref() else { return };
         [id, number].into_iter().for_each(|text| self.part(text.as_ref()));
         self.part(access_token.as_ref().map(|_| ""));
         let Some(AccessTokenIdentifier { authentication_code, identifier, pass_code, one_time_password }) =

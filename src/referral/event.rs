@@ -47,8 +47,8 @@ pub struct PlaceIdentifier {
 /// The two ways to identify one party, as they were sent.
 #[derive(Debug, Default)]
 pub struct PartyIdentifiers {
-    pub accounts_receivable: Option<PartyIdentifier>,
-    pub rewards_participant: Option<PartyIdentifier>,
+    pub accounts_receivable: Option<Box<PartyIdentifier>>,
+    pub rewards_participant: Option<Box<PartyIdentifier>>,
 }
 
 /// An identifier object of a party, as it was sent.

@@ -159,7 +159,7 @@ pub const ATTRIBUTES: [Attribute; 13] = [
     }),
 ];
 
-fn has_one_time_password(party: &Option<PartyIdentifier>) -> bool {
+fn has_one_time_password(party: &Option<Box<PartyIdentifier>>) -> bool {
     let token = party.as_ref().and_then(|party| party.access_token.as_ref());
     let password = token.and_then(|token| token.one_time_password.as_ref());
     password.is_some_and(|password| !is_blank(password.expose()))

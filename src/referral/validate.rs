@@ -283,7 +283,7 @@ impl Validator {
         Some(PartyKey { role, kind, by })
     }
 
-    fn party_identifier(&mut self, attribute: &str, identifier: PartyIdentifier) -> Option<PartyBy> {
+    fn party_identifier(&mut self, attribute: &str, identifier: Box<PartyIdentifier>) -> Option<PartyBy> {
         let id = given(identifier.id);
         let number = given(identifier.number);
         self.optional_text(format_args!("{attribute}.id"), id.as_deref());

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DbErr, Value};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
-use super::sql::{OfDirectory, all_at_once, each_numbered, json, json_row, position};
+use super::sql::{OfDirectory, columns_at_once, each_numbered, json_row, position, texts};
 
 /// The columns by which an account can be found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,7 +41,7 @@ pub struct Party {
 }
 
 /// What of an access token decides whether it identifies.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize)]
 pub struct Token {
     pub key: i64,
     pub id: String,
@@ -49,62 +49,10 @@ pub struct Token {
     pub effective_from: Option<DateTime<Utc>>,
     pub effective_to: Option<DateTime<Utc>>,
     pub pass_code_hash: Option<String>,
+    #[serde(deserialize_with = "is_one")]
     pub is_one_time_password_live: bool,
     pub one_time_password_expires_on: Option<DateTime<Utc>>,
     pub one_time_password_used_by: Option<i64>,
-}
-
-/// A row of the look-up: where it belongs, the party, and [`TOKEN`] where an access token was asked for.
-#[derive(Deserialize)]
-struct Found {
-    arm: usize,
-    position: usize,
-    account_key: i64,
-    account_inactive: i64,
-    participant_ineffective: i64,
-    #[serde(default)]
-    token_key: Option<i64>,
-    #[serde(default)]
-    token_id: Option<String>,
-    #[serde(default)]
-    token_state: Option<String>,
-    #[serde(default)]
-    effective_from: Option<DateTime<Utc>>,
-    #[serde(default)]
-    effective_to: Option<DateTime<Utc>>,
-    #[serde(default)]
-    pass_code_hash: Option<String>,
-    #[serde(default)]
-    one_time_password_live: Option<i64>,
-    #[serde(default)]
-    one_time_password_expires_on: Option<DateTime<Utc>>,
-    #[serde(default)]
-    one_time_password_used_by: Option<i64>,
-}
-
-impl From<Found> for Party {
-    fn from(row: Found) -> Self {
-        let token = match (row.token_key, row.token_id, row.token_state) {
-            (Some(key), Some(id), Some(state)) => Some(Token {
-                key,
-                id,
-                state,
-                effective_from: row.effective_from,
-                effective_to: row.effective_to,
-                pass_code_hash: row.pass_code_hash,
-                is_one_time_password_live: row.one_time_password_live.is_some(),
-                one_time_password_expires_on: row.one_time_password_expires_on,
-                one_time_password_used_by: row.one_time_password_used_by,
-            }),
-            _ => None,
-        };
-        Self {
-            account_key: row.account_key,
-            is_account_active: row.account_inactive == 0,
-            is_participant_effective: row.participant_ineffective == 0,
-            token,
-        }
-    }
 }
 
 /// Looks up all `names`; answers the parties of each, none where nothing in the organisation has the name. A one-time
@@ -126,26 +74,34 @@ pub async fn find_many_by_name<C: ConnectionTrait>(
     let backend = connection.get_database_backend();
     let mut parameters: Vec<Value> = vec![organisation_id.into()];
     let mut arms = Vec::new();
-    for (arm, (column, indexes)) in asked.iter().enumerate() {
+    let mut asked_before = 0;
+    for (column, indexes) in &asked {
         let values: Vec<&str> = indexes.iter().map(|index| names[*index].value.as_str()).collect();
-        parameters.push(json(&values));
-        let arm = arm.to_string();
-        let mut columns = vec![arm.as_str(), position(backend)];
+        parameters.extend([texts(backend, &values), asked_before.into()]);
+        asked_before += indexes.len() as i64;
+        let n = parameters.len();
+        let (each, offset) = (each_numbered(backend, n - 1), position(backend));
         let (party, from) = source(*column);
-        columns.push(&party);
-        if column.is_of_token() {
-            columns.extend(TOKEN);
-        }
-        let (row, each) = (json_row(backend, &columns), each_numbered(backend, parameters.len()));
-        arms.push(format!("SELECT {row} AS row FROM {each} CROSS JOIN {from}"));
+        let token = if column.is_of_token() { json_row(backend, &TOKEN) } else { "''".to_owned() };
+        arms.push(format!(
+            "SELECT {offset} + ${n} AS position, {party}, {token} AS token FROM {each} CROSS JOIN {from}"
+        ));
     }
-    let asked: Vec<Vec<usize>> = asked.into_values().collect();
-    let rows = all_at_once::<Found, _>(connection, &arms.join(" UNION ALL "), parameters).await?;
-    for row in rows.found {
-        let index = asked.get(row.arm).and_then(|indexes| indexes.get(row.position));
-        if let Some(parties) = index.and_then(|index| found.get_mut(*index)) {
-            parties.push(row.into());
-        }
+    let columns = ["position", "account_key", "obstacles", "token"];
+    let rows = columns_at_once(connection, &arms.join(" UNION ALL "), &columns, parameters).await?;
+    let numbers = |column| rows.found.get::<i64>(column);
+    let keys = numbers("position")?.into_iter().zip(numbers("account_key")?);
+    let states = numbers("obstacles")?.into_iter().zip(rows.found.get::<String>("token")?);
+    let indexes: Vec<usize> = asked.into_values().flatten().collect();
+    for ((position, account_key), (obstacles, token)) in keys.zip(states) {
+        let index = usize::try_from(position).ok().and_then(|position| indexes.get(position));
+        let Some(parties) = index.and_then(|index| found.get_mut(*index)) else { continue };
+        parties.push(Party {
+            account_key,
+            is_account_active: obstacles & ACCOUNT_INACTIVE == 0,
+            is_participant_effective: obstacles & PARTICIPANT_INEFFECTIVE == 0,
+            token: token_of(&token)?,
+        });
     }
     Ok(OfDirectory { found, version: rows.version })
 }
@@ -156,6 +112,7 @@ impl PartyColumn {
     }
 }
 
+/// The columns of [`Token`].
 const TOKEN: [&str; 9] = [
     "t.key",
     "t.id",
@@ -163,23 +120,43 @@ const TOKEN: [&str; 9] = [
     "t.effective_from",
     "t.effective_to",
     "t.pass_code_hash",
-    "CASE WHEN t.one_time_password_live THEN 1 END",
+    "CASE WHEN t.one_time_password_live THEN 1 ELSE 0 END",
     "t.one_time_password_expires_on",
     "t.one_time_password_used_by",
 ];
+
+/// SQLite has numbers for truth values.
+fn is_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Ok(i64::deserialize(deserializer)? == 1)
+}
+
+fn token_of(row: &str) -> Result<Option<Token>, DbErr> {
+    if row.is_empty() {
+        return Ok(None);
+    }
+    serde_json::from_str(row).map(Some).map_err(|error| DbErr::Json(error.to_string()))
+}
 
 /// The state in which an account may take part in an event.
 pub const ACTIVE: &str = "ACTIVE";
 /// The state in which a participant, and an access token, may.
 pub const EFFECTIVE: &str = "EFFECTIVE";
 
-/// The party's columns of [`Found`], and where they come from. An account knows whether its participant is ineffective,
-/// and a participant whether its account is inactive, so that one look-up finds a name.
+/// What keeps a party from taking part in an event: a sum of these.
+const ACCOUNT_INACTIVE: i64 = 1;
+const PARTICIPANT_INEFFECTIVE: i64 = 2;
+
+/// The key of a party's account, its obstacles, and where they come from. An account knows whether its participant is
+/// ineffective, and a participant whether its account is inactive, so that one look-up finds a name.
 fn source(column: PartyColumn) -> (String, String) {
-    let of_account =
-        format!("a.key, CAST(a.state <> '{ACTIVE}' AS INTEGER), CAST(a.has_ineffective_participant AS INTEGER)");
-    let of_participant =
-        format!("p.account_key, CAST(p.has_inactive_account AS INTEGER), CAST(p.state <> '{EFFECTIVE}' AS INTEGER)");
+    let party = |account_key: &str, inactive: &str, ineffective: &str| {
+        format!(
+            "{account_key} AS account_key, CAST({ACCOUNT_INACTIVE} * CAST({inactive} AS INTEGER) \
+             + {PARTICIPANT_INEFFECTIVE} * CAST({ineffective} AS INTEGER) AS BIGINT) AS obstacles"
+        )
+    };
+    let of_account = party("a.key", &format!("a.state <> '{ACTIVE}'"), "a.has_ineffective_participant");
+    let of_participant = party("p.account_key", "p.has_inactive_account", &format!("p.state <> '{EFFECTIVE}'"));
     let by_account = |name: &str| format!("accounts_receivable a WHERE a.organisation_id = $1 AND a.{name} = k.value");
     let by_participant =
         |name: &str| format!("rewards_participants p WHERE p.organisation_id = $1 AND p.{name} = k.value");

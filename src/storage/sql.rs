@@ -3,7 +3,7 @@
 //! The set-based queries are plain SQL that both engines read. A set of keys travels as one JSON array in one
 //! parameter, so a statement has the same text, and is prepared once, whatever the number of keys.
 
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, FromQueryResult, Statement, Value};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, FromQueryResult, QueryResult, Statement, TryGetable, Value};
 use serde::de::DeserializeOwned;
 
 /// A FROM item that turns the JSON array in parameter `$n` into rows `k(value)`, `value` being text.
@@ -14,15 +14,23 @@ pub fn each_text(backend: DbBackend, n: usize) -> String {
     }
 }
 
-/// The same as [`each_text`], with the position of each key in the array as the expression [`position`].
+/// A FROM item that turns [`texts`] in parameter `$n` into rows `k(value)`, with the expression [`position`].
 pub fn each_numbered(backend: DbBackend, n: usize) -> String {
     match backend {
-        DbBackend::Postgres => format!("jsonb_array_elements_text(${n}::jsonb) WITH ORDINALITY AS k(value, n)"),
+        DbBackend::Postgres => format!("unnest(${n}::text[]) WITH ORDINALITY AS k(value, n)"),
         _ => format!("json_each(${n}) AS k"),
     }
 }
 
-/// The position, from zero, of a key of [`each_numbered`].
+/// `keys` for [`each_numbered`]. PostgreSQL is handed its own arrays where there are many keys: they cost it less.
+pub fn texts(backend: DbBackend, keys: &[&str]) -> Value {
+    match backend {
+        DbBackend::Postgres => keys.iter().map(|key| (*key).to_owned()).collect::<Vec<String>>().into(),
+        _ => json(&keys),
+    }
+}
+
+/// The position of a key of [`each_numbered`], from zero.
 pub fn position(backend: DbBackend) -> &'static str {
     match backend {
         DbBackend::Postgres => "k.n - 1",
@@ -105,7 +113,8 @@ pub fn json_row(backend: DbBackend, columns: &[&str]) -> String {
     let columns = columns.join(", ");
     match backend {
         DbBackend::Postgres => format!("CAST(json_build_array({columns}) AS TEXT)"),
-        _ => format!("json_array({columns})"),
+        // A text from here on, rather than JSON that JSON is made of.
+        _ => format!("json_array({columns}) || ''"),
     }
 }
 
@@ -145,4 +154,44 @@ pub async fn all_at_once<T: DeserializeOwned, C: ConnectionTrait>(
     let Rows { rows, version } = row.ok_or_else(|| DbErr::RecordNotFound("an aggregate".to_owned()))?;
     let found = rows.map_or(Ok(Vec::new()), |rows| serde_json::from_str(&rows));
     Ok(OfDirectory { found: found.map_err(|error| DbErr::Json(error.to_string()))?, version: Some(version) })
+}
+
+/// The columns of rows, each by itself.
+pub struct Columns {
+    backend: DbBackend,
+    row: QueryResult,
+}
+
+impl Columns {
+    /// A column of whole numbers or of texts, of which none is NULL.
+    pub fn get<T: DeserializeOwned>(&self, name: &str) -> Result<Vec<T>, DbErr>
+    where
+        Vec<T>: TryGetable,
+    {
+        if self.backend == DbBackend::Postgres {
+            return Ok(self.row.try_get::<Option<Vec<T>>>("", name)?.unwrap_or_default());
+        }
+        let column: String = self.row.try_get("", name)?;
+        serde_json::from_str(&column).map_err(|error| DbErr::Json(error.to_string()))
+    }
+}
+
+/// The same as [`all_at_once`] for a `select` of several `columns`: as fast as it goes, for a look-up of many rows.
+pub async fn columns_at_once<C: ConnectionTrait>(
+    connection: &C,
+    select: &str,
+    columns: &[&str],
+    values: Vec<Value>,
+) -> Result<OfDirectory<Columns>, DbErr> {
+    let backend = connection.get_database_backend();
+    let aggregate = match backend {
+        DbBackend::Postgres => "array_agg",
+        _ => "json_group_array",
+    };
+    let columns: String = columns.iter().map(|column| format!("{aggregate}(s.{column}) AS {column}, ")).collect();
+    let sql = format!("SELECT {columns}{DIRECTORY_VERSION} AS version FROM ({select}) AS s");
+    let row = connection.query_one_raw(statement(connection, sql, values)).await?;
+    let row = row.ok_or_else(|| DbErr::RecordNotFound("an aggregate".to_owned()))?;
+    let version = Some(row.try_get("", "version")?);
+    Ok(OfDirectory { found: Columns { backend, row }, version })
 }

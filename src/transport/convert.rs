@@ -18,11 +18,11 @@ impl From<contract::ReferralCustomerEvent> for EventRequest {
     fn from(event: contract::ReferralCustomerEvent) -> Self {
         Self {
             request_unique_identifier: event.request_unique_identifier,
-            classification: event.classification_identifier.map(Into::into),
-            performed_by_business_unit: event.performed_by_business_unit_identifier.map(Into::into),
-            performed_by_unit: event.performed_by_unit_identifier.map(Into::into),
-            performed_by_tap: event.performed_by_tap_identifier.map(Into::into),
-            performed_by_device: event.performed_by_device_identifier.map(Into::into),
+            classification: event.classification_identifier.map(unboxed),
+            performed_by_business_unit: event.performed_by_business_unit_identifier.map(unboxed),
+            performed_by_unit: event.performed_by_unit_identifier.map(unboxed),
+            performed_by_tap: event.performed_by_tap_identifier.map(unboxed),
+            performed_by_device: event.performed_by_device_identifier.map(unboxed),
             performed_on: event.performed_on.map(instant),
             description: event.description,
             referred: PartyIdentifiers {
@@ -83,27 +83,31 @@ impl From<contract::DeviceIdentifier> for PlaceIdentifier {
     }
 }
 
+pub fn unboxed<I: Into<T>, T>(identifier: Box<I>) -> T {
+    (*identifier).into()
+}
+
 pub fn instant(timestamp: prost_types::Timestamp) -> Instant {
     Instant { seconds: timestamp.seconds, nanoseconds: timestamp.nanos }
 }
 
-pub fn account(identifier: contract::AccountsReceivableIdentifier) -> PartyIdentifier {
-    PartyIdentifier {
+pub fn account(identifier: Box<contract::AccountsReceivableIdentifier>) -> Box<PartyIdentifier> {
+    Box::new(PartyIdentifier {
         id: identifier.id,
         number: identifier.number,
         access_token: identifier.access_token_identifier.map(access_token),
-    }
+    })
 }
 
-pub fn participant(identifier: contract::RewardsParticipantIdentifier) -> PartyIdentifier {
-    PartyIdentifier {
+pub fn participant(identifier: Box<contract::RewardsParticipantIdentifier>) -> Box<PartyIdentifier> {
+    Box::new(PartyIdentifier {
         id: identifier.id,
         number: identifier.number,
         access_token: identifier.access_token_identifier.map(access_token),
-    }
+    })
 }
 
-fn access_token(identifier: contract::AccessTokenIdentifier) -> AccessTokenIdentifier {
+fn access_token(identifier: Box<contract::AccessTokenIdentifier>) -> AccessTokenIdentifier {
     AccessTokenIdentifier {
         authentication_code: identifier.authentication_code.map(Secret::new),
         identifier: identifier.identifier,

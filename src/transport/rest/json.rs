@@ -37,6 +37,12 @@ pub trait Attributes {
 
 include!(concat!(env!("OUT_DIR"), "/attributes.rs"));
 
+impl<M: Attributes> Attributes for Box<M> {
+    fn read(&mut self, name: &str, value: &RawValue, reader: &mut Reading) -> Option<u32> {
+        self.as_mut().read(name, value, reader)
+    }
+}
+
 /// A value that is read from JSON other than `null`; what is wrong with it goes to the reader.
 trait FromJson {
     fn read(&mut self, name: &'static str, value: &RawValue, reader: &mut Reading);
