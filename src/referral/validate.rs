@@ -274,16 +274,16 @@ impl Validator {
                     "Both an accounts receivable identifier and a rewards participant identifier are given",
                 ));
                 // What is wrong with their texts has precedence.
-                self.party_identifier(party_attribute(role, PartyKind::AccountsReceivable), account);
-                self.party_identifier(party_attribute(role, PartyKind::RewardsParticipant), participant);
+                self.party_identifier(party_attribute(role, PartyKind::AccountsReceivable), *account);
+                self.party_identifier(party_attribute(role, PartyKind::RewardsParticipant), *participant);
                 return None;
             }
         };
-        let by = self.party_identifier(party_attribute(role, kind), identifier)?;
+        let by = self.party_identifier(party_attribute(role, kind), *identifier)?;
         Some(PartyKey { role, kind, by })
     }
 
-    fn party_identifier(&mut self, attribute: &str, identifier: Box<PartyIdentifier>) -> Option<PartyBy> {
+    fn party_identifier(&mut self, attribute: &str, identifier: PartyIdentifier) -> Option<PartyBy> {
         let id = given(identifier.id);
         let number = given(identifier.number);
         self.optional_text(format_args!("{attribute}.id"), id.as_deref());

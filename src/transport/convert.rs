@@ -18,20 +18,20 @@ impl From<contract::ReferralCustomerEvent> for EventRequest {
     fn from(event: contract::ReferralCustomerEvent) -> Self {
         Self {
             request_unique_identifier: event.request_unique_identifier,
-            classification: event.classification_identifier.map(unboxed),
-            performed_by_business_unit: event.performed_by_business_unit_identifier.map(unboxed),
-            performed_by_unit: event.performed_by_unit_identifier.map(unboxed),
-            performed_by_tap: event.performed_by_tap_identifier.map(unboxed),
-            performed_by_device: event.performed_by_device_identifier.map(unboxed),
+            classification: unboxed(event.classification_identifier),
+            performed_by_business_unit: unboxed(event.performed_by_business_unit_identifier),
+            performed_by_unit: unboxed(event.performed_by_unit_identifier),
+            performed_by_tap: unboxed(event.performed_by_tap_identifier),
+            performed_by_device: unboxed(event.performed_by_device_identifier),
             performed_on: event.performed_on.map(instant),
             description: event.description,
             referred: PartyIdentifiers {
-                accounts_receivable: event.referred_accounts_receivable_identifier.map(account),
-                rewards_participant: event.referred_rewards_participant_identifier.map(participant),
+                accounts_receivable: unboxed(event.referred_accounts_receivable_identifier),
+                rewards_participant: unboxed(event.referred_rewards_participant_identifier),
             },
             referred_by: PartyIdentifiers {
-                accounts_receivable: event.referred_by_accounts_receivable_identifier.map(account),
-                rewards_participant: event.referred_by_rewards_participant_identifier.map(participant),
+                accounts_receivable: unboxed(event.referred_by_accounts_receivable_identifier),
+                rewards_participant: unboxed(event.referred_by_rewards_participant_identifier),
             },
             external_system: event.external_system,
             external_system_reference_number: event.external_system_reference_number,
@@ -83,36 +83,43 @@ impl From<contract::DeviceIdentifier> for PlaceIdentifier {
     }
 }
 
-pub fn unboxed<I: Into<T>, T>(identifier: Box<I>) -> T {
-    (*identifier).into()
+/// The contract keeps identifiers in boxes, for an event has room for many of them and holds a few.
+pub fn unboxed<I: Into<T>, T>(identifier: Option<Box<I>>) -> Option<T> {
+    identifier.map(|identifier| (*identifier).into())
 }
 
 pub fn instant(timestamp: prost_types::Timestamp) -> Instant {
     Instant { seconds: timestamp.seconds, nanoseconds: timestamp.nanos }
 }
 
-pub fn account(identifier: Box<contract::AccountsReceivableIdentifier>) -> Box<PartyIdentifier> {
-    Box::new(PartyIdentifier {
-        id: identifier.id,
-        number: identifier.number,
-        access_token: identifier.access_token_identifier.map(access_token),
-    })
+impl From<contract::AccountsReceivableIdentifier> for Box<PartyIdentifier> {
+    fn from(identifier: contract::AccountsReceivableIdentifier) -> Self {
+        Self::new(PartyIdentifier {
+            id: identifier.id,
+            number: identifier.number,
+            access_token: unboxed(identifier.access_token_identifier),
+        })
+    }
 }
 
-pub fn participant(identifier: Box<contract::RewardsParticipantIdentifier>) -> Box<PartyIdentifier> {
-    Box::new(PartyIdentifier {
-        id: identifier.id,
-        number: identifier.number,
-        access_token: identifier.access_token_identifier.map(access_token),
-    })
+impl From<contract::RewardsParticipantIdentifier> for Box<PartyIdentifier> {
+    fn from(identifier: contract::RewardsParticipantIdentifier) -> Self {
+        Self::new(PartyIdentifier {
+            id: identifier.id,
+            number: identifier.number,
+            access_token: unboxed(identifier.access_token_identifier),
+        })
+    }
 }
 
-fn access_token(identifier: Box<contract::AccessTokenIdentifier>) -> AccessTokenIdentifier {
-    AccessTokenIdentifier {
-        authentication_code: identifier.authentication_code.map(Secret::new),
-        identifier: identifier.identifier,
-        pass_code: identifier.pass_code.map(Secret::new),
-        one_time_password: identifier.one_time_password.map(Secret::new),
+impl From<contract::AccessTokenIdentifier> for AccessTokenIdentifier {
+    fn from(identifier: contract::AccessTokenIdentifier) -> Self {
+        Self {
+            authentication_code: identifier.authentication_code.map(Secret::new),
+            identifier: identifier.identifier,
+            pass_code: identifier.pass_code.map(Secret::new),
+            one_time_password: identifier.one_time_password.map(Secret::new),
+        }
     }
 }
 

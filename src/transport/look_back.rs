@@ -4,7 +4,7 @@ use axum::http::HeaderMap;
 
 use super::{
     api::Api,
-    convert::{account, instant, participant, unboxed},
+    convert::{instant, unboxed},
     customer_event::{CANCELLED, EventFields},
 };
 use crate::{
@@ -24,7 +24,7 @@ impl Api {
     ) -> Result<GetReferralEventResponse> {
         let caller = self.caller(headers, request.token).await?;
         let fields = EventFields::parse(&request.fields_set)?;
-        let identifier = request.customer_event_identifier.map(unboxed);
+        let identifier = unboxed(request.customer_event_identifier);
         let event = self.referral_events.get(caller.organisation_id, identifier).await?;
         Ok(GetReferralEventResponse { customer_event: Some(fields.of(event)) })
     }
@@ -48,7 +48,7 @@ impl Api {
     ) -> Result<CancelReferralEventResponse> {
         let caller = self.caller(headers, request.token).await?;
         caller.require_creation()?;
-        let identifier = request.customer_event_identifier.map(unboxed);
+        let identifier = unboxed(request.customer_event_identifier);
         let cancelled =
             self.referral_events.cancel(caller.organisation_id, identifier, request.cancellation_reason).await?;
         Ok(CancelReferralEventResponse {
@@ -74,18 +74,18 @@ impl From<ListReferralEventsRequest> for ListRequest {
     fn from(request: ListReferralEventsRequest) -> Self {
         let filter = FilterRequest {
             referred: PartyIdentifiers {
-                accounts_receivable: request.referred_accounts_receivable_identifier.map(account),
-                rewards_participant: request.referred_rewards_participant_identifier.map(participant),
+                accounts_receivable: unboxed(request.referred_accounts_receivable_identifier),
+                rewards_participant: unboxed(request.referred_rewards_participant_identifier),
             },
             referred_by: PartyIdentifiers {
-                accounts_receivable: request.referred_by_accounts_receivable_identifier.map(account),
-                rewards_participant: request.referred_by_rewards_participant_identifier.map(participant),
+                accounts_receivable: unboxed(request.referred_by_accounts_receivable_identifier),
+                rewards_participant: unboxed(request.referred_by_rewards_participant_identifier),
             },
-            classification: request.classification_identifier.map(unboxed),
-            performed_by_business_unit: request.performed_by_business_unit_identifier.map(unboxed),
-            performed_by_unit: request.performed_by_unit_identifier.map(unboxed),
-            performed_by_tap: request.performed_by_tap_identifier.map(unboxed),
-            performed_by_device: request.performed_by_device_identifier.map(unboxed),
+            classification: unboxed(request.classification_identifier),
+            performed_by_business_unit: unboxed(request.performed_by_business_unit_identifier),
+            performed_by_unit: unboxed(request.performed_by_unit_identifier),
+            performed_by_tap: unboxed(request.performed_by_tap_identifier),
+            performed_by_device: unboxed(request.performed_by_device_identifier),
             external_system: request.external_system,
             life_cycle_state: request.life_cycle_state,
             performed_on_from: request.performed_on_from.map(instant),
