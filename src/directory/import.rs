@@ -81,8 +81,8 @@ pub async fn import(
         }
         progress(Progress { rows, bytes });
     }
-    if summary.inserted > analyzed {
-        import.analyze().await;
+    if summary.inserted + summary.updated >= BATCH_ROWS as u64 / 2 {
+        import.vacuum().await;
     }
     // The channel is closed, so the thread is at its end.
     reader.join().map_err(|_| Error::internal("the thread that reads the file panicked"))??;
@@ -277,6 +277,13 @@ impl Import<'_> {
     async fn analyze(&self) {
         if let Err(error) = directory::analyze(self.database.write(), self.kind.table()).await {
             tracing::warn!(%error, table = self.kind.table().name, "the table cannot be analyzed");
+        }
+    }
+
+    /// A help likewise.
+    async fn vacuum(&self) {
+        if let Err(error) = directory::vacuum(self.database.write(), self.kind.table()).await {
+            tracing::warn!(%error, table = self.kind.table().name, "the table cannot be vacuumed");
         }
     }
 

@@ -8,7 +8,7 @@ use sea_orm::{
 };
 use socket2::SockRef;
 use sqlx::{
-    AssertSqlSafe, ConnectOptions, Executor,
+    AssertSqlSafe, ConnectOptions, Connection, Executor,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
@@ -22,7 +22,9 @@ use crate::error::{Error, ErrorKind, Result};
 /// A database that is open.
 ///
 /// On SQLite there is one connection that writes, for SQLite lets one write at a time and a queue of our own is fairer
-/// and faster than its polling; on PostgreSQL both fields are the same pool.
+/// and faster than its polling. On PostgreSQL calls that wait for their turn hold connections that write, and look-ups
+/// need not wait for them; besides, what a session has once read it reads faster again, and the two read different
+/// tables.
 #[derive(Clone)]
 pub struct Database {
     write: Pool,
@@ -47,6 +49,11 @@ impl PoolOptions {
 
 /// Connections for reading beside the one that writes, on SQLite.
 const SQLITE_READERS: u32 = 4;
+/// How long a connection to PostgreSQL counts as open after its last use; one unused for longer is asked first, which
+/// takes a round trip.
+const PROVEN: Duration = Duration::from_secs(1);
+/// The part of the connections to PostgreSQL that is for reading.
+const POSTGRES_READERS: u32 = 4;
 /// How long a writer waits for another process that writes to the same SQLite file.
 const SQLITE_BUSY_TIMEOUT_MS: &str = "10000";
 
@@ -100,8 +107,14 @@ impl Database {
             let read = connect_sqlite(url, SQLITE_READERS, 0, SQLITE_READER_CACHE, options).await?;
             return Ok(Self { write, read });
         }
-        let pool = connect_postgres(url, options).await?;
-        Ok(Self { write: pool.clone(), read: pool })
+        let readers = options.connections / POSTGRES_READERS;
+        if readers == 0 {
+            let pool = connect_postgres(url, options).await?;
+            return Ok(Self { write: pool.clone(), read: pool });
+        }
+        let of = |connections| PoolOptions { connections, ..options };
+        let write = connect_postgres(url, of(options.connections - readers)).await?;
+        Ok(Self { write, read: connect_postgres(url, of(readers)).await? })
     }
 
     /// Brings the schema up to date, in one transaction, and answers how many steps were missing. Of several programs
@@ -194,6 +207,8 @@ async fn connect_sqlite(
 ) -> Result<Pool> {
     let mut options = sea_orm::ConnectOptions::new(url);
     options.max_connections(connections).acquire_timeout(pool.acquire_timeout).sqlx_logging(false);
+    // A file does not hang up.
+    options.test_before_acquire(false);
     options.map_sqlx_sqlite_opts(move |options| {
         options
             .create_if_missing(true)
@@ -238,6 +253,15 @@ async fn connect_postgres(url: &str, options: PoolOptions) -> Result<Pool> {
         .max_connections(options.connections)
         .acquire_timeout(options.acquire_timeout)
         .idle_timeout(options.idle_timeout)
+        .test_before_acquire(false)
+        .before_acquire(|connection, metadata| {
+            Box::pin(async move {
+                if metadata.idle_for >= PROVEN {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         .after_connect(move |connection, _| {
             send_without_delay();
             Box::pin(async move {

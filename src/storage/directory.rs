@@ -316,6 +316,16 @@ pub async fn analyze<C: ConnectionTrait>(connection: &C, table: &Table) -> Resul
     Ok(())
 }
 
+/// Has PostgreSQL mark the rows of the table as those that all can see, and make its statistics: look-ups then read the
+/// indexes alone, which hold all that is asked for. Until it does so by itself, each row that is looked up for the first
+/// time takes several times as long as its index does.
+pub async fn vacuum<C: ConnectionTrait>(connection: &C, table: &Table) -> Result<(), DbErr> {
+    if connection.get_database_backend() == DbBackend::Postgres {
+        connection.execute_unprepared(&format!("VACUUM (ANALYZE) {}", table.name)).await?;
+    }
+    Ok(())
+}
+
 /// Makes TAPs the default of places of `table`; each pair is a place's key and a TAP's.
 pub async fn set_default_taps<C: ConnectionTrait>(
     connection: &C,

@@ -78,12 +78,17 @@ impl ConnectionTrait for Pool {
         run!(self.execute_raw(statement))
     }
 
+    /// In no transaction of ours, for it takes one round trip behind a pooler too; some statements may not be in any.
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        run!(self.execute_unprepared(sql))
+        self.connection.execute_unprepared(sql).await
     }
 
+    /// In a task, for statements that are sent at once must not wait for one another: a thread that wakes a database on
+    /// the same machine is often put aside for it until it is done.
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        run!(self.query_one_raw(statement))
+        let pool = self.clone();
+        let queried = tokio::spawn(async move { run!(pool.query_one_raw(statement)) });
+        queried.await.map_err(|error| DbErr::Custom(error.to_string()))?
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
