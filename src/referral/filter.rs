@@ -120,7 +120,7 @@ pub async fn resolve<C: ConnectionTrait>(
     let names = named.into_iter().flatten().collect();
     let places = places::find_many_by_name(connection, organisation_id, &names).await?.found;
     let keys = [&filter.referred, &filter.referred_by].into_iter().flatten();
-    let parties = find_parties(connection, organisation_id, hasher, keys).await?;
+    let parties = find_parties(connection, organisation_id, hasher, keys, 1).await?;
     let resolver = Resolver { organisation_id, hasher, places, now };
 
     let mut violations = Vec::new();

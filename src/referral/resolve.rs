@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
+use futures_util::future::try_join_all;
 use sea_orm::{ConnectionTrait, DbErr};
 
 use super::{
@@ -16,7 +17,6 @@ use super::{
 use crate::{
     secret::{CodeHasher, equal_in_constant_time},
     storage::{
-        OfDirectory,
         parties::{self, Party, PartyColumn, PartyName, Token},
         places::{self, Place, PlaceName},
     },
@@ -85,28 +85,20 @@ pub async fn resolve<'a, C: ConnectionTrait>(
     now: DateTime<Utc>,
 ) -> Result<Resolved<'a>, Interrupted> {
     let names: HashSet<&PlaceName> = events.iter().flat_map(|(_, event)| event.places()).collect();
-    let parties = |key: fn(&CheckedEvent) -> &PartyKey| {
-        let keys = events.iter().map(move |(_, event)| key(event));
-        find_parties(connection, organisation_id, hasher, keys)
-    };
-    let (places, referred, referred_by) = tokio::try_join!(
+    let keys = events.iter().flat_map(|(_, event)| [&event.referred, &event.referred_by]);
+    let (places, parties) = tokio::try_join!(
         places::find_many_by_name(connection, organisation_id, &names),
-        parties(|event| &event.referred),
-        parties(|event| &event.referred_by),
+        find_parties(connection, organisation_id, hasher, keys, PARTY_STATEMENTS),
     )?;
-    let versions = [[places.version, None], referred.versions, referred_by.versions];
-    let mut versions = versions.into_iter().flatten().flatten();
+    let mut versions = [places.version].into_iter().chain(parties.versions.iter().copied()).flatten();
     let directory_version = versions.next();
     if versions.any(|version| Some(version) != directory_version) {
         return Err(Interrupted::DirectoryChanged);
     }
     let resolver = Resolver { organisation_id, hasher, places: places.found, now };
-    let parties = referred.of_each().zip(referred_by.of_each());
-    let events = events
-        .iter()
-        .zip(parties)
-        .map(|((_, event), (referred, referred_by))| resolver.event(event, referred, referred_by))
-        .collect();
+    let mut parties = parties.of_each();
+    let mut party = || parties.next().unwrap_or_default();
+    let events = events.iter().map(|(_, event)| resolver.event(event, party(), party())).collect();
     Ok(Resolved { events, directory_version })
 }
 
@@ -117,7 +109,7 @@ pub struct Parties {
     /// The position of each key's name.
     named: Vec<usize>,
     /// The versions of the directory that they are from.
-    versions: [Option<i64>; 2],
+    versions: Vec<Option<i64>>,
 }
 
 impl Parties {
@@ -127,12 +119,17 @@ impl Parties {
     }
 }
 
-/// Looks up what the keys lead to.
+/// In how many statements the parties of a call are looked up at once, an equal part in each: reading their names from
+/// the indexes is what takes the time, and the database has more than one core.
+const PARTY_STATEMENTS: usize = 2;
+
+/// Looks up what the keys lead to, in so many statements at once.
 pub async fn find_parties<'a, C: ConnectionTrait>(
     connection: &C,
     organisation_id: i64,
     hasher: &CodeHasher,
     keys: impl Iterator<Item = &'a PartyKey>,
+    statements: usize,
 ) -> Result<Parties, DbErr> {
     let mut indexes = HashMap::new();
     let named: Vec<usize> = keys
@@ -144,7 +141,14 @@ pub async fn find_parties<'a, C: ConnectionTrait>(
     let mut names: Vec<(PartyName, usize)> = indexes.into_iter().collect();
     names.sort_unstable_by_key(|(_, index)| *index);
     let names: Vec<&PartyName> = names.iter().map(|(name, _)| name).collect();
-    let OfDirectory { mut found, version } = parties::find_many_by_name(connection, organisation_id, &names).await?;
+    let parts = names.chunks(names.len().div_ceil(statements).max(1));
+    let parts = parts.map(|names| parties::find_many_by_name(connection, organisation_id, names));
+    let mut found = Vec::with_capacity(names.len());
+    let mut versions = Vec::new();
+    for part in try_join_all(parts).await? {
+        found.extend(part.found);
+        versions.push(part.version);
+    }
     // An accounts receivable identifier that names no account may name its participant.
     let (missing, by_participant): (Vec<usize>, Vec<PartyName>) = (0..names.len())
         .filter(|index| found[*index].is_empty())
@@ -155,7 +159,8 @@ pub async fn find_parties<'a, C: ConnectionTrait>(
     for (index, parties) in missing.into_iter().zip(participants.found) {
         found[index] = parties;
     }
-    Ok(Parties { found, named, versions: [version, participants.version] })
+    versions.push(participants.version);
+    Ok(Parties { found, named, versions })
 }
 
 /// What to look for first.
