@@ -1,6 +1,6 @@
 //! Compiles the contract, without `protoc`: the messages, the services, the descriptor set that reflection serves, and
-//! for each message that REST callers send the list of its attributes, from which `transport::rest::json` reads it, and
-//! the fields of an event that is looked back on, for `transport::customer_event`.
+//! for each message that REST callers send the list of its attributes, from which `transport::rest` reads it, and the
+//! fields of an event that is looked back on, for `transport::customer_event`.
 
 use std::{env, error::Error, fmt::Write, fs, path::PathBuf};
 
@@ -25,6 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out.join("descriptor_set.bin"), compiler.encode_file_descriptor_set())?;
     let contract = compiler.file_descriptor_set();
     fs::write(out.join("attributes.rs"), attributes(&contract)?)?;
+    fs::write(out.join("whole.rs"), whole(&contract)?)?;
     fs::write(out.join("customer_event_fields.rs"), fields(&contract)?)?;
     let mut builder = tonic_prost_build::configure()
         .codec_path("crate::transport::codec::ContractCodec")
@@ -113,6 +114,27 @@ fn implement_attributes(code: &mut String, message: &DescriptorProto) -> std::fm
         writeln!(code, "            }}")?;
     }
     writeln!(code, "            _ => None,\n        }}\n    }}\n}}")
+}
+
+/// `impl Whole` for the message of an event, and for the identifiers in it.
+fn whole(contract: &FileDescriptorSet) -> Result<String, Box<dyn Error>> {
+    let mut code = String::new();
+    let of_event = |message: &&DescriptorProto| message.name() == EVENT || message.name().ends_with("Identifier");
+    for message in messages(contract).filter(of_event) {
+        writeln!(code, "impl Whole for contract::{} {{", message.name())?;
+        writeln!(code, "    fn read<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Read<'de, A> {{")?;
+        writeln!(code, "        match name {{")?;
+        for (index, field) in message.field.iter().enumerate() {
+            let name = field.name();
+            let value = if name == "one_time_password" { "map.next_value::<Digits>()?.0" } else { "value(map)?" };
+            writeln!(code, "            \"{name}\" => {{")?;
+            writeln!(code, "                self.{name} = {value};")?;
+            writeln!(code, "                Ok(Some({index}))")?;
+            writeln!(code, "            }}")?;
+        }
+        writeln!(code, "            _ => Ok(None),\n        }}\n    }}\n}}")?;
+    }
+    Ok(code)
 }
 
 /// The names of the fields of an event that is looked back on, and a function that takes out those that are not wanted.

@@ -12,7 +12,10 @@ use tokio::runtime::Handle;
 use crate::support::{Server, Setup, event, leaves, tests};
 
 tests! {
-    Rest: whatever_an_event_holds_its_neighbours_are_created, whatever_stands_in_its_place_an_event_is_answered_once;
+    Rest:
+        whatever_an_event_holds_its_neighbours_are_created,
+        whatever_stands_in_its_place_an_event_is_answered_once,
+        an_event_is_refused_for_the_same_in_a_set_and_by_itself;
 }
 
 const CASES: u32 = 256;
@@ -152,4 +155,29 @@ async fn whatever_an_event_holds_its_neighbours_are_created(setup: Setup) {
 
 async fn whatever_stands_in_its_place_an_event_is_answered_once(setup: Setup) {
     run(setup, vec(any_json(), 0..6), |events| events).await;
+}
+
+/// The two calls read events in ways of their own.
+async fn an_event_is_refused_for_the_same_in_a_set_and_by_itself(setup: Setup) {
+    let server = Server::start(setup).await;
+    let changes = vec((select(places()), any_json()), 1..4);
+    let handle = Handle::current();
+    let mut runner = TestRunner::new(Config { cases: CASES, failure_persistence: None, ..Config::default() });
+    let compare = async |changes: Vec<(String, Value)>| {
+        let mut event = event("it", "03", "04");
+        // By itself an event needs no name.
+        for (place, value) in changes.into_iter().filter(|(place, _)| place != "request_unique_identifier") {
+            put(&mut event, &place, value);
+        }
+        let set = json!({"token": server.token, "validate_only": true, "referral_customer_events_set": [event]});
+        let in_set = server.bulk(set).await;
+        let in_set = in_set.unprocessed().first().map_or("OK".into(), |refused| refused["error_code"].clone());
+        let by_itself = server.create(json!({"validate_only": true}), event.clone()).await;
+        prop_assert_eq!(in_set.as_str(), Some(by_itself.code.as_str()), "{}", event);
+        Ok(())
+    };
+    let result = tokio::task::block_in_place(|| runner.run(&changes, |changes| handle.block_on(compare(changes))));
+    if let Err(error) = result {
+        panic!("{error}");
+    }
 }

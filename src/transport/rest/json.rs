@@ -3,6 +3,8 @@
 //! An object is first split into its members, each a piece of text, and each member is then read by itself. So one
 //! malformed event leaves its neighbours alone, and one malformed attribute is named by its path. What the attributes
 //! of a message are called is generated from the contract.
+//!
+//! This reads each byte several times, so events are read by [`whole`](super::whole) where nothing is wrong with them.
 
 use std::{borrow::Cow, fmt, sync::LazyLock};
 
@@ -18,6 +20,7 @@ use serde::{
 };
 use serde_json::{error::Category, value::RawValue};
 
+use super::whole::whole;
 use crate::{
     contract,
     error::{Error, ErrorKind, Result},
@@ -64,9 +67,8 @@ impl Reading {
 
     /// Reads a text of digits, which may come as a number.
     fn read_digits(&mut self, name: &'static str, value: &RawValue, target: &mut Option<String>) {
-        let text = value.get();
-        if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-            *target = Some(text.to_owned());
+        if is_digits(value.get()) {
+            *target = Some(value.get().to_owned());
         } else {
             self.read(name, value, target);
         }
@@ -151,9 +153,9 @@ impl<'de> Deserialize<'de> for Members<'de> {
     }
 }
 
-/// A member's name, borrowed where it has no escapes.
+/// A member's name, or another text, borrowed where it has no escapes.
 #[derive(Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+pub struct Name<'a>(#[serde(borrow)] pub Cow<'a, str>);
 
 impl FromJson for Option<String> {
     fn read(&mut self, name: &'static str, value: &RawValue, reader: &mut Reading) {
@@ -169,11 +171,9 @@ impl FromJson for Option<String> {
 
 impl FromJson for Option<f64> {
     fn read(&mut self, name: &'static str, value: &RawValue, reader: &mut Reading) {
-        let is_number = value.get().starts_with(|c: char| c == '-' || c.is_ascii_digit());
-        match value.get().parse() {
-            // One too large becomes infinite here, and is refused for that later.
-            Ok(number) if is_number => *self = Some(number),
-            _ => reader.malformed(name, "A number is expected"),
+        *self = number(value.get());
+        if self.is_none() {
+            reader.malformed(name, "A number is expected");
         }
     }
 }
@@ -200,11 +200,7 @@ impl FromJson for Option<Timestamp> {
     fn read(&mut self, name: &'static str, value: &RawValue, reader: &mut Reading) {
         let text = serde_json::from_str::<String>(value.get()).unwrap_or_default();
         match parse_date(&text) {
-            Some(date) => {
-                // A leap second has no place in a Timestamp; its nanoseconds say so to those who check.
-                let nanos = i32::try_from(date.timestamp_subsec_nanos()).unwrap_or(i32::MAX);
-                *self = Some(Timestamp { seconds: date.timestamp(), nanos });
-            }
+            Some(date) => *self = Some(timestamp(date)),
             None if looks_like_a_date(&text) => {
                 let path = reader.path_of(name);
                 reader.violations.push(Violation::invalid_value(&path, "There is no such date"));
@@ -214,8 +210,24 @@ impl FromJson for Option<Timestamp> {
     }
 }
 
+pub fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Reads a number of JSON. One too large becomes infinite here, and is refused for that later.
+pub fn number(text: &str) -> Option<f64> {
+    let is_number = text.starts_with(|c: char| c == '-' || c.is_ascii_digit());
+    text.parse().ok().filter(|_| is_number)
+}
+
+pub fn timestamp(date: DateTime<Utc>) -> Timestamp {
+    // A leap second has no place in a Timestamp; its nanoseconds say so to those who check.
+    let nanos = i32::try_from(date.timestamp_subsec_nanos()).unwrap_or(i32::MAX);
+    Timestamp { seconds: date.timestamp(), nanos }
+}
+
 /// Reads `2016-06-22T15:00:00`, with a fraction and an offset where given; without an offset it is UTC.
-fn parse_date(text: &str) -> Option<DateTime<Utc>> {
+pub fn parse_date(text: &str) -> Option<DateTime<Utc>> {
     // Read once: a call may have five thousand dates.
     static WITHOUT_OFFSET: LazyLock<Vec<Item>> = LazyLock::new(|| StrftimeItems::new("%Y-%m-%dT%H:%M:%S%.f").collect());
     if !looks_like_a_date(text) {
@@ -261,6 +273,9 @@ pub struct RawEvent(Bytes);
 
 impl From<RawEvent> for EventRequest {
     fn from(RawEvent(text): RawEvent) -> Self {
+        if let Some(event) = whole::<contract::ReferralCustomerEvent>(&text) {
+            return event.into();
+        }
         let Some(Members(members)) = text.starts_with(b"{").then(|| serde_json::from_slice(&text).ok()).flatten()
         else {
             return Self { violations: vec![Violation::not_an_object()], ..Self::default() };

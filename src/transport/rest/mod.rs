@@ -4,6 +4,7 @@ mod envelope;
 mod json;
 mod query;
 mod routes;
+mod whole;
 
 pub use envelope::Answers;
 pub use routes::router;
