@@ -10,7 +10,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use referral_events::{config::Config, directory::DirectoryKind, server};
@@ -70,44 +70,31 @@ async fn measure(engine: Engine, notes: &mut Vec<String>) {
         Some(file) => Floor::Sqlite(SqliteFloor::new(file)),
         None => Floor::Postgres(PostgresFloor::new(&bench.url).await),
     };
+    let mut callers = Vec::new();
     for transport in transports {
         let statements = count_statements(&bench, &mut world, transport, &sizes).await;
-        let client = Client::login(&server.address, transport).await;
-        for &events in &sizes {
-            let (mut calls, mut floors) = (Vec::new(), Vec::new());
-            for _ in 0..WARM_UP + ROUNDS {
+        callers.push((transport, statements, Client::login(&server.address, transport).await));
+    }
+    // On PostgreSQL the copy that the floor loads into is a part of the same database.
+    let copies = if bench.file.is_some() { 1 } else { 2 };
+    for &events in &sizes {
+        // In turn, for every event that is stored makes the next call, and the floor, a little longer.
+        let mut calls = vec![Vec::new(); callers.len()];
+        let mut floors = Vec::new();
+        for _ in 0..WARM_UP + ROUNDS {
+            for ((_, _, client), calls) in callers.iter().zip(&mut calls) {
                 let request = client.prepare(&world.batch(events));
                 calls.push(client.call(request, events).await);
                 floors.push(floor.load(events).await);
             }
-            let (calls, floors) = (&mut calls[WARM_UP..], &mut floors[WARM_UP..]);
-            let (median, floor) = (quantile(calls, 0.5), quantile(floors, 0.5));
-
-            let mut callers = JoinSet::new();
-            let mut ready = Vec::new();
-            for _ in 0..CALLERS {
-                let caller = client.another();
-                let mut requests = Vec::new();
-                for _ in 0..CALLS_OF_A_CALLER {
-                    requests.push(caller.prepare(&world.batch(events)));
-                }
-                ready.push((caller, requests));
-            }
-            let started = Instant::now();
-            for (caller, requests) in ready {
-                callers.spawn(async move {
-                    let mut times = Vec::new();
-                    for request in requests {
-                        times.push(caller.call(request, events).await);
-                    }
-                    times
-                });
-            }
-            let mut concurrent = callers.join_all().await.concat();
-            let elapsed = started.elapsed();
-            // On PostgreSQL the copy that the floor loads into is a part of the same database.
-            let copies = if bench.file.is_some() { 1 } else { 2 };
-            stored += events * (copies * (WARM_UP + ROUNDS) + concurrent.len()) as u64;
+        }
+        stored += events * (copies * callers.len() * (WARM_UP + ROUNDS)) as u64;
+        let floor = quantile(&mut floors[WARM_UP * callers.len()..], 0.5);
+        for ((transport, statements, client), calls) in callers.iter().zip(&mut calls) {
+            let (mut concurrent, elapsed) = call_at_once(client, &mut world, events).await;
+            stored += events * concurrent.len() as u64;
+            let calls = &mut calls[WARM_UP..];
+            let median = quantile(calls, 0.5);
             println!(
                 "| {name} | {} | {events} | {} | {:.2} | {:.2} | {:.2} | {:.2} | {:.0} | {:.0} | {:.2} | {:.2} |",
                 transport.name(),
@@ -130,6 +117,28 @@ async fn measure(engine: Engine, notes: &mut Vec<String>) {
     drop(server);
     drop(floor);
     notes.push(format!("{name}: {} bytes an event, with its indexes", (bench.size().await - empty) / stored));
+}
+
+/// Calls of several callers at once: how long each took, and all of them.
+async fn call_at_once(client: &Arc<Client>, world: &mut World, events: u64) -> (Vec<Duration>, Duration) {
+    let mut ready = Vec::new();
+    for _ in 0..CALLERS {
+        let caller = client.another();
+        let requests: Vec<_> = (0..CALLS_OF_A_CALLER).map(|_| caller.prepare(&world.batch(events))).collect();
+        ready.push((caller, requests));
+    }
+    let mut callers = JoinSet::new();
+    let started = Instant::now();
+    for (caller, requests) in ready {
+        callers.spawn(async move {
+            let mut times = Vec::new();
+            for request in requests {
+                times.push(caller.call(request, events).await);
+            }
+            times
+        });
+    }
+    (callers.join_all().await.concat(), started.elapsed())
 }
 
 /// The statements of a call of each size, counted in a server of this process.

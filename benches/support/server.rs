@@ -7,12 +7,19 @@ use std::{
     time::{Duration, Instant},
 };
 
+use axum::http::uri::PathAndQuery;
+use bytes::{Buf, BufMut, Bytes};
+use prost::Message;
 use referral_events::contract::{
-    BulkCreateReferralEventsRequest, CreateTokenRequest, authentication_service_client::AuthenticationServiceClient,
-    referral_event_service_client::ReferralEventServiceClient,
+    BulkCreateReferralEventsResponse, CreateTokenRequest, authentication_service_client::AuthenticationServiceClient,
 };
 use serde_json::Value;
-use tonic::transport::Channel;
+use tonic::{
+    Status,
+    client::Grpc,
+    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
+    transport::Channel,
+};
 
 use super::{
     KEYS,
@@ -76,10 +83,49 @@ impl Transport {
     }
 }
 
-/// A batch, ready to be sent.
+/// A batch, ready to be sent: as bytes, on both transports, for what it takes to make them and to read the answer is the
+/// caller's and its language's.
 pub enum Request {
-    Grpc(Box<BulkCreateReferralEventsRequest>),
+    Grpc(Bytes),
     Rest(String),
+}
+
+/// The codec of a caller that has its messages as bytes.
+#[derive(Clone, Copy)]
+struct AsBytes;
+
+impl Codec for AsBytes {
+    type Encode = Bytes;
+    type Decode = Bytes;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for AsBytes {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, message: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.put(message);
+        Ok(())
+    }
+}
+
+impl Decoder for AsBytes {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
+    }
 }
 
 /// A caller, with a connection of its own.
@@ -87,7 +133,7 @@ pub struct Client {
     transport: Transport,
     token: String,
     address: String,
-    grpc: ReferralEventServiceClient<Channel>,
+    grpc: Grpc<Channel>,
     http: reqwest::Client,
 }
 
@@ -109,13 +155,13 @@ impl Client {
     }
 
     fn with_token(token: String, address: &str, transport: Transport) -> Arc<Self> {
-        let grpc = ReferralEventServiceClient::new(channel(address));
+        let grpc = Grpc::new(channel(address));
         Arc::new(Self { transport, token, address: address.to_owned(), grpc, http: reqwest::Client::new() })
     }
 
     pub fn prepare(&self, batch: &Value) -> Request {
         match self.transport {
-            Transport::Grpc => Request::Grpc(Box::new(world::grpc_request(batch))),
+            Transport::Grpc => Request::Grpc(world::grpc_request(batch).encode_to_vec().into()),
             Transport::Rest => Request::Rest(batch.to_string()),
         }
     }
@@ -132,13 +178,16 @@ impl Client {
     async fn send(&self, request: Request, events: u64) -> Duration {
         match request {
             Request::Grpc(request) => {
-                let mut request = tonic::Request::new(*request);
+                let mut request = tonic::Request::new(request);
                 let token = format!("Bearer {}", self.token).parse().expect("a header");
                 request.metadata_mut().insert("authorization", token);
                 let mut client = self.grpc.clone();
                 let started = Instant::now();
-                let response = client.bulk_create_referral_events(request).await.expect("an answer").into_inner();
+                client.ready().await.expect("a connection");
+                let path = PathAndQuery::from_static("/referral.v1.ReferralEventService/BulkCreateReferralEvents");
+                let response = client.unary(request, path, AsBytes).await.expect("an answer").into_inner();
                 let elapsed = started.elapsed();
+                let response = BulkCreateReferralEventsResponse::decode(response).expect("a response");
                 assert_eq!(response.processed_customer_events_set.len() as u64, events, "{response:?}");
                 elapsed
             }

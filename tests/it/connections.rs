@@ -273,7 +273,7 @@ async fn kind_of_connection(url: &str) -> (bool, bool) {
 }
 
 async fn the_url_says_how_the_server_is_verified(_: Setup) {
-    let cluster = Cluster::start(false);
+    let cluster = Cluster::start();
     let files = Workplace::new();
     let root = Authority::new("the right root");
     for (file, authority) in [("root.pem", &root), ("other.pem", &Authority::new("another root"))] {
@@ -323,7 +323,7 @@ async fn the_url_says_how_the_server_is_verified(_: Setup) {
 }
 
 async fn the_url_names_a_unix_socket(_: Setup) {
-    let cluster = Cluster::start(false);
+    let cluster = Cluster::start();
     let tcp = Database::connect(&format!("{}/postgres", cluster.url())).await.expect("a database");
     let folder: String = query(&tcp, "SHOW unix_socket_directories").await.try_get_by_index(0).expect("a folder");
     let url = format!("{}/postgres?host={folder}", cluster.url().replace("127.0.0.1", "nowhere.invalid"));

@@ -237,7 +237,7 @@ async fn acknowledged_events_survive_a_kill(setup: Setup) {
 
 async fn acknowledged_events_survive_a_crash_of_the_database(_: Setup) {
     // Nothing is synced, for what a process has written survives its end without.
-    let mut cluster = Cluster::start(false);
+    let mut cluster = Cluster::start();
     let workplace = workplace(TestDatabase::at(format!("{}/postgres", cluster.url())));
     let server = workplace.serve(&["--time-limit", "2"]);
     let token = server.login("a password").await;

@@ -21,9 +21,8 @@ use tempfile::TempDir;
 /// The URL of a server to use instead of a private cluster, of a user who may create databases.
 const URL: &str = "TEST_POSTGRES_URL";
 
-/// Whether a cluster of ours syncs its log. What is committed survives the end of a process without; only a power cut
-/// needs it, and measurements do.
-pub static FSYNC: AtomicBool = AtomicBool::new(false);
+/// Whether a cluster of ours is set up as an operator would, for measuring, rather than to be gone soon.
+pub static MEASURES: AtomicBool = AtomicBool::new(false);
 
 /// What is used, once it is known; `None` where there is no PostgreSQL.
 static SERVER: OnceLock<Option<Mutex<PostgresServer>>> = OnceLock::new();
@@ -42,7 +41,7 @@ struct PostgresServer {
 pub struct Cluster {
     directory: TempDir,
     port: u16,
-    fsync: bool,
+    settings: Vec<String>,
     server: Option<Child>,
 }
 
@@ -82,15 +81,32 @@ fn start() -> PostgresServer {
         let url = url.trim_end_matches('/').to_owned();
         return PostgresServer { url, databases: Vec::new(), cluster: None };
     }
-    let cluster = Cluster::start(FSYNC.load(Ordering::Relaxed));
+    let cluster = match MEASURES.load(Ordering::Relaxed) {
+        true => Cluster::start_with(measuring()),
+        false => Cluster::start(),
+    };
     PostgresServer { url: cluster.url(), databases: Vec::new(), cluster: Some(cluster) }
 }
 
+/// What docs/scaling.md advises: a quarter of the memory for the database's pages, and a log long enough that a load
+/// does not force a checkpoint, after which each page that changes is written to the log whole.
+fn measuring() -> Vec<String> {
+    let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let kilobytes = memory.split_whitespace().nth(1).and_then(|kilobytes| kilobytes.parse::<u64>().ok());
+    let quarter = kilobytes.map_or(128, |kilobytes| kilobytes / 1024 / 4);
+    vec![format!("shared_buffers={quarter}MB"), "max_wal_size=16GB".to_owned(), "checkpoint_timeout=15min".to_owned()]
+}
+
 impl Cluster {
-    /// Makes a cluster and starts its server.
-    pub fn start(fsync: bool) -> Self {
+    /// Makes a cluster and starts its server. It does not sync its log: what is committed survives the end of a process
+    /// without; only a power cut needs it.
+    pub fn start() -> Self {
+        Self::start_with(["fsync=off", "max_connections=400"].map(str::to_owned).into())
+    }
+
+    fn start_with(settings: Vec<String>) -> Self {
         let directory = tempfile::Builder::new().prefix("referral-events-postgres-").tempdir().expect("a directory");
-        let mut cluster = Self { directory, port: free_port(), fsync, server: None };
+        let mut cluster = Self { directory, port: free_port(), settings, server: None };
         if let Some((uid, gid)) = unprivileged_user() {
             chown(cluster.directory.path(), Some(uid), Some(gid)).expect("a directory for the server's user");
         }
@@ -127,8 +143,8 @@ impl Cluster {
         server.args(["-c", r#""$0" "$@" < /dev/null & server=$!; cat > /dev/null; kill -INT $server; wait $server"#]);
         server.arg(programs().expect("the server programs").join("postgres"));
         server.arg("-D").arg(self.data()).arg("-k").arg(self.directory.path());
-        let fsync = if self.fsync { "fsync=on" } else { "fsync=off" };
-        for setting in ["listen_addresses=127.0.0.1", &format!("port={}", self.port), fsync, "max_connections=400"] {
+        let address = ["listen_addresses=127.0.0.1".to_owned(), format!("port={}", self.port)];
+        for setting in address.iter().chain(&self.settings) {
             server.args(["-c", setting]);
         }
         server.stdin(Stdio::piped()).stderr(fs::File::create(&log).expect("a log"));
