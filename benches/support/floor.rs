@@ -7,7 +7,7 @@ use std::{
 
 use futures_util::StreamExt;
 use rusqlite::{Connection, types::Value};
-use sqlx::{Connection as _, Executor, PgConnection, postgres::PgConnectOptions};
+use sqlx::{Connection as _, Executor, PgConnection};
 
 /// The floor of either engine.
 pub enum Floor {
@@ -25,21 +25,14 @@ impl Floor {
     }
 }
 
-/// PostgreSQL: binary COPY, which is a transaction of its own, over the server's Unix socket where it is on this machine.
-/// Over TCP the end of a COPY would wait some 40 ms for an acknowledgement, for sqlx does not set TCP_NODELAY.
+/// PostgreSQL: binary COPY, which is a transaction of its own. Over TCP its end would wait some 40 ms for an
+/// acknowledgement, for sqlx does not set TCP_NODELAY.
 pub struct PostgresFloor(PgConnection);
 
 impl PostgresFloor {
     pub async fn new(url: &str) -> Self {
         let mut connection = PgConnection::connect(url).await.expect("a connection");
         connection.execute("CREATE TABLE floor (LIKE referral_events INCLUDING ALL)").await.expect("a copy");
-        let folders: String =
-            sqlx::query_scalar("SHOW unix_socket_directories").fetch_one(&mut connection).await.expect("a setting");
-        let options: PgConnectOptions = url.parse().expect("a URL");
-        let folder = Path::new(folders.split(',').next().unwrap_or_default());
-        if folder.join(format!(".s.PGSQL.{}", options.get_port())).exists() {
-            connection = PgConnection::connect_with(&options.socket(folder)).await.expect("a connection");
-        }
         Self(connection)
     }
 

@@ -8,7 +8,11 @@ pub mod postgres;
 pub mod server;
 pub mod world;
 
-use std::{path::PathBuf, sync::atomic::Ordering, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::atomic::Ordering,
+    time::Duration,
+};
 
 use chrono::Utc;
 use referral_events::{
@@ -17,7 +21,7 @@ use referral_events::{
     secret::{CodeHasher, Secret},
     storage::{Database, entity::user, users},
 };
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 use tempfile::TempDir;
 use world::ORGANISATION;
 
@@ -59,6 +63,19 @@ impl Engine {
     }
 }
 
+/// The way to the database by its Unix socket, where it is on this machine.
+async fn by_socket(url: String) -> String {
+    let mut connection = PgConnection::connect(&url).await.expect("a connection");
+    let folders: String =
+        sqlx::query_scalar("SHOW unix_socket_directories").fetch_one(&mut connection).await.expect("a setting");
+    let options: PgConnectOptions = url.parse().expect("a URL");
+    let folder = Path::new(folders.split(',').next().unwrap_or_default());
+    match folder.join(format!(".s.PGSQL.{}", options.get_port())).exists() {
+        true => format!("{url}?host={}", folder.display()),
+        false => url,
+    }
+}
+
 /// A database of its own, with the schema, an organisation and a caller.
 pub struct Bench {
     pub url: String,
@@ -79,7 +96,7 @@ impl Bench {
             }
             Engine::Postgres => {
                 postgres::MEASURES.store(true, Ordering::Relaxed);
-                (postgres::create_database(), None)
+                (by_socket(postgres::create_database()).await, None)
             }
         };
         let database = Database::connect(&url).await.expect("a database");
