@@ -23,6 +23,8 @@ tests! {
     Postgres:
         no_more_connections_are_open_than_are_set,
         connections_that_nobody_uses_are_closed,
+        calls_that_wait_for_their_turn_leave_a_connection_to_those_that_look_up,
+        after_an_import_look_ups_read_the_indexes_alone,
         sessions_look_things_up_by_key_whatever_the_planner_believes;
     OwnPostgres:
         the_url_says_how_the_server_is_verified,
@@ -156,6 +158,39 @@ async fn no_more_connections_are_open_than_are_set(setup: Setup) {
     };
     let (answers, ()) = tokio::join!(join_all(calls), watch);
     answers.iter().for_each(|answer| answer.assert_outcome(&["1"], &[]));
+}
+
+async fn calls_that_wait_for_their_turn_leave_a_connection_to_those_that_look_up(setup: Setup) {
+    let (workplace, url) = named(setup);
+    let observer = Database::connect(&url).await.expect("a database");
+    let server = workplace.serve(&["--database-connections", "4", "--database-acquire-timeout", "5"]);
+    let requests = join_all((1..=8).map(|n| request(&server, n))).await;
+    let lock = observer.begin().await.expect("a transaction");
+    counters::take_turn(&lock, 1).await.expect("a turn");
+    let calls = requests.iter().map(|request| server.post(BULK, request));
+    let look_up = async {
+        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'under test' \
+                       AND datname = current_database() AND wait_event_type = 'Lock'";
+        while query(&observer, waiting).await.try_get_by_index::<i64>(0).expect("a number") < 3 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        // Five more wait for a connection to wait with.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        server.login("pw").await;
+        lock.rollback().await.expect("a rollback");
+    };
+    let (answers, ()) = tokio::join!(join_all(calls), look_up);
+    answers.iter().for_each(|answer| answer.assert_outcome(&["1"], &[]));
+}
+
+async fn after_an_import_look_ups_read_the_indexes_alone(setup: Setup) {
+    let (workplace, url) = named(setup);
+    let observer = Database::connect(&url).await.expect("a database");
+    let accounts = (0..5000).map(|n| format!("A{n}\n")).collect::<String>();
+    let import = ["import", "--organisation", "acme", "accounts_receivable", "-"];
+    workplace.run_well(&import, &format!("number\n{accounts}"));
+    let sql = "SELECT relpages = relallvisible AND relpages > 0 FROM pg_class WHERE relname = 'accounts_receivable'";
+    assert!(query(&observer, sql).await.try_get_by_index::<bool>(0).expect("a flag"), "some pages have to be read");
 }
 
 async fn connections_that_nobody_uses_are_closed(setup: Setup) {

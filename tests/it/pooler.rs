@@ -130,8 +130,11 @@ async fn the_commands_run_behind_a_pooler(setup: Setup) {
     for n in 0..5000 {
         writeln!(accounts, "ACR{n}").expect("a line");
     }
-    let import =
-        |kind: &str, rows: &str| workplace.run_well(&["import", "--organisation", "acme", kind, "-"], rows).stdout;
+    let import = |kind: &str, rows: &str| {
+        let ended = workplace.run_well(&["import", "--organisation", "acme", kind, "-"], rows);
+        assert!(!ended.stderr.contains("cannot"), "{}", ended.stderr);
+        ended.stdout
+    };
     import("units", "name,alternative_code\nAdmin Unit,U1\n");
     assert_eq!(import("accounts_receivable", &accounts), "inserted 5000, updated 0, rejected 0\n");
     assert_eq!(import("accounts_receivable", &accounts), "inserted 0, updated 5000, rejected 0\n");
