@@ -1,6 +1,6 @@
 //! What differs between the engines.
 //!
-//! The set-based queries are plain SQL that both engines read. A set of keys travels as one JSON array in one
+//! The set-based queries are plain SQL that both engines read. A set of keys travels as one array in one
 //! parameter, so a statement has the same text, and is prepared once, whatever the number of keys.
 
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, FromQueryResult, QueryResult, Statement, TryGetable, Value};
