@@ -60,9 +60,9 @@ impl fmt::Debug for Key {
     }
 }
 
-/// Hashes the codes of access tokens, and what else must not be made up, with a key that the database does not hold, so that a copy of the database does
-/// not give away four-digit codes. What a code is for, its organisation and (for a pass code) its access token go into
-/// the hash: equal codes of two tokens don't look equal.
+/// Hashes the codes of access tokens, and what else must not be made up, with a key that the database does not hold, so
+/// that a copy of the database does not give away four-digit codes. What a code is for, its organisation and (for a pass
+/// code) its access token go into the hash: equal codes of two tokens don't look equal.
 #[derive(Clone)]
 pub struct CodeHasher(Hmac<Sha256>);
 
