@@ -10,7 +10,10 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::json::{Name, is_digits, number, parse_date, timestamp};
+use super::{
+    date::{parse_date, timestamp},
+    json::{Name, is_digits, number},
+};
 use crate::contract;
 
 /// The position of the attribute in its message, `None` where there is none of that name.
