@@ -103,17 +103,11 @@ fn attributes(contract: &FileDescriptorSet) -> Result<String, Box<dyn Error>> {
 fn implement_attributes(code: &mut String, message: &DescriptorProto) -> std::fmt::Result {
     writeln!(code, "impl Attributes for contract::{} {{", message.name())?;
     writeln!(code, "    fn read(&mut self, name: &str, value: &RawValue, reader: &mut Reading) -> Option<u32> {{")?;
-    writeln!(code, "        match name {{")?;
-    for (index, field) in message.field.iter().enumerate() {
-        let name = field.name();
-        // The documentation has the password as a number, the contract as text, which keeps a leading zero.
-        let read = if name == "one_time_password" { "read_digits" } else { "read" };
-        writeln!(code, "            \"{name}\" => {{")?;
-        writeln!(code, "                reader.{read}(\"{name}\", value, &mut self.{name});")?;
-        writeln!(code, "                Some({index})")?;
-        writeln!(code, "            }}")?;
-    }
-    writeln!(code, "            _ => None,\n        }}\n    }}\n}}")
+    match_attributes(code, message, |name| {
+        let read = if is_digits(name) { "read_digits" } else { "read" };
+        format!("reader.{read}(\"{name}\", value, &mut self.{name})")
+    })?;
+    writeln!(code, "    }}\n}}")
 }
 
 /// `impl Whole` for the message of an event, and for the identifiers in it.
@@ -123,18 +117,33 @@ fn whole(contract: &FileDescriptorSet) -> Result<String, Box<dyn Error>> {
     for message in messages(contract).filter(of_event) {
         writeln!(code, "impl Whole for contract::{} {{", message.name())?;
         writeln!(code, "    fn read<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Read<'de, A> {{")?;
-        writeln!(code, "        match name {{")?;
-        for (index, field) in message.field.iter().enumerate() {
-            let name = field.name();
-            let value = if name == "one_time_password" { "map.next_value::<Digits>()?.0" } else { "value(map)?" };
-            writeln!(code, "            \"{name}\" => {{")?;
-            writeln!(code, "                self.{name} = {value};")?;
-            writeln!(code, "                Ok(Some({index}))")?;
-            writeln!(code, "            }}")?;
-        }
-        writeln!(code, "            _ => Ok(None),\n        }}\n    }}\n}}")?;
+        writeln!(code, "        Ok(")?;
+        match_attributes(&mut code, message, |name| {
+            let value = if is_digits(name) { "map.next_value::<Digits>()?.0" } else { "value(map)?" };
+            format!("self.{name} = {value}")
+        })?;
+        writeln!(code, "        )\n    }}\n}}")?;
     }
     Ok(code)
+}
+
+/// The documentation has the password as a number, the contract as text, which keeps a leading zero.
+fn is_digits(attribute: &str) -> bool {
+    attribute == "one_time_password"
+}
+
+/// An expression that reads the attribute `name` of the message, and is its position, or `None` where there is none of
+/// that name.
+fn match_attributes(code: &mut String, message: &DescriptorProto, read: impl Fn(&str) -> String) -> std::fmt::Result {
+    writeln!(code, "        match name {{")?;
+    for (index, field) in message.field.iter().enumerate() {
+        let name = field.name();
+        writeln!(code, "            \"{name}\" => {{")?;
+        writeln!(code, "                {};", read(name))?;
+        writeln!(code, "                Some({index})")?;
+        writeln!(code, "            }}")?;
+    }
+    writeln!(code, "            _ => None,\n        }}")
 }
 
 /// The names of the fields of an event that is looked back on, and a function that takes out those that are not wanted.
