@@ -2,6 +2,8 @@
 // Each bench uses a part of it.
 #![allow(dead_code)]
 
+#[path = "../../tests/it/support/bytes_codec.rs"]
+mod bytes_codec;
 pub mod floor;
 #[path = "../../tests/it/support/postgres.rs"]
 pub mod postgres;

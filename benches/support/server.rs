@@ -8,21 +8,17 @@ use std::{
 };
 
 use axum::http::uri::PathAndQuery;
-use bytes::{Buf, BufMut, Bytes};
+use bytes::Bytes;
 use prost::Message;
 use referral_events::contract::{
     BulkCreateReferralEventsResponse, CreateTokenRequest, authentication_service_client::AuthenticationServiceClient,
 };
 use serde_json::Value;
-use tonic::{
-    Status,
-    client::Grpc,
-    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
-    transport::Channel,
-};
+use tonic::{client::Grpc, transport::Channel};
 
 use super::{
     KEYS,
+    bytes_codec::BytesCodec,
     world::{self, ORGANISATION},
 };
 
@@ -90,44 +86,6 @@ pub enum Request {
     Rest(String),
 }
 
-/// The codec of a caller that has its messages as bytes.
-#[derive(Clone, Copy)]
-struct AsBytes;
-
-impl Codec for AsBytes {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Encoder for AsBytes {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn encode(&mut self, message: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        buffer.put(message);
-        Ok(())
-    }
-}
-
-impl Decoder for AsBytes {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
-    }
-}
-
 /// A caller, with a connection of its own.
 pub struct Client {
     transport: Transport,
@@ -185,7 +143,7 @@ impl Client {
                 let started = Instant::now();
                 client.ready().await.expect("a connection");
                 let path = PathAndQuery::from_static("/referral.v1.ReferralEventService/BulkCreateReferralEvents");
-                let response = client.unary(request, path, AsBytes).await.expect("an answer").into_inner();
+                let response = client.unary(request, path, BytesCodec).await.expect("an answer").into_inner();
                 let elapsed = started.elapsed();
                 let response = BulkCreateReferralEventsResponse::decode(response).expect("a response");
                 assert_eq!(response.processed_customer_events_set.len() as u64, events, "{response:?}");

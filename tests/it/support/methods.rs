@@ -1,7 +1,7 @@
 //! The methods of the contract and the attributes of an event, by the descriptor: what is added to the contract is
 //! called, and sent, by the tests that go through all of them.
 
-use prost::bytes::{Buf, BufMut};
+use bytes::Bytes;
 use prost_reflect::{
     DescriptorPool, DynamicMessage, Kind, MessageDescriptor, MethodDescriptor, SerializeOptions, Value,
 };
@@ -10,11 +10,10 @@ use serde_json::Value as Json;
 use tonic::{
     Request, Status,
     client::Grpc,
-    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
     metadata::{AsciiMetadataKey, AsciiMetadataValue},
 };
 
-use super::{Answer, Server, Transport, answer, envelope};
+use super::{Answer, Server, Transport, answer, bytes_codec::BytesCodec, envelope};
 
 fn pool() -> DescriptorPool {
     DescriptorPool::decode(DESCRIPTOR_SET).expect("a descriptor set")
@@ -165,7 +164,7 @@ impl Server {
     ) -> Result<Vec<u8>, Status> {
         let mut client = Grpc::new(self.channel());
         client.ready().await.expect("a connection");
-        let mut request = Request::new(futures_util::stream::iter([bytes]));
+        let mut request = Request::new(futures_util::stream::iter([Bytes::from(bytes)]));
         for (name, value) in headers {
             let name = AsciiMetadataKey::from_bytes(name.as_bytes()).expect("a name");
             request.metadata_mut().append(name, AsciiMetadataValue::try_from(*value).expect("a value"));
@@ -175,7 +174,7 @@ impl Server {
         let mut answers = client.streaming(request, path, BytesCodec).await?.into_inner();
         let first = answers.message().await?;
         while answers.message().await?.is_some() {}
-        Ok(first.unwrap_or_default())
+        Ok(first.unwrap_or_default().into())
     }
 }
 
@@ -198,41 +197,4 @@ fn query(request: &Json) -> String {
     }
     let url = reqwest::Url::parse_with_params("http://host/", parameters).expect("a URL");
     url.query().unwrap_or_default().to_owned()
-}
-
-/// Sends and receives bytes as they are.
-struct BytesCodec;
-
-impl Codec for BytesCodec {
-    type Encode = Vec<u8>;
-    type Decode = Vec<u8>;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Encoder for BytesCodec {
-    type Item = Vec<u8>;
-    type Error = Status;
-
-    fn encode(&mut self, bytes: Vec<u8>, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        buffer.put_slice(&bytes);
-        Ok(())
-    }
-}
-
-impl Decoder for BytesCodec {
-    type Item = Vec<u8>;
-    type Error = Status;
-
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Vec<u8>>, Status> {
-        Ok(Some(buffer.copy_to_bytes(buffer.remaining()).to_vec()))
-    }
 }

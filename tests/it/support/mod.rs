@@ -2,6 +2,7 @@
 
 mod answer;
 mod bad;
+mod bytes_codec;
 mod crash;
 mod engine;
 mod imports;
