@@ -33,6 +33,7 @@ mod import_rows;
 mod interleavings;
 mod isolation;
 mod limits;
+mod list_refusals;
 mod lists;
 mod looking_back;
 mod migrations;
@@ -90,6 +91,7 @@ fn main() {
         interleavings::tests(),
         isolation::tests(),
         limits::tests(),
+        list_refusals::tests(),
         lists::tests(),
         looking_back::tests(),
         migrations::tests(),
