@@ -13,6 +13,7 @@ mod m20261123_000004_cancel_referral_events;
 mod m20261123_000005_create_idempotency_keys;
 mod m20261124_000006_share_states;
 mod m20261124_000007_cover_look_ups;
+mod m20261124_000008_compare_bytes;
 mod table;
 
 pub use sea_orm_migration::MigratorTrait;
@@ -31,6 +32,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000005_create_idempotency_keys::Migration),
             Box::new(m20261124_000006_share_states::Migration),
             Box::new(m20261124_000007_cover_look_ups::Migration),
+            Box::new(m20261124_000008_compare_bytes::Migration),
         ]
     }
 }

@@ -4,14 +4,14 @@ use std::thread;
 
 use migrations::{Migrator, MigratorTrait};
 use referral_events::storage::Database;
-use sea_orm::{ConnectionTrait, Statement};
+use sea_orm::{ConnectionTrait, DbBackend, Statement};
 
 use crate::support::{Engine, Setup, Workplace, tests};
 
 tests! {
     NoCalls: of_programs_that_migrate_at_once_one_does_it_and_all_succeed, a_schema_that_is_behind_is_brought_up_to_date,
         states_that_were_stored_before_are_known_to_accounts_and_participants;
-    Postgres: nothing_but_migrate_touches_a_schema_that_is_behind;
+    Postgres: nothing_but_migrate_touches_a_schema_that_is_behind, indexes_compare_texts_by_their_bytes;
 }
 
 const ROUNDS: usize = 6;
@@ -150,4 +150,20 @@ async fn nothing_but_migrate_touches_a_schema_that_is_behind(setup: Setup) {
         workplace.add_caller("a password");
         workplace.serve(&[]).login("a password").await;
     }
+}
+
+async fn indexes_compare_texts_by_their_bytes(setup: Setup) {
+    let workplace = Workplace::over(setup.engine.create_database());
+    migrate(&workplace);
+    let database = Database::connect(&workplace.database_url()).await.expect("a database");
+    let sql = "SELECT count(*) AS texts, count(*) FILTER (WHERE c.collname <> 'C') AS of_a_language \
+               FROM pg_index i CROSS JOIN unnest(i.indcollation) AS k(id) JOIN pg_collation c ON c.oid = k.id \
+               JOIN pg_class t ON t.oid = i.indrelid \
+               WHERE t.relnamespace = 'public'::regnamespace AND t.relname <> 'seaql_migrations'";
+    let row = database.read().query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await;
+    let row = row.expect("a query").expect("a row");
+    let number = |column| row.try_get::<i64>("", column).expect("a number");
+    assert!(number("texts") > 0);
+    assert_eq!(number("of_a_language"), 0);
+    database.close().await.expect("a close");
 }
