@@ -131,7 +131,8 @@ fn load_statements(engine: Engine, organisation_id: i64, participants: u64, stor
             rows(stored)
         ),
         format!(
-            "INSERT INTO counters (organisation_id, name, last_value) VALUES ({organisation_id}, 'event_number', {stored})"
+            "UPDATE counters SET last_value = {stored} \
+             WHERE organisation_id = {organisation_id} AND name = 'event_number'"
         ),
         format!(
             "UPDATE counters SET last_value = {last_key} \

@@ -104,7 +104,7 @@ impl Bench {
         let database = Database::connect(&url).await.expect("a database");
         database.migrate().await.expect("a schema");
         let organisation_id =
-            users::add_organisation(database.write(), ORGANISATION, Utc::now()).await.expect("an organisation");
+            users::add_organisation(&database, ORGANISATION, Utc::now()).await.expect("an organisation");
         let user = user::Model {
             organisation_id,
             id: "U".to_owned(),

@@ -14,6 +14,7 @@ mod m20261123_000005_create_idempotency_keys;
 mod m20261124_000006_share_states;
 mod m20261124_000007_cover_look_ups;
 mod m20261124_000008_compare_bytes;
+mod m20261124_000009_make_counters;
 mod table;
 
 pub use sea_orm_migration::MigratorTrait;
@@ -33,6 +34,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000006_share_states::Migration),
             Box::new(m20261124_000007_cover_look_ups::Migration),
             Box::new(m20261124_000008_compare_bytes::Migration),
+            Box::new(m20261124_000009_make_counters::Migration),
         ]
     }
 }

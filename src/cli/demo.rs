@@ -27,7 +27,7 @@ pub async fn prepare(database: &Database, keys: &Keys) -> Result<(), Failure> {
     if users::find_organisation(database.read(), NAME).await?.is_some() {
         return Ok(());
     }
-    let organisation_id = users::add_organisation(database.write(), NAME, Utc::now()).await?;
+    let organisation_id = users::add_organisation(database, NAME, Utc::now()).await?;
     let user = auth::new_user(organisation_id, NAME, Secret::new(NAME), Role::NAMES[2].to_owned(), None).await?;
     users::add_user(database.write(), user).await?;
 

@@ -22,7 +22,7 @@ pub async fn run(command: OrganisationCommand, settings: &Settings) -> Result<()
     let OrganisationCommand::Add { name } = command;
     check_name(&name)?;
     let database = settings.open().await?;
-    match users::add_organisation(database.write(), &name, Utc::now()).await {
+    match users::add_organisation(&database, &name, Utc::now()).await {
         Ok(_) => println!("added the organisation {name}"),
         Err(error) if is_unique_violation(&error) => {
             return Err(SettingError::new(format!("there is an organisation {name} already")).into());

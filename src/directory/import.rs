@@ -197,7 +197,7 @@ impl Import<'_> {
         let planner = Planner { kind, hasher, organisation_id, known: &known };
         let first_key = match planner.count_new(rows) {
             0 => 0,
-            count => counters::take(connection, organisation_id, Counter::DirectoryKey, count).await?.first,
+            count => counters::take(connection, organisation_id, Counter::DirectoryKey, count).await?,
         };
         let plan = planner.plan(rows, first_key);
         let table = kind.table();

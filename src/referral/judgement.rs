@@ -11,7 +11,7 @@ use super::{
 };
 use crate::storage::{
     Transaction, access_tokens,
-    counters::{self, Counter, Taken},
+    counters::{self, Numbers},
     referral_events::{self, Edge, Referenced},
 };
 
@@ -54,9 +54,10 @@ pub async fn reach(
         // One that is refused for what the call itself says may be an event that the database has.
         if verdicts.iter().all(|verdict| !matches!(verdict, Verdict::Refuse { .. })) {
             counters::take_turn(transaction, organisation_id).await?;
-            let first_number = take_numbers(transaction, organisation_id, &verdicts, directory_version).await?;
-            if !is_circle_possible().await? {
-                return Ok((verdicts, first_number));
+            let asked = if allow_circles { &[] } else { referred.as_slice() };
+            let numbers = take_numbers(transaction, organisation_id, &verdicts, directory_version, asked).await?;
+            if !numbers.any_is_a_referrer {
+                return Ok((verdicts, numbers.first));
             }
             circle_possible = Some(true);
         }
@@ -78,27 +79,31 @@ pub async fn reach(
     }
     let known = find_known(transaction, organisation_id, candidates, &referred, circle_possible).await?;
     let verdicts = judge(candidates, known, allow_circles);
-    let first_number = take_numbers(transaction, organisation_id, &verdicts, directory_version).await?;
-    Ok((verdicts, first_number))
+    if !verdicts.iter().any(is_to_create) {
+        return Ok((verdicts, 0));
+    }
+    let numbers = take_numbers(transaction, organisation_id, &verdicts, directory_version, &[]).await?;
+    Ok((verdicts, numbers.first))
 }
 
-/// Takes a number for each event to create; answers the first of them.
+fn is_to_create(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Create)
+}
+
+/// Takes a number for each event to create, and asks whether any of the accounts has referred somebody.
 async fn take_numbers(
     transaction: &Transaction,
     organisation_id: i64,
     verdicts: &[Verdict],
     resolved_in: Option<i64>,
-) -> Result<i64, Interrupted> {
-    let count = verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Create)).count();
-    if count == 0 {
-        return Ok(0);
-    }
-    let Taken { first, directory_version } =
-        counters::take(transaction, organisation_id, Counter::EventNumber, count).await?;
-    if resolved_in.is_some_and(|version| version != directory_version) {
+    account_keys: &[i64],
+) -> Result<Numbers, Interrupted> {
+    let count = verdicts.iter().filter(|verdict| is_to_create(verdict)).count();
+    let numbers = counters::take_numbers(transaction, organisation_id, count, account_keys).await?;
+    if resolved_in.is_some_and(|version| version != numbers.directory_version) {
         return Err(Interrupted::DirectoryChanged);
     }
-    Ok(first)
+    Ok(numbers)
 }
 
 /// Looks up all that the judge must know.

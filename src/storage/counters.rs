@@ -1,9 +1,11 @@
-//! The counters of an organisation.
+//! The counters of an organisation, which are made with it.
 
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, FromQueryResult, Value};
+use sea_orm::{ActiveValue::Set, ConnectionTrait, DbBackend, DbErr, EntityTrait, FromQueryResult, Value};
 
 use super::{
-    sql::{DIRECTORY_VERSION, statement},
+    entity::counter,
+    referral_events::any_is_a_referrer,
+    sql::{DIRECTORY_VERSION, json, statement},
     transaction::Transaction,
 };
 
@@ -14,29 +16,32 @@ pub enum Counter {
     DirectoryKey,
     /// The transactions that have changed the directory. Each begins by counting itself, so they take turns.
     DirectoryVersion,
+    /// Never changed: the calls of the organisation take turns by the lock of its row.
+    Turn,
 }
 
 impl Counter {
+    const ALL: [Self; 4] = [Self::EventNumber, Self::DirectoryKey, Self::DirectoryVersion, Self::Turn];
+
     fn name(self) -> &'static str {
         match self {
             Self::EventNumber => "event_number",
             Self::DirectoryKey => "directory_key",
             Self::DirectoryVersion => "directory_version",
+            Self::Turn => "turn",
         }
     }
 }
 
-/// Values that were taken.
-pub struct Taken {
-    pub first: i64,
-    /// The version of the directory when they were taken.
-    pub directory_version: i64,
-}
-
-#[derive(FromQueryResult)]
-struct Last {
-    last_value: i64,
-    directory_version: i64,
+/// Makes the counters of a new organisation.
+pub(super) async fn create<C: ConnectionTrait>(connection: &C, organisation_id: i64) -> Result<(), DbErr> {
+    let counters = Counter::ALL.map(|counter| counter::ActiveModel {
+        organisation_id: Set(organisation_id),
+        name: Set(counter.name().to_owned()),
+        last_value: Set(0),
+    });
+    counter::Entity::insert_many(counters).exec_without_returning(connection).await?;
+    Ok(())
 }
 
 /// Waits until no other call of the organisation is between this and its commit, first come, first served. From here on
@@ -45,30 +50,80 @@ struct Last {
 pub async fn take_turn(transaction: &Transaction, organisation_id: i64) -> Result<(), DbErr> {
     // On SQLite the transaction that writes is alone from its beginning.
     if transaction.get_database_backend() != DbBackend::Sqlite {
-        // The row is locked, and made where it is missing, but never changed: those who wait for a row that changes
-        // lose their places in the queue to later ones, who find its new version first.
-        let sql = "INSERT INTO counters (organisation_id, name, last_value) VALUES ($1, 'turn', 0) \
-                   ON CONFLICT (organisation_id, name) DO UPDATE SET last_value = 0 WHERE FALSE";
-        transaction.execute_raw(statement(transaction, sql, vec![organisation_id.into()])).await?;
+        // Those who wait for a row that changes lose their places in the queue to later ones, who find its new version
+        // first.
+        let sql = "SELECT last_value FROM counters WHERE organisation_id = $1 AND name = $2 FOR UPDATE";
+        let values = vec![organisation_id.into(), Counter::Turn.name().into()];
+        let row = transaction.query_one_raw(statement(transaction, sql, values)).await?;
+        row.ok_or_else(|| missing(Counter::Turn))?;
     }
     Ok(())
 }
 
-/// Takes the next `count` values. Gaps come about where a transaction is rolled back.
+/// Takes values and answers the last of them. It is no INSERT with a way out where the row is there: of all statements
+/// that write, Citus lets only an UPDATE answer what else it has looked up.
+const TAKE: &str = "UPDATE counters SET last_value = last_value + $3 WHERE organisation_id = $1 AND name = $2 \
+                    RETURNING last_value";
+
+#[derive(FromQueryResult)]
+struct Last {
+    last_value: i64,
+}
+
+/// Takes the next `count` values and answers the first of them. Gaps come about where a transaction is rolled back.
 pub async fn take<C: ConnectionTrait>(
     connection: &C,
     organisation_id: i64,
     counter: Counter,
     count: usize,
-) -> Result<Taken, DbErr> {
+) -> Result<i64, DbErr> {
+    let values = taking(organisation_id, counter, count)?;
+    let last = Last::find_by_statement(statement(connection, TAKE, values)).one(connection).await?;
+    Ok(first(last.ok_or_else(|| missing(counter))?.last_value, count))
+}
+
+/// The numbers of new events, and what was true when they were taken.
+pub struct Numbers {
+    pub first: i64,
+    pub directory_version: i64,
+    pub any_is_a_referrer: bool,
+}
+
+#[derive(FromQueryResult)]
+struct LastNumber {
+    last_value: i64,
+    directory_version: i64,
+    any_is_a_referrer: bool,
+}
+
+/// Takes the numbers of `count` new events; asks in the same statement whether any of the accounts has referred
+/// somebody, for who waits for a turn waits for each of its statements.
+pub async fn take_numbers(
+    transaction: &Transaction,
+    organisation_id: i64,
+    count: usize,
+    account_keys: &[i64],
+) -> Result<Numbers, DbErr> {
+    let mut values = taking(organisation_id, Counter::EventNumber, count)?;
+    values.push(json(&account_keys));
+    let any_is_a_referrer = any_is_a_referrer(transaction.get_database_backend(), 4);
+    let sql = format!("{TAKE}, {DIRECTORY_VERSION} AS directory_version, {any_is_a_referrer} AS any_is_a_referrer");
+    let last = LastNumber::find_by_statement(statement(transaction, sql, values)).one(transaction).await?;
+    let LastNumber { last_value, directory_version, any_is_a_referrer } =
+        last.ok_or_else(|| missing(Counter::EventNumber))?;
+    Ok(Numbers { first: first(last_value, count), directory_version, any_is_a_referrer })
+}
+
+/// The parameters of [`TAKE`].
+fn taking(organisation_id: i64, counter: Counter, count: usize) -> Result<Vec<Value>, DbErr> {
     let count = i64::try_from(count).map_err(|_| DbErr::ConvertFromU64("i64"))?;
-    let values: Vec<Value> = vec![organisation_id.into(), counter.name().into(), count.into()];
-    let sql = format!(
-        "INSERT INTO counters (organisation_id, name, last_value) VALUES ($1, $2, $3) \
-         ON CONFLICT (organisation_id, name) DO UPDATE SET last_value = counters.last_value + $3 \
-         RETURNING last_value, {DIRECTORY_VERSION} AS directory_version"
-    );
-    let last = Last::find_by_statement(statement(connection, sql, values)).one(connection).await?;
-    let last = last.ok_or_else(|| DbErr::RecordNotFound("counter".to_owned()))?;
-    Ok(Taken { first: last.last_value - count + 1, directory_version: last.directory_version })
+    Ok(vec![organisation_id.into(), counter.name().into(), count.into()])
+}
+
+fn first(last: i64, count: usize) -> i64 {
+    last + 1 - count as i64
+}
+
+fn missing(counter: Counter) -> DbErr {
+    DbErr::RecordNotFound(format!("the counter {}", counter.name()))
 }

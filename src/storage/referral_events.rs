@@ -1,7 +1,7 @@
 //! The referral events: what a call must know of those that are there, and cancelling one.
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, FromQueryResult};
 use uuid::Uuid;
 
 use super::sql::{SqlType, each_text, each_tuple, join_events, json, part, statement};
@@ -12,14 +12,20 @@ pub async fn is_any_a_referrer<C: ConnectionTrait>(
     organisation_id: i64,
     account_keys: &[i64],
 ) -> Result<bool, DbErr> {
-    let each = each_text(connection.get_database_backend(), 2);
-    // One look-up for each key, which EXISTS would leave to the planner.
-    let sql = format!(
-        "SELECT k.value FROM {each} WHERE (SELECT e.number FROM referral_events e WHERE e.organisation_id = $1 \
-         AND e.referred_by_account_key = CAST(k.value AS BIGINT) LIMIT 1) IS NOT NULL LIMIT 1"
-    );
+    let any_is_a_referrer = any_is_a_referrer(connection.get_database_backend(), 2);
+    let sql = format!("SELECT 1 WHERE {any_is_a_referrer}");
     let values = vec![organisation_id.into(), json(&account_keys)];
     Ok(connection.query_one_raw(statement(connection, sql, values)).await?.is_some())
+}
+
+/// The condition of it, for the accounts in parameter `$n`. A subquery is one look-up for each key, which another EXISTS
+/// would leave to the planner.
+pub(super) fn any_is_a_referrer(backend: DbBackend, n: usize) -> String {
+    let each = each_text(backend, n);
+    format!(
+        "EXISTS (SELECT 1 FROM {each} WHERE (SELECT e.number FROM referral_events e WHERE e.organisation_id = $1 \
+         AND e.referred_by_account_key = CAST(k.value AS BIGINT) LIMIT 1) IS NOT NULL)"
+    )
 }
 
 /// The referrals in force of the accounts: who referred each that was referred.

@@ -126,8 +126,8 @@ pub struct OfDirectory<T> {
 }
 
 /// The version of the directory of the organisation in parameter 1, as the statement sees it.
-pub const DIRECTORY_VERSION: &str = "COALESCE((SELECT v.last_value FROM counters v \
-                                     WHERE v.organisation_id = $1 AND v.name = 'directory_version'), 0)";
+pub const DIRECTORY_VERSION: &str = "(SELECT v.last_value FROM counters v \
+                                     WHERE v.organisation_id = $1 AND v.name = 'directory_version')";
 
 #[derive(FromQueryResult)]
 struct Rows {

@@ -9,6 +9,8 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::{
+    connect::Database,
+    counters,
     entity::{organisation, released_token, unit, user},
     sql::statement,
 };
@@ -32,14 +34,14 @@ pub async fn list_organisation_ids<C: ConnectionTrait>(connection: &C) -> Result
     organisation::Entity::find().select_only().column(organisation::Column::Id).into_tuple().all(connection).await
 }
 
-/// Adds an organisation and answers its id.
-pub async fn add_organisation<C: ConnectionTrait>(
-    connection: &C,
-    name: &str,
-    created_on: DateTime<Utc>,
-) -> Result<i64, DbErr> {
+/// Adds an organisation, with its counters, and answers its id.
+pub async fn add_organisation(database: &Database, name: &str, created_on: DateTime<Utc>) -> Result<i64, DbErr> {
+    let transaction = database.write().begin().await?;
     let row = organisation::ActiveModel { id: NotSet, name: Set(name.to_owned()), created_on: Set(created_on) };
-    Ok(organisation::Entity::insert(row).exec(connection).await?.last_insert_id)
+    let id = organisation::Entity::insert(row).exec(&transaction).await?.last_insert_id;
+    counters::create(&transaction, id).await?;
+    transaction.commit().await?;
+    Ok(id)
 }
 
 pub async fn find_user<C: ConnectionTrait>(

@@ -4,13 +4,14 @@ use std::thread;
 
 use migrations::{Migrator, MigratorTrait};
 use referral_events::storage::Database;
-use sea_orm::{ConnectionTrait, DbBackend, Statement};
+use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement};
 
 use crate::support::{Engine, Setup, Workplace, tests};
 
 tests! {
     NoCalls: of_programs_that_migrate_at_once_one_does_it_and_all_succeed, a_schema_that_is_behind_is_brought_up_to_date,
-        states_that_were_stored_before_are_known_to_accounts_and_participants;
+        states_that_were_stored_before_are_known_to_accounts_and_participants,
+        organisations_from_before_have_their_counters;
     Postgres: nothing_but_migrate_touches_a_schema_that_is_behind, indexes_compare_texts_by_their_bytes;
 }
 
@@ -123,6 +124,38 @@ async fn states_that_were_stored_before_are_known_to_accounts_and_participants(s
     assert_eq!(numbers(sql).await, ["A3", "A6"]);
     let sql = "SELECT number FROM rewards_participants WHERE has_inactive_account ORDER BY key";
     assert_eq!(numbers(sql).await, ["P102", "P104"]);
+    database.close().await.expect("a close");
+}
+
+async fn organisations_from_before_have_their_counters(setup: Setup) {
+    let workplace = with_steps(setup.engine, 8).await;
+    let database = Database::connect(&workplace.database_url()).await.expect("a database");
+    let connection = database.write();
+    for sql in [
+        "INSERT INTO organisations (id, name, created_on) VALUES (7, 'early', CURRENT_TIMESTAMP)",
+        "INSERT INTO counters (organisation_id, name, last_value) VALUES (7, 'event_number', 41)",
+    ] {
+        connection.execute_unprepared(sql).await.expect("a row");
+    }
+    migrate(&workplace);
+    workplace.run_well(&["organisation", "add", "late"], "");
+    let counters = async |name: &str| -> Vec<(String, i64)> {
+        let sql = format!(
+            "SELECT c.name, c.last_value FROM counters c JOIN organisations o ON o.id = c.organisation_id \
+             WHERE o.name = '{name}' ORDER BY c.name"
+        );
+        let rows = connection.query_all_raw(Statement::from_string(connection.get_database_backend(), sql)).await;
+        let row = |row: &QueryResult| {
+            (row.try_get("", "name").expect("a name"), row.try_get("", "last_value").expect("a value"))
+        };
+        rows.expect("rows").iter().map(row).collect()
+    };
+    let expected = |number| {
+        [("directory_key", 0), ("directory_version", 0), ("event_number", number), ("turn", 0)]
+            .map(|(name, value)| (name.to_owned(), value))
+    };
+    assert_eq!(counters("early").await, expected(41));
+    assert_eq!(counters("late").await, expected(0));
     database.close().await.expect("a close");
 }
 

@@ -43,7 +43,7 @@ struct Organisation<'a> {
 impl<'a> Organisation<'a> {
     async fn new(server: &'a Server) -> Self {
         let name = uuid::Uuid::new_v4().to_string();
-        let id = users::add_organisation(server.database.write(), &name, chrono::Utc::now()).await;
+        let id = users::add_organisation(&server.database, &name, chrono::Utc::now()).await;
         let id = id.expect("an organisation");
         let hasher = CodeHasher::new(&server.keys.hash);
         for (kind, rows) in small_world::directory(WORLD..WORLD + 1) {
