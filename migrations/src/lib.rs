@@ -15,6 +15,7 @@ mod m20261124_000006_share_states;
 mod m20261124_000007_cover_look_ups;
 mod m20261124_000008_compare_bytes;
 mod m20261124_000009_make_counters;
+mod m20261124_000010_forget_organisations;
 mod table;
 
 pub use sea_orm_migration::MigratorTrait;
@@ -35,6 +36,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000007_cover_look_ups::Migration),
             Box::new(m20261124_000008_compare_bytes::Migration),
             Box::new(m20261124_000009_make_counters::Migration),
+            Box::new(m20261124_000010_forget_organisations::Migration),
         ]
     }
 }

@@ -70,17 +70,19 @@ pub async fn replicate(manager: &SchemaManager<'_>, table: &str) -> Result<(), D
 }
 
 async fn on_citus(manager: &SchemaManager<'_>, tables: &[&str], call: fn(&str) -> String) -> Result<(), DbErr> {
-    let connection = manager.get_connection();
-    if manager.get_database_backend() != DbBackend::Postgres {
-        return Ok(());
-    }
-    let is_installed = "SELECT 1 AS installed FROM pg_extension WHERE extname = 'citus'";
-    if connection.query_one_raw(Statement::from_string(DbBackend::Postgres, is_installed)).await?.is_some() {
+    if manager.get_database_backend() == DbBackend::Postgres && has_citus(manager).await? {
         for table in tables {
-            connection.execute_unprepared(&call(table)).await?;
+            manager.get_connection().execute_unprepared(&call(table)).await?;
         }
     }
     Ok(())
+}
+
+/// Whether the PostgreSQL database is one of Citus.
+pub async fn has_citus(manager: &SchemaManager<'_>) -> Result<bool, DbErr> {
+    let is_installed = "SELECT 1 AS installed FROM pg_extension WHERE extname = 'citus'";
+    let statement = Statement::from_string(DbBackend::Postgres, is_installed);
+    Ok(manager.get_connection().query_one_raw(statement).await?.is_some())
 }
 
 /// Drops `tables`, in the order given.

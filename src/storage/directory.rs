@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 pub use super::sql::SqlType;
 use super::{
     parties::{ACTIVE, EFFECTIVE},
-    sql::{all_at_once, each_text, each_tuple, json, json_row, part, statement},
+    sql::{all_at_once, among, each_text, each_tuple, join, json, json_row, left_join, part, statement},
 };
 
 /// A table of the directory.
@@ -18,9 +18,9 @@ pub struct Table {
     pub name: &'static str,
     /// The column, beside `id`, by which other rows and files name a row.
     pub natural_key: &'static str,
-    /// Those columns of [`Stored`] that the table has, and what to join for them. The rest are NULL.
+    /// Those columns of [`Stored`] that the table has, or the row's unit `u`. The rest are NULL.
     facts: &'static [(&'static str, &'static str)],
-    join: &'static str,
+    has_units: bool,
 }
 
 /// A column that an import writes.
@@ -43,7 +43,7 @@ pub static TAPS: Table = Table {
         ("unit_key", "t.unit_key"),
         ("unit_business_unit_key", "u.business_unit_key"),
     ],
-    join: "LEFT JOIN units u ON u.organisation_id = $1 AND u.key = t.unit_key",
+    has_units: true,
     ..plain("taps", "code")
 };
 pub static DEVICES: Table = plain("devices", "code");
@@ -60,7 +60,7 @@ pub static ACCESS_TOKENS: Table = Table {
 };
 
 const fn plain(name: &'static str, natural_key: &'static str) -> Table {
-    Table { name, natural_key, facts: &[], join: "" }
+    Table { name, natural_key, facts: &[], has_units: false }
 }
 
 /// Every fact in the order of [`Stored`], and its type where a table hasn't got it.
@@ -102,7 +102,8 @@ pub async fn find_many_by_unique<C: ConnectionTrait>(
 ) -> Result<Vec<Stored>, DbErr> {
     let backend = connection.get_database_backend();
     let (facts, each) = (facts(table), each_tuple(backend, 2));
-    let Table { name, natural_key, join, .. } = table;
+    let Table { name, natural_key, .. } = table;
+    let unit = if table.has_units { left_join(backend, "units", "u", "u.key = t.unit_key") } else { String::new() };
     let equals = |arm: usize| {
         let StoredColumn { name, sql_type } = columns[arm];
         format!("t.{name} = {}", part(backend, arm, sql_type))
@@ -113,9 +114,8 @@ pub async fn find_many_by_unique<C: ConnectionTrait>(
         let found_before: String = (0..arm).map(|before| format!(" AND ({}) IS NOT TRUE", equals(before))).collect();
         arms.push(format!(
             "SELECT {arm} AS arm, k.value ->> {arm} AS given, t.key, t.id, t.{natural_key} AS natural_key, {facts} \
-             FROM {each} CROSS JOIN {name} t {join} \
-             WHERE t.organisation_id = $1 AND {} {is_live}{found_before}",
-            equals(arm)
+             FROM {each} {} {unit}",
+            join(backend, name, "t", &format!("{} {is_live}{found_before}", equals(arm)))
         ));
     }
     let values = vec![organisation_id.into(), json(&sought)];
@@ -155,10 +155,8 @@ pub async fn find_many_referred<C: ConnectionTrait>(
     let business_unit = table.facts.iter().find(|(fact, _)| *fact == "business_unit_key");
     let business_unit = business_unit.map_or("CAST(NULL AS BIGINT)", |(_, expression)| expression);
     let row = json_row(backend, &["k.value", "t.key", business_unit]);
-    let sql = format!(
-        "SELECT {row} AS row FROM {each} CROSS JOIN {name} t \
-         WHERE t.organisation_id = $1 AND t.{natural_key} = k.value"
-    );
+    let named = join(backend, name, "t", &format!("t.{natural_key} = k.value"));
+    let sql = format!("SELECT {row} AS row FROM {each} {named}");
     let values = vec![organisation_id.into(), json(&natural_keys)];
     Ok(all_at_once(connection, &sql, values).await?.found)
 }
@@ -271,12 +269,12 @@ async fn write_ineffective<C: ConnectionTrait>(
     value: &str,
     condition: &str,
 ) -> Result<(), DbErr> {
-    let each = each_text(connection.get_database_backend(), 2);
+    let backend = connection.get_database_backend();
+    let theirs = join(backend, "rewards_participants", "p", &format!("p.key = CAST(k.value AS BIGINT) {condition}"));
+    let accounts = among(backend, &format!("SELECT p.account_key FROM {} {theirs}", each_text(backend, 2)));
     let sql = format!(
         "UPDATE accounts_receivable SET has_ineffective_participant = {value} \
-         WHERE organisation_id = $1 AND has_ineffective_participant <> {value} AND key IN \
-         (SELECT p.account_key FROM {each} CROSS JOIN rewards_participants p \
-         WHERE p.organisation_id = $1 AND p.key = CAST(k.value AS BIGINT) {condition})"
+         WHERE organisation_id = $1 AND has_ineffective_participant <> {value} AND key {accounts}"
     );
     let values = vec![organisation_id.into(), json(&participants)];
     connection.execute_raw(statement(connection, sql, values)).await?;
@@ -293,14 +291,14 @@ pub async fn tell_participants<C: ConnectionTrait>(
         Keys::Accounts(keys) => ("account_key", keys),
         Keys::Participants(keys) => ("key", keys),
     };
-    let each = each_text(connection.get_database_backend(), 2);
+    let backend = connection.get_database_backend();
+    let given = join(backend, "rewards_participants", "p", &format!("p.{column} = CAST(k.value AS BIGINT)"));
+    let mistaken = format!("a.key = p.account_key AND p.has_inactive_account <> (a.state <> '{ACTIVE}')");
+    let mistaken = join(backend, "accounts_receivable", "a", &mistaken);
+    let participants = among(backend, &format!("SELECT p.key FROM {} {given} {mistaken}", each_text(backend, 2)));
     let sql = format!(
         "UPDATE rewards_participants SET has_inactive_account = NOT has_inactive_account \
-         WHERE organisation_id = $1 AND key IN \
-         (SELECT p.key FROM {each} CROSS JOIN rewards_participants p CROSS JOIN accounts_receivable a \
-         WHERE p.organisation_id = $1 AND p.{column} = CAST(k.value AS BIGINT) \
-         AND a.organisation_id = $1 AND a.key = p.account_key \
-         AND p.has_inactive_account <> (a.state <> '{ACTIVE}'))"
+         WHERE organisation_id = $1 AND key {participants}"
     );
     let values = vec![organisation_id.into(), json(&keys)];
     connection.execute_raw(statement(connection, sql, values)).await?;

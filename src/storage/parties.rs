@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DbErr, Value};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, Value};
 use serde::{Deserialize, Deserializer};
 
-use super::sql::{OfDirectory, columns_at_once, each_numbered, json_row, position, texts};
+use super::sql::{OfDirectory, columns_at_once, each_numbered, join, json_row, position, texts};
 
 /// The columns by which an account can be found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -81,11 +81,9 @@ pub async fn find_many_by_name<C: ConnectionTrait>(
         asked_before += indexes.len() as i64;
         let n = parameters.len();
         let (each, offset) = (each_numbered(backend, n - 1), position(backend));
-        let (party, from) = source(*column);
+        let (party, joins) = source(backend, *column);
         let token = if column.is_of_token() { json_row(backend, &TOKEN) } else { "''".to_owned() };
-        arms.push(format!(
-            "SELECT {offset} + ${n} AS position, {party}, {token} AS token FROM {each} CROSS JOIN {from}"
-        ));
+        arms.push(format!("SELECT {offset} + ${n} AS position, {party}, {token} AS token FROM {each} {joins}"));
     }
     let columns = ["position", "account_key", "obstacles", "token"];
     let rows = columns_at_once(connection, &arms.join(" UNION ALL "), &columns, parameters).await?;
@@ -148,7 +146,7 @@ const PARTICIPANT_INEFFECTIVE: i64 = 2;
 
 /// The key of a party's account, its obstacles, and where they come from. An account knows whether its participant is
 /// ineffective, and a participant whether its account is inactive, so that one look-up finds a name.
-fn source(column: PartyColumn) -> (String, String) {
+fn source(backend: DbBackend, column: PartyColumn) -> (String, String) {
     let party = |account_key: &str, inactive: &str, ineffective: &str| {
         format!(
             "{account_key} AS account_key, CAST({ACCOUNT_INACTIVE} * CAST({inactive} AS INTEGER) \
@@ -157,15 +155,12 @@ fn source(column: PartyColumn) -> (String, String) {
     };
     let of_account = party("a.key", &format!("a.state <> '{ACTIVE}'"), "a.has_ineffective_participant");
     let of_participant = party("p.account_key", "p.has_inactive_account", &format!("p.state <> '{EFFECTIVE}'"));
-    let by_account = |name: &str| format!("accounts_receivable a WHERE a.organisation_id = $1 AND a.{name} = k.value");
-    let by_participant =
-        |name: &str| format!("rewards_participants p WHERE p.organisation_id = $1 AND p.{name} = k.value");
+    let by_account = |name: &str| join(backend, "accounts_receivable", "a", &format!("a.{name} = k.value"));
+    let participants = |condition: &str| join(backend, "rewards_participants", "p", condition);
+    let by_participant = |name: &str| participants(&format!("p.{name} = k.value"));
     let by_token = |name: &str| {
-        format!(
-            "access_tokens t CROSS JOIN rewards_participants p \
-             WHERE t.organisation_id = $1 AND t.{name} = k.value \
-             AND p.organisation_id = $1 AND p.key = t.participant_key"
-        )
+        let tokens = join(backend, "access_tokens", "t", &format!("t.{name} = k.value"));
+        format!("{tokens} {}", participants("p.key = t.participant_key"))
     };
     match column {
         PartyColumn::AccountId => (of_account, by_account("id")),

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use sea_orm::{ConnectionTrait, DbErr, Value};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, Value};
 
-use super::sql::{OfDirectory, all_at_once, each_text, json, json_row};
+use super::sql::{OfDirectory, all_at_once, each_text, join, json, json_row, left_join};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PlaceKind {
@@ -65,14 +65,10 @@ pub async fn find_many_by_name<C: ConnectionTrait>(
     for ((kind, column), values) in values_of {
         parameters.push(json(&values));
         let (each, arm) = (each_text(backend, parameters.len()), asked.len().to_string());
-        let (place, from) = source(kind);
-        let [key, business_unit, unit, tap] = place;
+        let (table, [key, business_unit, unit, tap], joins) = source(backend, kind);
         let row = json_row(backend, &[&arm, "k.value", key, business_unit, unit, tap]);
-        let column_name = column_name(kind, column);
-        arms.push(format!(
-            "SELECT {row} AS row FROM {each} CROSS JOIN {from} \
-             WHERE p.organisation_id = $1 AND p.{column_name} = k.value"
-        ));
+        let places = join(backend, table, "p", &format!("p.{} = k.value", column_name(kind, column)));
+        arms.push(format!("SELECT {row} AS row FROM {each} {places} {joins}"));
         asked.push((kind, column));
     }
     let rows = all_at_once::<(usize, String, _, _, _, _), _>(connection, &arms.join(" UNION ALL "), parameters).await?;
@@ -94,23 +90,26 @@ fn column_name(kind: PlaceKind, column: PlaceColumn) -> &'static str {
     }
 }
 
-/// The columns of [`Place`], and where they come from. CROSS JOIN keeps SQLite from scanning the table for the keys.
-fn source(kind: PlaceKind) -> ([&'static str; 4], &'static str) {
+/// The table of the places of a kind, the columns of [`Place`], and what is joined for them.
+fn source(backend: DbBackend, kind: PlaceKind) -> (&'static str, [&'static str; 4], String) {
+    let unit = || left_join(backend, "units", "u", "u.key = p.unit_key");
+    let business_unit_of =
+        |place: &str| left_join(backend, "business_units", "b", &format!("b.key = {place}.business_unit_key"));
     match kind {
-        PlaceKind::BusinessUnit => (["p.key", "p.key", "NULL", "p.default_tap_key"], "business_units p"),
+        PlaceKind::BusinessUnit => ("business_units", ["p.key", "p.key", "NULL", "p.default_tap_key"], String::new()),
         PlaceKind::Unit => (
+            "units",
             ["p.key", "p.business_unit_key", "p.key", "COALESCE(p.default_tap_key, b.default_tap_key)"],
-            "units p LEFT JOIN business_units b ON b.organisation_id = $1 AND b.key = p.business_unit_key",
+            business_unit_of("p"),
         ),
-        PlaceKind::TransactionAcquiringPoint => (
-            ["p.key", "COALESCE(p.business_unit_key, u.business_unit_key)", "p.unit_key", "p.key"],
-            "taps p LEFT JOIN units u ON u.organisation_id = $1 AND u.key = p.unit_key",
-        ),
+        PlaceKind::TransactionAcquiringPoint => {
+            ("taps", ["p.key", "COALESCE(p.business_unit_key, u.business_unit_key)", "p.unit_key", "p.key"], unit())
+        }
         PlaceKind::Device => (
+            "devices",
             ["p.key", "u.business_unit_key", "p.unit_key", "COALESCE(u.default_tap_key, b.default_tap_key)"],
-            "devices p LEFT JOIN units u ON u.organisation_id = $1 AND u.key = p.unit_key \
-             LEFT JOIN business_units b ON b.organisation_id = $1 AND b.key = u.business_unit_key",
+            format!("{} {}", unit(), business_unit_of("u")),
         ),
-        PlaceKind::Classification => (["p.key", "NULL", "NULL", "NULL"], "classifications p"),
+        PlaceKind::Classification => ("classifications", ["p.key", "NULL", "NULL", "NULL"], String::new()),
     }
 }

@@ -46,20 +46,35 @@ pub fn each_tuple(backend: DbBackend, n: usize) -> String {
     }
 }
 
-/// Joins the events in force that meet `condition`, looked up for each key by itself. PostgreSQL would, as long as it has
-/// no statistics of a table that fills fast, rather compare each key with every event; a subquery with an OFFSET is
+/// Joins the rows of a table that meet `condition`, looked up for each row before it by itself. PostgreSQL would rather
+/// compare each of those with every row of the organisation, as long as it does not know how many that are: in a table
+/// that fills fast, in an organisation that was not there when it last made statistics. A subquery with an OFFSET is
 /// what it does not merge with the query around it.
-pub fn join_events(backend: DbBackend, condition: &str) -> String {
-    let condition = format!("e.organisation_id = $1 AND {condition} AND e.in_force");
+pub fn join(backend: DbBackend, table: &str, alias: &str, condition: &str) -> String {
+    let condition = format!("{alias}.organisation_id = $1 AND {condition}");
     match backend {
         DbBackend::Postgres => {
-            format!("CROSS JOIN LATERAL (SELECT * FROM referral_events e WHERE {condition} OFFSET 0) AS e")
+            format!("CROSS JOIN LATERAL (SELECT * FROM {table} {alias} WHERE {condition} OFFSET 0) AS {alias}")
         }
-        _ => format!("CROSS JOIN referral_events e ON {condition}"),
+        _ => format!("CROSS JOIN {table} {alias} ON {condition}"),
     }
 }
 
-/// Joins what there is of a table's row to each row before it, looked up for each by itself; what [`join_events`] says of
+/// [`join`] for the events in force.
+pub fn join_events(backend: DbBackend, condition: &str) -> String {
+    join(backend, "referral_events", "e", &format!("{condition} AND e.in_force"))
+}
+
+/// What follows a key that is one of those that `select` finds. PostgreSQL might run a subquery of IN again for every row
+/// of the organisation; an array it makes once.
+pub fn among(backend: DbBackend, select: &str) -> String {
+    match backend {
+        DbBackend::Postgres => format!("= ANY (ARRAY ({select}))"),
+        _ => format!("IN ({select})"),
+    }
+}
+
+/// Joins what there is of a table's row to each row before it, looked up for each by itself; what [`join`] says of
 /// PostgreSQL holds here too.
 pub fn left_join(backend: DbBackend, table: &str, alias: &str, condition: &str) -> String {
     let condition = format!("{alias}.organisation_id = $1 AND {condition}");

@@ -55,6 +55,7 @@ mod secrets;
 mod statements;
 mod support;
 mod tokens;
+mod unseen_organisations;
 
 use libtest_mimic::Arguments;
 use support::{Engine, postgres};
@@ -112,6 +113,7 @@ fn main() {
         secrets::tests(),
         statements::tests(),
         tokens::tests(),
+        unseen_organisations::tests(),
     ];
     if let (Some(reason), Ok("1")) = (Engine::Pgbouncer.missing(), std::env::var("REQUIRE_POSTGRES").as_deref()) {
         eprintln!("REQUIRE_POSTGRES is set, but: {reason}");

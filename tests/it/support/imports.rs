@@ -166,7 +166,7 @@ impl Directory {
 }
 
 async fn add_organisation(database: &Database, name: &str) -> i64 {
-    users::add_organisation(&database, name, Utc::now()).await.expect("an organisation")
+    users::add_organisation(database, name, Utc::now()).await.expect("an organisation")
 }
 
 /// A time as a row has it.

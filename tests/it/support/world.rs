@@ -43,7 +43,7 @@ pub fn event(identifier: &str, referred: &str, referrer: &str) -> Value {
 pub async fn populate(database: &Database, hasher: &CodeHasher) {
     let now = chrono::Utc::now();
     for (organisation, prefix) in [("acme", ""), ("other", "X")] {
-        let organisation_id = users::add_organisation(&database, organisation, now).await.expect("an organisation");
+        let organisation_id = users::add_organisation(database, organisation, now).await.expect("an organisation");
         for (kind, text) in directory_of(prefix) {
             let summary = directory::import(database, hasher, organisation_id, kind, Cursor::new(text), |_| {})
                 .await
