@@ -15,11 +15,11 @@ use std::{
 
 use referral_events::{config::Config, directory::DirectoryKind, server};
 use support::{
-    Bench, Engine,
+    Bench, Engine, add_organisation,
     floor::{Floor, PostgresFloor, SqliteFloor},
     is_chosen, milliseconds, postgres, quantile,
-    server::{Client, Server, Transport},
-    world::World,
+    server::{Client, Request, Server, Transport},
+    world::{ORGANISATION, World},
 };
 use tokio::{net::TcpListener, task::JoinSet};
 
@@ -31,6 +31,9 @@ const ROUNDS: usize = 100;
 const WARM_UP: usize = 5;
 const CALLERS: usize = 16;
 const CALLS_OF_A_CALLER: usize = 4;
+/// Those whose callers call at once in the end, and the participants of each.
+const ORGANISATIONS: usize = 4;
+const PARTICIPANTS_OF_EACH: u64 = 50_000;
 
 #[tokio::main]
 async fn main() {
@@ -55,7 +58,7 @@ async fn measure(engine: Engine, notes: &mut Vec<String>) {
     let bench = Bench::new(engine).await;
     let mut world = World::new(PARTICIPANTS, 0);
     let database = bench.connect().await;
-    world.import(&database, &bench, &DirectoryKind::ALL).await;
+    world.import(&database, &bench.hasher(), bench.organisation_id, &DirectoryKind::ALL).await;
     database.close().await.expect("a close");
     let empty = bench.size().await;
     let mut stored = 0;
@@ -73,7 +76,7 @@ async fn measure(engine: Engine, notes: &mut Vec<String>) {
     let mut callers = Vec::new();
     for transport in transports {
         let statements = count_statements(&bench, &mut world, transport, &sizes).await;
-        callers.push((transport, statements, Client::login(&server.address, transport).await));
+        callers.push((transport, statements, Client::login(&server.address, transport, ORGANISATION).await));
     }
     // On PostgreSQL the copy that the floor loads into is a part of the same database.
     let copies = if bench.file.is_some() { 1 } else { 2 };
@@ -91,7 +94,8 @@ async fn measure(engine: Engine, notes: &mut Vec<String>) {
         stored += events * (copies * callers.len() * (WARM_UP + ROUNDS)) as u64;
         let floor = quantile(&mut floors[WARM_UP * callers.len()..], 0.5);
         for ((transport, statements, client), calls) in callers.iter().zip(&mut calls) {
-            let (mut concurrent, elapsed) = call_at_once(client, &mut world, events).await;
+            let (mut concurrent, elapsed) =
+                call_at_once(prepare_all(client, &mut world, events, CALLERS), events).await;
             stored += events * concurrent.len() as u64;
             let calls = &mut calls[WARM_UP..];
             let median = quantile(calls, 0.5);
@@ -114,19 +118,52 @@ async fn measure(engine: Engine, notes: &mut Vec<String>) {
             }
         }
     }
-    drop(server);
     drop(floor);
     notes.push(format!("{name}: {} bytes an event, with its indexes", (bench.size().await - empty) / stored));
+    // SQLite has one writer, whosever it is.
+    if bench.file.is_none() && sizes.contains(&1000) {
+        for (transport, ..) in &callers {
+            let rate = call_of_several(&bench, &server.address, *transport).await;
+            let transport = transport.name();
+            notes.push(format!(
+                "{name}: {rate:.0} events/s, {CALLERS} callers of {ORGANISATIONS} organisations, {transport}"
+            ));
+        }
+    }
+}
+
+/// Events a second of callers who belong to several organisations, new ones, in calls of 1000 events.
+async fn call_of_several(bench: &Bench, address: &str, transport: Transport) -> f64 {
+    let database = bench.connect().await;
+    let mut ready = Vec::new();
+    for n in 0..ORGANISATIONS {
+        let name = format!("{} {n}", transport.name());
+        let organisation_id = add_organisation(&database, &name).await;
+        let mut world = World::new(PARTICIPANTS_OF_EACH, 0);
+        world.import(&database, &bench.hasher(), organisation_id, &DirectoryKind::ALL).await;
+        let client = Client::login(address, transport, &name).await;
+        client.call(client.prepare(&world.batch(1000)), 1000).await;
+        ready.extend(prepare_all(&client, &mut world, 1000, CALLERS / ORGANISATIONS));
+    }
+    database.close().await.expect("a close");
+    let (calls, elapsed) = call_at_once(ready, 1000).await;
+    (1000 * calls.len()) as f64 / elapsed.as_secs_f64()
+}
+
+/// A caller, with what it is going to send.
+type Ready = (Arc<Client>, Vec<Request>);
+
+fn prepare_all(client: &Client, world: &mut World, events: u64, callers: usize) -> Vec<Ready> {
+    let mut prepare = || {
+        let caller = client.another();
+        let requests = (0..CALLS_OF_A_CALLER).map(|_| caller.prepare(&world.batch(events))).collect();
+        (caller, requests)
+    };
+    (0..callers).map(|_| prepare()).collect()
 }
 
 /// Calls of several callers at once: how long each took, and all of them.
-async fn call_at_once(client: &Arc<Client>, world: &mut World, events: u64) -> (Vec<Duration>, Duration) {
-    let mut ready = Vec::new();
-    for _ in 0..CALLERS {
-        let caller = client.another();
-        let requests: Vec<_> = (0..CALLS_OF_A_CALLER).map(|_| caller.prepare(&world.batch(events))).collect();
-        ready.push((caller, requests));
-    }
+async fn call_at_once(ready: Vec<Ready>, events: u64) -> (Vec<Duration>, Duration) {
     let mut callers = JoinSet::new();
     let started = Instant::now();
     for (caller, requests) in ready {
@@ -156,7 +193,7 @@ async fn count_statements(
     let address = listener.local_addr().expect("an address").to_string();
     let serving = server::run(listener, database, bench.keys.clone(), Config::default(), std::future::pending());
     let serving = tokio::spawn(serving);
-    let client = Client::login(&address, transport).await;
+    let client = Client::login(&address, transport, ORGANISATION).await;
     let mut statements = HashMap::new();
     for &events in sizes {
         let request = client.prepare(&world.batch(events));

@@ -18,7 +18,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use support::{
     Bench, Engine, milliseconds, postgres, quantile,
     server::{Client, Server, Transport},
-    world::{STRIDE, TOKENS, World},
+    world::{ORGANISATION, STRIDE, TOKENS, World},
 };
 
 const DEFAULT_SIZES: [u64; 2] = [10_000, 1_000_000];
@@ -56,7 +56,7 @@ async fn measure(engine: Engine, stored: u64) {
         DirectoryKind::Classifications,
     ];
     let database = bench.connect().await;
-    world.import(&database, &bench, &places).await;
+    world.import(&database, &bench.hasher(), bench.organisation_id, &places).await;
     database.close().await.expect("a close");
 
     let started = Instant::now();
@@ -67,11 +67,11 @@ async fn measure(engine: Engine, stored: u64) {
     }
     let loaded = started.elapsed();
     let database = bench.connect().await;
-    world.import(&database, &bench, &[DirectoryKind::AccessTokens]).await;
+    world.import(&database, &bench.hasher(), bench.organisation_id, &[DirectoryKind::AccessTokens]).await;
     database.close().await.expect("a close");
 
     let server = Server::start(&bench.url);
-    let client = Client::login(&server.address, Transport::Grpc).await;
+    let client = Client::login(&server.address, Transport::Grpc, ORGANISATION).await;
     let mut times: Vec<Duration> = Vec::new();
     for round in 0..WARM_UP + ROUNDS {
         let request = client.prepare(&world.batch(EVENTS));

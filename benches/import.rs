@@ -21,10 +21,10 @@ async fn main() {
         {
             let file = world::file(kind, ROWS);
             let started = Instant::now();
-            let new = world::import(&database, &bench, kind, file.clone()).await;
+            let new = world::import(&database, &bench.hasher(), bench.organisation_id, kind, file.clone()).await;
             let inserted = started.elapsed();
             let started = Instant::now();
-            let again = world::import(&database, &bench, kind, file).await;
+            let again = world::import(&database, &bench.hasher(), bench.organisation_id, kind, file).await;
             let updated = started.elapsed();
             assert_eq!((new.inserted, again.updated), (ROWS, ROWS));
             let rate = |elapsed: Duration| ROWS as f64 / elapsed.as_secs_f64();

@@ -103,18 +103,7 @@ impl Bench {
         };
         let database = Database::connect(&url).await.expect("a database");
         database.migrate().await.expect("a schema");
-        let organisation_id =
-            users::add_organisation(&database, ORGANISATION, Utc::now()).await.expect("an organisation");
-        let user = user::Model {
-            organisation_id,
-            id: "U".to_owned(),
-            name: "u".to_owned(),
-            password_hash: password::hash(Secret::new("p")).await.expect("a hash"),
-            role: "caller".to_owned(),
-            default_unit_id: None,
-            created_on: Utc::now(),
-        };
-        users::add_user(database.write(), user).await.expect("a user");
+        let organisation_id = add_organisation(&database, ORGANISATION).await;
         database.close().await.expect("a close");
         let keys = Keys::resolve(Some(KEYS[0]), Some(KEYS[1]), &url, MissingKeys::Refuse).expect("keys");
         Self { url, keys, organisation_id, file, _directory: directory }
@@ -140,6 +129,22 @@ impl Bench {
             .expect("a size");
         size.unsigned_abs()
     }
+}
+
+/// Adds an organisation with a caller; answers its id.
+pub async fn add_organisation(database: &Database, name: &str) -> i64 {
+    let organisation_id = users::add_organisation(database, name, Utc::now()).await.expect("an organisation");
+    let user = user::Model {
+        organisation_id,
+        id: "U".to_owned(),
+        name: "u".to_owned(),
+        password_hash: password::hash(Secret::new("p")).await.expect("a hash"),
+        role: "caller".to_owned(),
+        default_unit_id: None,
+        created_on: Utc::now(),
+    };
+    users::add_user(database.write(), user).await.expect("a user");
+    organisation_id
 }
 
 /// The value below which a share of the times lie.

@@ -16,11 +16,7 @@ use referral_events::contract::{
 use serde_json::Value;
 use tonic::{client::Grpc, transport::Channel};
 
-use super::{
-    KEYS,
-    bytes_codec::BytesCodec,
-    world::{self, ORGANISATION},
-};
+use super::{KEYS, bytes_codec::BytesCodec, world};
 
 pub struct Server {
     process: Child,
@@ -96,11 +92,11 @@ pub struct Client {
 }
 
 impl Client {
-    pub async fn login(address: &str, transport: Transport) -> Arc<Self> {
+    pub async fn login(address: &str, transport: Transport, organisation: &str) -> Arc<Self> {
         let credentials = CreateTokenRequest {
             username: Some("u".to_owned()),
             password: Some("p".to_owned()),
-            organisation: Some(ORGANISATION.to_owned()),
+            organisation: Some(organisation.to_owned()),
             unit: None,
         };
         let token = AuthenticationServiceClient::new(channel(address)).create_token(credentials).await;

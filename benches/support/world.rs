@@ -6,11 +6,10 @@ use prost_reflect::{DescriptorPool, DynamicMessage};
 use referral_events::{
     contract::{BulkCreateReferralEventsRequest, DESCRIPTOR_SET},
     directory::{self, DirectoryKind, ImportSummary},
+    secret::CodeHasher,
     storage::Database,
 };
 use serde_json::{Value, json};
-
-use super::Bench;
 
 pub const ORGANISATION: &str = "acme";
 const BUSINESS_UNITS: u64 = 8;
@@ -35,7 +34,13 @@ impl World {
     }
 
     /// Loads `kinds` of the directory.
-    pub async fn import(&self, database: &Database, bench: &Bench, kinds: &[DirectoryKind]) {
+    pub async fn import(
+        &self,
+        database: &Database,
+        hasher: &CodeHasher,
+        organisation_id: i64,
+        kinds: &[DirectoryKind],
+    ) {
         for &kind in kinds {
             let rows = match kind {
                 DirectoryKind::BusinessUnits => BUSINESS_UNITS,
@@ -45,7 +50,7 @@ impl World {
                 DirectoryKind::AccountsReceivable | DirectoryKind::RewardsParticipants => self.participants,
                 DirectoryKind::AccessTokens => TOKENS,
             };
-            import(database, bench, kind, file(kind, rows)).await;
+            import(database, hasher, organisation_id, kind, file(kind, rows)).await;
         }
     }
 
@@ -107,9 +112,14 @@ impl World {
     }
 }
 
-pub async fn import(database: &Database, bench: &Bench, kind: DirectoryKind, file: String) -> ImportSummary {
-    let (hasher, organisation_id) = (bench.hasher(), bench.organisation_id);
-    let summary = directory::import(database, &hasher, organisation_id, kind, Cursor::new(file), |_| {}).await;
+pub async fn import(
+    database: &Database,
+    hasher: &CodeHasher,
+    organisation_id: i64,
+    kind: DirectoryKind,
+    file: String,
+) -> ImportSummary {
+    let summary = directory::import(database, hasher, organisation_id, kind, Cursor::new(file), |_| {}).await;
     let summary = summary.expect("an import");
     assert_eq!(summary.rejected, 0, "{:?}", summary.rejections);
     summary
