@@ -60,8 +60,8 @@ pub async fn take_turn(transaction: &Transaction, organisation_id: i64) -> Resul
     Ok(())
 }
 
-/// Takes values and answers the last of them. It is no INSERT with a way out where the row is there: of all statements
-/// that write, Citus lets only an UPDATE answer what else it has looked up.
+/// Takes values and answers the last of them. An UPDATE, not an INSERT that gives way to a row that is there: on Citus an
+/// UPDATE may look something up along with it, and no INSERT may.
 const TAKE: &str = "UPDATE counters SET last_value = last_value + $3 WHERE organisation_id = $1 AND name = $2 \
                     RETURNING last_value";
 
