@@ -10,11 +10,13 @@ use serde_json::{Value, json};
 use crate::support::{Setup, TestDatabase, Workplace, event, tests};
 
 tests! {
-    Postgres: an_import_goes_through_its_rows_a_few_times_at_most_for_each_of_them, a_call_reads_a_few_entries_of_indexes_for_each_event;
+    Postgres: an_import_goes_through_its_rows_a_few_times_at_most_for_each_of_them, a_call_reads_a_few_entries_of_indexes_for_each_event,
+        an_idempotency_key_is_looked_up_by_itself;
 }
 
 const ACCOUNTS: &str = "accounts_receivable";
 const PARTICIPANTS: &str = "rewards_participants";
+const BULK: &str = "customer_events/bulk/referrals/create";
 const ROWS: usize = 600;
 
 /// Organisation acme, that nobody has seen, beside a large one.
@@ -44,6 +46,22 @@ impl Unseen {
         }
         for (kind, rows) in [(ACCOUNTS, accounts), (PARTICIPANTS, participants)] {
             self.workplace.run_well(&["import", "--organisation", organisation, kind, "-"], &rows);
+        }
+    }
+
+    fn add_unit(&self) {
+        let unit = "name,alternative_code\nAdmin Unit,U1\n";
+        self.workplace.run_well(&["import", "--organisation", "acme", "units", "-"], unit);
+    }
+
+    /// Stores 20,000 rows, and has PostgreSQL see them: of `columns_and_values` for each number `n`.
+    async fn store_for_the_large_one(&self, table: &str, columns_and_values: &str) {
+        let insert = format!(
+            "INSERT INTO {table} {columns_and_values} \
+             FROM organisations o CROSS JOIN generate_series(1, 20000) AS n WHERE o.name = 'large'"
+        );
+        for sql in [insert, format!("ANALYZE {table}")] {
+            self.observer.write().execute_unprepared(&sql).await.expect("a statement");
         }
     }
 
@@ -80,33 +98,55 @@ async fn an_import_goes_through_its_rows_a_few_times_at_most_for_each_of_them(se
 async fn a_call_reads_a_few_entries_of_indexes_for_each_event(setup: Setup) {
     let unseen = Unseen::new(setup).await;
     unseen.import("acme", ROWS);
+    unseen.add_unit();
     unseen
-        .workplace
-        .run_well(&["import", "--organisation", "acme", "units", "-"], "name,alternative_code\nAdmin Unit,U1\n");
-    for sql in [
-        "INSERT INTO referral_events (organisation_id, id, number, in_force, performed_on, referred_account_key, \
-         referred_by_account_key, external_system, created_on) \
-         SELECT o.id, gen_random_uuid(), n, TRUE, now(), n, n % 500, '', now() \
-         FROM organisations o CROSS JOIN generate_series(1, 20000) AS n WHERE o.name = 'large'",
-        "ANALYZE referral_events",
-    ] {
-        unseen.observer.write().execute_unprepared(sql).await.expect("a statement");
-    }
+        .store_for_the_large_one(
+            "referral_events",
+            "(organisation_id, id, number, in_force, performed_on, referred_account_key, referred_by_account_key, \
+             external_system, created_on) SELECT o.id, gen_random_uuid(), n, TRUE, now(), n, n % 500, '', now()",
+        )
+        .await;
     let tables = ["referral_events", ACCOUNTS, PARTICIPANTS];
     let before = unseen.read(&tables).await;
     let mut server = unseen.workplace.serve(&[]);
     let token = server.login("pw").await;
-    let half = ROWS / 2;
+    let half = ROWS / 2 - 1;
     let call = async |first: usize| {
         let events: Vec<Value> = (first..first + half).map(|n| event(&n.to_string(), &n.to_string(), "0")).collect();
         let request = json!({"token": token, "referral_customer_events_set": events});
-        server.post("customer_events/bulk/referrals/create", &request).await
+        server.post(BULK, &request).await
     };
     assert_eq!(call(1).await.processed().len(), half);
-    assert_eq!(call(half + 1).await.processed().len(), half - 1);
+    assert_eq!(call(half + 1).await.processed().len(), half);
     // All that they refer is referred already, which the first attempt does not know.
     assert_eq!(call(1).await.processed().len(), 0);
     server.kill();
     let each = (unseen.read(&tables).await - before) / (3 * half) as i64;
     assert!((1..30).contains(&each), "{each} for each event");
+}
+
+async fn an_idempotency_key_is_looked_up_by_itself(setup: Setup) {
+    const CALLS: usize = 200;
+    let unseen = Unseen::new(setup).await;
+    unseen.import("acme", 2);
+    unseen.add_unit();
+    unseen
+        .store_for_the_large_one(
+            "idempotency_keys",
+            "(organisation_id, method, idempotency_key, fingerprint, answer, created_on) \
+             SELECT o.id, 'bulk', 'key ' || n, '', '', now()",
+        )
+        .await;
+    let before = unseen.read(&["idempotency_keys"]).await;
+    let mut server = unseen.workplace.serve(&[]);
+    let token = server.login("pw").await;
+    let request = json!({"token": token, "referral_customer_events_set": [event("1", "1", "0")]});
+    for key in 0..CALLS {
+        let call = reqwest::Client::new().post(format!("http://{}/{BULK}", server.address)).json(&request);
+        let answer = call.header("idempotency-key", format!("key {key}")).send().await.expect("an answer");
+        assert_eq!(answer.status(), 200);
+    }
+    server.kill();
+    let each = (unseen.read(&["idempotency_keys"]).await - before) / CALLS as i64;
+    assert!(each < 10, "{each} for each call");
 }
