@@ -37,11 +37,12 @@ pub async fn reach(
     way: Way,
 ) -> Result<(Vec<Verdict>, i64), Interrupted> {
     let referred: Vec<i64> = candidates.iter().map(|candidate| candidate.event.referred.account_key).collect();
-    let is_circle_possible = async || match allow_circles {
-        true => Ok(false),
-        // A circle that a stored referral is part of has, where a new one joins it, a referred party that has
-        // itself referred somebody; one of new referrals alone is known to the judge.
-        false => referral_events::is_any_a_referrer(transaction, organisation_id, &referred).await,
+    // A circle that a stored referral is part of has, where a new one joins it, a referred party that has itself referred
+    // somebody; one of new referrals alone is known to the judge.
+    let asked = if allow_circles { &[] } else { referred.as_slice() };
+    let is_circle_possible = async || match asked {
+        [] => Ok(false),
+        _ => referral_events::is_any_a_referrer(transaction, organisation_id, asked).await,
     };
     if way == Way::Rehearsing {
         let circle_possible = is_circle_possible().await?;
@@ -54,7 +55,6 @@ pub async fn reach(
         // One that is refused for what the call itself says may be an event that the database has.
         if verdicts.iter().all(|verdict| !matches!(verdict, Verdict::Refuse { .. })) {
             counters::take_turn(transaction, organisation_id).await?;
-            let asked = if allow_circles { &[] } else { referred.as_slice() };
             let numbers = take_numbers(transaction, organisation_id, &verdicts, directory_version, asked).await?;
             if !numbers.any_is_a_referrer {
                 return Ok((verdicts, numbers.first));

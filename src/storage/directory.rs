@@ -18,8 +18,9 @@ pub struct Table {
     pub name: &'static str,
     /// The column, beside `id`, by which other rows and files name a row.
     pub natural_key: &'static str,
-    /// Those columns of [`Stored`] that the table has, or the row's unit `u`. The rest are NULL.
+    /// Those columns of [`Stored`] that the table has, and what they are. The rest are NULL.
     facts: &'static [(&'static str, &'static str)],
+    /// Whether the facts are of the row's unit `u`, too.
     has_units: bool,
 }
 

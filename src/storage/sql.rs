@@ -49,15 +49,17 @@ pub fn each_tuple(backend: DbBackend, n: usize) -> String {
 /// Joins the rows of a table that meet `condition`, looked up for each row before it by itself. PostgreSQL would rather
 /// compare each of those with every row of the organisation, as long as it does not know how many that are: in a table
 /// that fills fast, in an organisation that was not there when it last made statistics. A subquery with an OFFSET is
-/// what it does not merge with the query around it.
+/// what it does not merge with the query around it. SQLite keeps to the order of a CROSS JOIN.
 pub fn join(backend: DbBackend, table: &str, alias: &str, condition: &str) -> String {
     let condition = format!("{alias}.organisation_id = $1 AND {condition}");
     match backend {
-        DbBackend::Postgres => {
-            format!("CROSS JOIN LATERAL (SELECT * FROM {table} {alias} WHERE {condition} OFFSET 0) AS {alias}")
-        }
+        DbBackend::Postgres => format!("CROSS JOIN {}", looked_up(table, alias, &condition)),
         _ => format!("CROSS JOIN {table} {alias} ON {condition}"),
     }
+}
+
+fn looked_up(table: &str, alias: &str, condition: &str) -> String {
+    format!("LATERAL (SELECT * FROM {table} {alias} WHERE {condition} OFFSET 0) AS {alias}")
 }
 
 /// [`join`] for the events in force.
@@ -79,9 +81,7 @@ pub fn among(backend: DbBackend, select: &str) -> String {
 pub fn left_join(backend: DbBackend, table: &str, alias: &str, condition: &str) -> String {
     let condition = format!("{alias}.organisation_id = $1 AND {condition}");
     match backend {
-        DbBackend::Postgres => {
-            format!("LEFT JOIN LATERAL (SELECT * FROM {table} {alias} WHERE {condition} OFFSET 0) AS {alias} ON TRUE")
-        }
+        DbBackend::Postgres => format!("LEFT JOIN {} ON TRUE", looked_up(table, alias, &condition)),
         _ => format!("LEFT JOIN {table} {alias} ON {condition}"),
     }
 }
