@@ -1,24 +1,14 @@
 //! The composition root: what a server is put together from, and every layer that a request passes.
 
-use std::{
-    panic::AssertUnwindSafe,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+mod background;
+mod observe;
 
-use axum::{
-    Router,
-    body::Body,
-    extract::Request,
-    http::{HeaderValue, Response, header},
-    middleware::{self, Next},
-    serve::ListenerExt,
-};
-use futures_util::FutureExt;
+use std::sync::Arc;
+
+use axum::{Router, extract::Request, middleware, serve::ListenerExt};
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
 use tonic::service::Routes;
 use tower::{ServiceExt, service_fn};
-use tracing::Instrument;
 
 use crate::{
     auth::Authenticator,
@@ -33,11 +23,8 @@ use crate::{
     storage::Database,
     transport::{
         api::Api,
-        deprecation,
         grpc::{self, GrpcService},
-        request::{REQUEST_ID_HEADER, RequestId},
         rest::{self, Answers},
-        status,
     },
 };
 
@@ -51,7 +38,7 @@ pub async fn run(
 ) -> Result<()> {
     let mut in_the_background = JoinSet::new();
     if database.is_sqlite() {
-        in_the_background.spawn(checkpoint(database.clone()));
+        in_the_background.spawn(background::checkpoint(database.clone()));
     }
     let api = Api {
         authenticator: Authenticator::new(database.clone(), &keys.token),
@@ -59,7 +46,8 @@ pub async fn run(
         time_limit: config.time_limit,
         capacity: Arc::new(Semaphore::new(config.maximum_calls)),
     };
-    in_the_background.spawn(remove_old_answers(api.referral_events.clone(), config.rules.idempotency_retention));
+    in_the_background
+        .spawn(background::remove_old_answers(api.referral_events.clone(), config.rules.idempotency_retention));
     let answers = Answers { always_ok: config.always_ok };
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<ReferralEventServiceServer<GrpcService>>().await;
@@ -79,10 +67,10 @@ pub async fn run(
     // Outermost first: name the request, log it, answer for a panic; then the transport that it speaks.
     let app = Router::new()
         .fallback_service(service_fn(move |request: Request| {
-            let transport = if is_grpc(&request) { grpc_router.clone() } else { rest.clone() };
+            let transport = if observe::is_grpc(&request) { grpc_router.clone() } else { rest.clone() };
             transport.oneshot(request)
         }))
-        .layer(middleware::from_fn(move |request, next| observe(request, next, answers)));
+        .layer(middleware::from_fn(move |request, next| observe::observe(request, next, answers)));
 
     // Without TCP_NODELAY an answer of many packets waits for the acknowledgement of the first, some 40 ms.
     let listener = listener.tap_io(|connection| {
@@ -113,67 +101,8 @@ pub async fn run(
     }
 }
 
-/// Keeps the log of a SQLite database short, beside the calls, for as long as the server runs.
-async fn checkpoint(database: Database) {
-    loop {
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        if let Err(error) = database.checkpoint().await {
-            tracing::warn!(?error, "the log is not brought into the file; it is tried again");
-        }
-    }
-}
-
-/// Removes old answers, now and again, for as long as the server runs.
-async fn remove_old_answers(referral_events: ReferralEvents, retention: Duration) {
-    let pause = (retention / 10).clamp(Duration::from_secs(1), Duration::from_secs(600));
-    loop {
-        if let Err(error) = referral_events.remove_old_answers().await {
-            tracing::warn!(?error, "old answers are not removed; it is tried again");
-        }
-        tokio::time::sleep(pause).await;
-    }
-}
-
 fn reflection() -> Result<tonic_reflection::server::Builder<'static>> {
     Ok(tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET))
-}
-
-fn is_grpc(request: &Request) -> bool {
-    let content_type = request.headers().get(header::CONTENT_TYPE);
-    content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
-}
-
-/// Names the request, logs it once it is answered, and answers in its place where it panics. The query is not logged:
-/// it may hold a token.
-async fn observe(mut request: Request, next: Next, answers: Answers) -> Response<Body> {
-    let request_id = RequestId::of(request.headers());
-    request.extensions_mut().insert(request_id.clone());
-    let span = tracing::info_span!(
-        "request",
-        id = request_id.as_str(),
-        method = request.method().as_str(),
-        path = request.uri().path()
-    );
-    let grpc = is_grpc(&request);
-    let started = Instant::now();
-    async {
-        let answered = AssertUnwindSafe(deprecation::hinted(next.run(request))).catch_unwind().await;
-        let mut response = answered.unwrap_or_else(|_| {
-            let error = Error::internal("the request panicked");
-            if !grpc {
-                return answers.refuse(&error, &request_id);
-            }
-            status::log(&error);
-            status::grpc_status(&error, Some(&request_id)).into_http()
-        });
-        if let Ok(value) = HeaderValue::from_str(request_id.as_str()) {
-            response.headers_mut().insert(REQUEST_ID_HEADER, value);
-        }
-        tracing::info!(status = response.status().as_u16(), milliseconds = started.elapsed().as_millis(), "answered");
-        response
-    }
-    .instrument(span)
-    .await
 }

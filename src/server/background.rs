@@ -1,0 +1,26 @@
+//! What the server does beside the calls, for as long as it runs.
+
+use std::time::Duration;
+
+use crate::{referral::ReferralEvents, storage::Database};
+
+/// Keeps the log of a SQLite database short, beside the calls.
+pub async fn checkpoint(database: Database) {
+    loop {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        if let Err(error) = database.checkpoint().await {
+            tracing::warn!(?error, "the log is not brought into the file; it is tried again");
+        }
+    }
+}
+
+/// Removes old answers, now and again.
+pub async fn remove_old_answers(referral_events: ReferralEvents, retention: Duration) {
+    let pause = (retention / 10).clamp(Duration::from_secs(1), Duration::from_secs(600));
+    loop {
+        if let Err(error) = referral_events.remove_old_answers().await {
+            tracing::warn!(?error, "old answers are not removed; it is tried again");
+        }
+        tokio::time::sleep(pause).await;
+    }
+}

@@ -1,0 +1,60 @@
+//! The outermost layer: names a request, logs it, and answers for a panic.
+
+use std::{panic::AssertUnwindSafe, time::Instant};
+
+use axum::{
+    body::Body,
+    extract::Request,
+    http::{HeaderValue, Response, header},
+    middleware::Next,
+};
+use futures_util::FutureExt;
+use tracing::Instrument;
+
+use crate::{
+    error::Error,
+    transport::{
+        deprecation,
+        request::{REQUEST_ID_HEADER, RequestId},
+        rest::Answers,
+        status,
+    },
+};
+
+pub fn is_grpc(request: &Request) -> bool {
+    let content_type = request.headers().get(header::CONTENT_TYPE);
+    content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+}
+
+/// Names the request, logs it once it is answered, and answers in its place where it panics. The query is not logged:
+/// it may hold a token.
+pub async fn observe(mut request: Request, next: Next, answers: Answers) -> Response<Body> {
+    let request_id = RequestId::of(request.headers());
+    request.extensions_mut().insert(request_id.clone());
+    let span = tracing::info_span!(
+        "request",
+        id = request_id.as_str(),
+        method = request.method().as_str(),
+        path = request.uri().path()
+    );
+    let grpc = is_grpc(&request);
+    let started = Instant::now();
+    async {
+        let answered = AssertUnwindSafe(deprecation::hinted(next.run(request))).catch_unwind().await;
+        let mut response = answered.unwrap_or_else(|_| {
+            let error = Error::internal("the request panicked");
+            if !grpc {
+                return answers.refuse(&error, &request_id);
+            }
+            status::log(&error);
+            status::grpc_status(&error, Some(&request_id)).into_http()
+        });
+        if let Ok(value) = HeaderValue::from_str(request_id.as_str()) {
+            response.headers_mut().insert(REQUEST_ID_HEADER, value);
+        }
+        tracing::info!(status = response.status().as_u16(), milliseconds = started.elapsed().as_millis(), "answered");
+        response
+    }
+    .instrument(span)
+    .await
+}
