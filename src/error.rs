@@ -3,7 +3,7 @@
 //! An [`Error`] keeps what the caller may read (its message) apart from what only the log may hold (its cause).
 //! Failures of single events are no `Error`s; they are `referral::violation::Violation`s of an answered call.
 
-use std::{error::Error as StdError, fmt};
+use std::{error::Error as StdError, fmt, time::Duration};
 
 /// Why a call is refused. `transport::status` gives each kind its code, gRPC code and HTTP status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -129,6 +129,7 @@ pub struct Error {
     message: String,
     field: Option<String>,
     violations: Vec<(String, String)>,
+    retry_after: Option<Duration>,
     cause: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -136,7 +137,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), field: None, violations: Vec::new(), cause: None }
+        Self { kind, message: message.into(), field: None, violations: Vec::new(), retry_after: None, cause: None }
     }
 
     /// A failure of ours: the caller reads a fixed sentence, the log gets the cause.
@@ -153,6 +154,12 @@ impl Error {
     /// Adds something that is wrong with an attribute: its path, and a sentence.
     pub fn with_violation(mut self, field: impl Into<String>, description: impl Into<String>) -> Self {
         self.violations.push((field.into(), description.into()));
+        self
+    }
+
+    /// Tells the caller how long to wait before it tries again, where that is known.
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
         self
     }
 
@@ -178,6 +185,11 @@ impl Error {
     /// All that is wrong, attribute by attribute.
     pub fn violations(&self) -> &[(String, String)] {
         &self.violations
+    }
+
+    /// How long the caller has to wait before it tries again, where the error knows.
+    pub fn wait(&self) -> Option<Duration> {
+        self.retry_after
     }
 
     /// The cause, for the log.

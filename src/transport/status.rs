@@ -1,6 +1,8 @@
 //! The one table of error codes: for each kind of error its code, gRPC code and HTTP status. There is no wildcard arm:
 //! a new kind does not compile until it has its row.
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
@@ -10,8 +12,8 @@ use crate::error::{Error, ErrorKind, ViolationKind};
 
 /// The domain of `google.rpc.ErrorInfo`.
 pub const ERROR_DOMAIN: &str = "referral.v1";
-/// How long a caller had better wait before it tries an overloaded or unavailable service again.
-pub const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(1);
+/// How long a caller had better wait before it tries again, where the error itself does not know.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// How an error is answered.
 #[derive(Clone, Copy, Debug)]
@@ -131,9 +133,16 @@ fn of_event(violation: ViolationKind) -> (Code, StatusCode) {
     }
 }
 
-/// Whether the same call may succeed a little later.
-pub fn is_worth_a_retry(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::TooManyRequests | ErrorKind::ServiceUnavailable)
+/// How long the caller had better wait, where the same call may succeed a little later.
+fn retry_after(error: &Error) -> Option<Duration> {
+    let is_worth_a_retry = matches!(error.kind(), ErrorKind::TooManyRequests | ErrorKind::ServiceUnavailable);
+    is_worth_a_retry.then(|| error.wait().unwrap_or(RETRY_AFTER))
+}
+
+/// The same in the whole seconds that HTTP has, rounded up: who waits that long does not come too early.
+pub fn retry_after_seconds(error: &Error) -> Option<u64> {
+    let wait = retry_after(error)?;
+    Some((wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1))
 }
 
 /// The sentence for the caller. A failure of ours names the request, for the log says more under that id.
@@ -156,8 +165,8 @@ pub fn grpc_status(error: &Error, request_id: Option<&RequestId>) -> Status {
     for (field, description) in error.violations() {
         details.add_bad_request_violation(field, description);
     }
-    if is_worth_a_retry(error.kind()) {
-        details.set_retry_info(Some(RETRY_AFTER));
+    if let Some(wait) = retry_after(error) {
+        details.set_retry_info(Some(wait));
     }
     Status::with_error_details(answer.grpc, message, details)
 }

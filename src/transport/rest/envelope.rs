@@ -8,10 +8,7 @@ use serde::Serialize;
 
 use crate::{
     error::{Error, ErrorKind, Result},
-    transport::{
-        request::RequestId,
-        status::{self, RETRY_AFTER},
-    },
+    transport::{request::RequestId, status},
 };
 
 #[derive(Serialize)]
@@ -53,8 +50,8 @@ impl Answers {
         let body = serde_json::to_vec(&Envelope { data: NoData {}, status }).unwrap_or_default();
         let mut response = response(if self.always_ok { StatusCode::OK } else { answer.http }, body);
         let headers = response.headers_mut();
-        if status::is_worth_a_retry(error.kind()) {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER.as_secs()));
+        if let Some(seconds) = status::retry_after_seconds(error) {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if matches!(error.kind(), ErrorKind::InvalidToken | ErrorKind::InvalidCredentials) {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
