@@ -140,7 +140,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Serve(arguments) => serve::run(arguments, settings).await?,
         Command::Migrate => migrate::run(&settings).await?,
         Command::Import(arguments) => {
-            let database = settings.open().await?;
+            let database = settings.open(COMMAND_TIME_LIMIT).await?;
             let hasher = CodeHasher::new(&settings.keys(MissingKeys::KeepBesideDatabase)?.hash);
             let all_imported = import::run(arguments, &database, &hasher).await?;
             database.close().await?;
@@ -154,23 +154,27 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// How long a statement of a command may take. No caller waits for it, and the database may be large.
+const COMMAND_TIME_LIMIT: Duration = Duration::from_secs(24 * 3600);
+
 impl Settings {
     fn keys(&self, missing: MissingKeys) -> Result<Keys, Failure> {
         Ok(Keys::resolve(self.token_key.as_deref(), self.hash_key.as_deref(), &self.database_url, missing)?)
     }
 
-    async fn connect(&self) -> Result<Database, Failure> {
+    async fn connect(&self, time_limit: Duration) -> Result<Database, Failure> {
         let options = PoolOptions {
             connections: self.database_connections,
             acquire_timeout: Duration::from_secs(self.database_acquire_timeout),
             idle_timeout: Duration::from_secs(self.database_idle_timeout),
+            time_limit,
         };
         Ok(Database::connect_with(&self.database_url, options).await?)
     }
 
     /// The database, its schema up to date: SQLite is brought there, PostgreSQL must be already.
-    async fn open(&self) -> Result<Database, Failure> {
-        let database = self.connect().await?;
+    async fn open(&self, time_limit: Duration) -> Result<Database, Failure> {
+        let database = self.connect(time_limit).await?;
         if database.is_sqlite() {
             database.migrate().await?;
         } else if database.pending_migrations().await? > 0 {

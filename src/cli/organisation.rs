@@ -3,7 +3,7 @@
 use chrono::Utc;
 use clap::Subcommand;
 
-use super::{Failure, Settings};
+use super::{COMMAND_TIME_LIMIT, Failure, Settings};
 use crate::{
     config::SettingError,
     storage::{Database, entity::organisation, is_unique_violation, users},
@@ -21,7 +21,7 @@ pub enum OrganisationCommand {
 pub async fn run(command: OrganisationCommand, settings: &Settings) -> Result<(), Failure> {
     let OrganisationCommand::Add { name } = command;
     check_name(&name)?;
-    let database = settings.open().await?;
+    let database = settings.open(COMMAND_TIME_LIMIT).await?;
     match users::add_organisation(&database, &name, Utc::now()).await {
         Ok(_) => println!("added the organisation {name}"),
         Err(error) if is_unique_violation(&error) => {

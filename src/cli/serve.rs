@@ -64,7 +64,8 @@ pub async fn run(arguments: ServeArguments, mut settings: Settings) -> Result<()
     };
     let missing = if is_loopback { MissingKeys::KeepBesideDatabase } else { MissingKeys::Refuse };
     let keys = settings.keys(missing)?;
-    let database = settings.open().await?;
+    let time_limit = Duration::from_secs(arguments.time_limit);
+    let database = settings.open(time_limit).await?;
     let listener = TcpListener::bind(arguments.listen)
         .await
         .map_err(|error| SettingError::new(format!("{} cannot be listened on: {error}", arguments.listen)))?;
@@ -81,7 +82,7 @@ pub async fn run(arguments: ServeArguments, mut settings: Settings) -> Result<()
             idempotency_retention: Duration::from_secs(u64::from(arguments.idempotency_retention) * 3600),
         },
         always_ok: arguments.always_ok,
-        time_limit: Duration::from_secs(arguments.time_limit),
+        time_limit,
         maximum_calls: arguments.maximum_calls,
         drain_limit: Duration::from_secs(arguments.drain_limit),
     };

@@ -3,7 +3,7 @@
 use clap::{Subcommand, builder::PossibleValuesParser};
 
 use super::{
-    Failure, Settings,
+    COMMAND_TIME_LIMIT, Failure, Settings,
     organisation::{check_name, find},
 };
 use crate::{
@@ -34,7 +34,7 @@ pub enum UserCommand {
 pub async fn run(command: UserCommand, settings: &Settings) -> Result<(), Failure> {
     let UserCommand::Add { name, organisation, role, unit } = command;
     check_name(&name)?;
-    let database = settings.open().await?;
+    let database = settings.open(COMMAND_TIME_LIMIT).await?;
     let organisation = find(&database, &organisation).await?;
     if let Some(unit) = &unit
         && !users::unit_exists(database.read(), organisation.id, unit).await?

@@ -11,7 +11,7 @@ use super::{
     event::{CheckedEvent, EventRequest},
     judgement::{self, Way},
     release::Release,
-    report::{Created, Report, Slots},
+    report::{Created, Outcome, Report, Slots},
     resolve::{Resolved, ResolvedEvent, resolve},
     rules::{Candidate, Cause, Verdict},
     validate::validate,
@@ -24,7 +24,7 @@ use crate::{
         Database, Transaction, access_tokens,
         bulk_load::{self, NewEvent},
         idempotency::{self, Kept},
-        is_contention, is_unique_violation, users,
+        is_contention, is_unclear, is_unique_violation, to_its_end, users,
     },
 };
 
@@ -62,12 +62,12 @@ pub struct Options {
 }
 
 /// The idempotency key of a call.
-pub struct Idempotency<'a> {
+pub struct Idempotency {
     pub key: String,
     /// The method called: each has keys of its own.
     pub method: &'static str,
     /// The answer to keep for the repeats of the call, made from its report; `None` where a repeat is a new call.
-    pub answer: &'a (dyn Fn(&Report) -> Option<Vec<u8>> + Sync),
+    pub answer: Box<dyn Fn(&Report) -> Option<Vec<u8>> + Send + Sync>,
 }
 
 /// How a call was answered.
@@ -77,15 +77,24 @@ pub enum Answered {
     Before(Vec<u8>),
 }
 
+impl Answered {
+    /// How many events were created.
+    fn count_created(&self) -> usize {
+        let Self::Now(report) = self else { return 0 };
+        let is_new = |outcome: &Outcome| matches!(outcome, Outcome::Processed { event: Some(_), replayed: false });
+        report.iter().filter(|(_, outcome)| is_new(outcome)).count()
+    }
+}
+
 /// A call under way.
-struct Call<'a> {
+struct Call {
     organisation_id: i64,
     checked: Vec<Result<CheckedEvent, Vec<Violation>>>,
     identifiers: Vec<Option<String>>,
     now: DateTime<Utc>,
     options: Options,
     /// With the fingerprint of the call.
-    idempotency: Option<(Idempotency<'a>, Vec<u8>)>,
+    idempotency: Option<(Idempotency, Vec<u8>)>,
 }
 
 /// Why a transaction did not come to its end.
@@ -128,13 +137,26 @@ impl ReferralEvents {
     }
 
     /// Creates the events that may be created, in one transaction, and says what became of each. The events are
-    /// committed when this answers, and with them the answer, where the call has an idempotency key.
+    /// committed when this answers, and with them the answer, where the call has an idempotency key. Where the caller
+    /// leaves before that, they are all committed or none is.
     pub async fn bulk_create(
         &self,
         organisation_id: i64,
         requests: Vec<EventRequest>,
         options: Options,
-        idempotency: Option<Idempotency<'_>>,
+        idempotency: Option<Idempotency>,
+    ) -> Result<Answered> {
+        let this = self.clone();
+        let create = async move { this.create(organisation_id, requests, options, idempotency).await };
+        to_its_end(create, Answered::count_created).await
+    }
+
+    async fn create(
+        &self,
+        organisation_id: i64,
+        requests: Vec<EventRequest>,
+        options: Options,
+        idempotency: Option<Idempotency>,
     ) -> Result<Answered> {
         let now = Utc::now().trunc_subsecs(6);
         // A rehearsal leaves nothing behind, nor does it find anything.
@@ -177,7 +199,7 @@ impl ReferralEvents {
 
     /// One attempt, in one transaction. What the events name is looked up before it begins, for others can write
     /// meanwhile; where an import has changed the directory until the call had its turn, it is looked up once more.
-    async fn attempt(&self, call: &Call<'_>, way: Way) -> Result<Answered, Interrupted> {
+    async fn attempt(&self, call: &Call, way: Way) -> Result<Answered, Interrupted> {
         let organisation_id = call.organisation_id;
         let resolved = self.resolve(self.database.read(), call).await?;
         if resolved.candidates.is_empty() && call.idempotency.is_none() {
@@ -223,7 +245,7 @@ impl ReferralEvents {
     async fn resolve<'c, C: ConnectionTrait>(
         &self,
         connection: &C,
-        call: &'c Call<'_>,
+        call: &'c Call,
     ) -> Result<ResolvedCall<'c>, Interrupted> {
         let mut slots = Slots::new(call.checked.len());
         let mut well_formed = Vec::with_capacity(call.checked.len());
@@ -250,7 +272,7 @@ impl ReferralEvents {
     async fn carry_out(
         &self,
         transaction: &Transaction,
-        call: &Call<'_>,
+        call: &Call,
         ResolvedCall { mut slots, candidates, directory_version }: ResolvedCall<'_>,
         way: Way,
     ) -> Result<(Report, bool), Interrupted> {
@@ -265,7 +287,7 @@ impl ReferralEvents {
         };
         let (rows, passwords) = report(call, &candidates, verdicts, first_number, &mut slots);
         if !rows.is_empty() {
-            store(transaction, organisation_id, &rows, passwords).await?;
+            store(transaction, organisation_id, &rows, passwords, way).await?;
         }
         Ok((slots.into_report(&call.identifiers)?, !rows.is_empty()))
     }
@@ -282,7 +304,7 @@ struct ResolvedCall<'a> {
 /// Reports what becomes of the candidates. Answers the rows to insert, and the one-time passwords that they use up: the
 /// keys of their access tokens, each with the number of the event.
 fn report<'a>(
-    call: &Call<'_>,
+    call: &Call,
     candidates: &'a [Candidate<'_>],
     verdicts: Vec<Verdict>,
     first_number: i64,
@@ -337,9 +359,14 @@ async fn store(
     organisation_id: i64,
     rows: &[NewEvent<'_>],
     passwords: HashMap<i64, i64>,
+    way: Way,
 ) -> Result<(), Interrupted> {
-    if !bulk_load::insert_events(transaction, organisation_id, rows).await? {
-        return Err(Interrupted::Raced);
+    match bulk_load::insert_events(transaction, organisation_id, rows).await {
+        Ok(true) => {}
+        Ok(false) => return Err(Interrupted::Raced),
+        // Citus does not tell a key that is taken from any other reason. An attempt that looks up meets no such key.
+        Err(error) if way == Way::Optimistic && is_unclear(&error) => return Err(Interrupted::Raced),
+        Err(error) => return Err(error.into()),
     }
     if !passwords.is_empty() {
         let passwords: Vec<(i64, i64)> = passwords.into_iter().collect();

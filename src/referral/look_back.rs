@@ -16,7 +16,7 @@ use crate::{
     storage::{
         counters,
         event_views::{self, EventName, EventView, NumberRange, Page},
-        referral_events,
+        referral_events, to_its_end,
     },
 };
 
@@ -48,15 +48,24 @@ impl ReferralEvents {
     /// The event that the identifier names.
     pub async fn get(&self, organisation_id: i64, identifier: Option<EventIdentifier>) -> Result<EventView> {
         let name = event_name(identifier, &mut Validator::new(Utc::now(), self.rules.release))?;
-        let transaction = self.database.begin_read().await?;
-        let event = event_views::find_event(&transaction, organisation_id, name).await?;
-        transaction.commit().await?;
-        event.ok_or_else(not_found)
+        let database = self.database.clone();
+        let find = async move {
+            let transaction = database.begin_read().await?;
+            let event = event_views::find_event(&transaction, organisation_id, name).await?;
+            transaction.commit().await?;
+            event.ok_or_else(not_found)
+        };
+        to_its_end(find, |_| 0).await
     }
 
     /// A page of a list of events, and the token of the next page. Numbers rise in the order in which events come to be
     /// seen, so that pages that each begin below the last number of the page before miss none and have none twice.
     pub async fn list(&self, organisation_id: i64, request: ListRequest) -> Result<(Vec<EventView>, Option<String>)> {
+        let this = self.clone();
+        to_its_end(async move { this.find_page(organisation_id, request).await }, |_| 0).await
+    }
+
+    async fn find_page(&self, organisation_id: i64, request: ListRequest) -> Result<(Vec<EventView>, Option<String>)> {
         let now = Utc::now();
         let mut validator = Validator::new(now, self.rules.release);
         let number_of_results = request.number_of_results.unwrap_or(DEFAULT_NUMBER_OF_RESULTS);
@@ -107,15 +116,19 @@ impl ReferralEvents {
         let mut validator = Validator::new(now, self.rules.release);
         validator.optional_text("cancellation_reason", reason.as_deref());
         let name = event_name(identifier, &mut validator)?;
-        let transaction = self.database.begin().await?;
-        counters::take_turn(&transaction, organisation_id).await?;
-        let found = event_views::find_event(&transaction, organisation_id, name).await?;
-        let event = found.ok_or_else(not_found)?.event;
-        if event.in_force.is_some() {
-            referral_events::cancel(&transaction, organisation_id, event.id, now, reason).await?;
-        }
-        transaction.commit().await?;
-        Ok(Created { id: event.id, number: event.number })
+        let database = self.database.clone();
+        let cancel = async move {
+            let transaction = database.begin().await?;
+            counters::take_turn(&transaction, organisation_id).await?;
+            let found = event_views::find_event(&transaction, organisation_id, name).await?;
+            let event = found.ok_or_else(not_found)?.event;
+            if event.in_force.is_some() {
+                referral_events::cancel(&transaction, organisation_id, event.id, now, reason).await?;
+            }
+            transaction.commit().await?;
+            Ok(Created { id: event.id, number: event.number })
+        };
+        to_its_end(cancel, |_| 1).await
     }
 
     /// The number below which a page begins, and proof that it was we who said so, of this list.

@@ -6,13 +6,11 @@ use std::ffi::c_int;
 use chrono::{DateTime, Utc};
 use rusqlite::ffi;
 use sea_orm::{DbErr, Iden, Iterable, RuntimeErr};
-use sqlx::SqliteConnection;
+use sqlx::{PgConnection, SqliteConnection};
 use uuid::Uuid;
 
 use super::{
-    entity::referral_event::Column,
-    error::is_unique_violation,
-    transaction::{Connection, Transaction, failure},
+    entity::referral_event::Column, error::is_unique_violation, session::Connection, transaction::Transaction,
 };
 
 /// An event to insert, in force from then on.
@@ -49,33 +47,26 @@ pub async fn insert_events(
     let names: Vec<String> = columns().map(|column| column.to_string()).collect();
     let binds = vec!["?"; names.len()].join(", ");
     let names = names.join(", ");
-    match &mut *transaction.connection("INSERT INTO referral_events").await {
-        Connection::Sqlite(connection) => {
-            let insert = format!("INSERT INTO referral_events ({names}) VALUES ({binds})");
-            insert_sqlite(connection, &insert, organisation_id, events).await
-        }
-        Connection::Postgres(connection) => {
-            let copy = format!("COPY referral_events ({names}) FROM STDIN (FORMAT binary)");
-            let copied = async {
-                let mut sink = connection.copy_in_raw(&copy).await?;
-                let mut data = CopyData::begin();
-                for event in events {
-                    data.push(organisation_id, event);
-                    if data.0.len() >= COPY_CHUNK {
-                        sink.send(data.0.as_slice()).await?;
-                        data.0.clear();
-                    }
-                }
-                sink.send(data.end()).await?;
-                sink.finish().await
-            };
-            match copied.await.map_err(failure) {
-                Ok(_) => Ok(true),
-                Err(error) if is_unique_violation(&error) => Ok(false),
-                Err(error) => Err(error),
+    let insert = format!("INSERT INTO referral_events ({names}) VALUES ({binds})");
+    let copy = format!("COPY referral_events ({names}) FROM STDIN (FORMAT binary)");
+    let mut talk = transaction.talk("INSERT INTO referral_events").await?;
+    let loaded = talk.session().converse(|connection| async move {
+        match connection {
+            Connection::Sqlite(connection) => insert_sqlite(connection, &insert, organisation_id, events).await,
+            Connection::Postgres(connection) => {
+                copy_in(connection, &copy, organisation_id, events).await.map(|()| Ok(true))
             }
         }
+    });
+    let loaded = match loaded.await.flatten() {
+        Ok(loaded) => Ok(loaded),
+        Err(error) if is_unique_violation(&error) => Ok(false),
+        Err(error) => Err(error),
+    };
+    if !matches!(loaded, Ok(true)) {
+        talk.fail();
     }
+    loaded
 }
 
 /// A value of a row.
@@ -151,8 +142,8 @@ async fn insert_sqlite(
     insert: &str,
     organisation_id: i64,
     events: &[NewEvent<'_>],
-) -> Result<bool, DbErr> {
-    let mut handle = connection.lock_handle().await.map_err(failure)?;
+) -> Result<Result<bool, DbErr>, sqlx::Error> {
+    let mut handle = connection.lock_handle().await?;
     let insert_all = || -> rusqlite::Result<()> {
         // SAFETY: the handle stays locked, so that sqlx does not touch the connection, until this connection, which
         // does not close it, is gone.
@@ -176,11 +167,31 @@ async fn insert_sqlite(
         }
         Ok(())
     };
-    match tokio::task::block_in_place(insert_all) {
+    Ok(match tokio::task::block_in_place(insert_all) {
         Ok(()) => Ok(true),
         Err(error) if error.sqlite_error().is_some_and(|error| KEY_TAKEN.contains(&error.extended_code)) => Ok(false),
         Err(error) => Err(DbErr::Exec(RuntimeErr::Internal(error.to_string()))),
+    })
+}
+
+async fn copy_in(
+    connection: &mut PgConnection,
+    copy: &str,
+    organisation_id: i64,
+    events: &[NewEvent<'_>],
+) -> Result<(), sqlx::Error> {
+    let mut sink = connection.copy_in_raw(copy).await?;
+    let mut data = CopyData::begin();
+    for event in events {
+        data.push(organisation_id, event);
+        if data.0.len() >= COPY_CHUNK {
+            sink.send(data.0.as_slice()).await?;
+            data.0.clear();
+        }
     }
+    sink.send(data.end()).await?;
+    sink.finish().await?;
+    Ok(())
 }
 
 /// Bytes of rows that are sent at a time: the database inserts them while the next are made.

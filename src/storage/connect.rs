@@ -11,11 +11,14 @@ use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, Executor,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
+use tokio::time::timeout;
 
 use super::{
     error::is_contention,
     pool::Pool,
-    transaction::{DEALLOCATE, Observer, PLANNER, Transaction, failure},
+    session::{PROOF, Session},
+    settings::{self, Access, DEALLOCATE, Limits},
+    transaction::{Observer, Transaction},
 };
 use crate::error::{Error, ErrorKind, Result};
 
@@ -40,11 +43,22 @@ pub struct PoolOptions {
     pub acquire_timeout: Duration,
     /// How long a connection is kept that nobody uses, on PostgreSQL.
     pub idle_timeout: Duration,
+    /// How long a call may take. PostgreSQL is told by it how long a statement may take, may wait for a lock, and a
+    /// transaction for its next statement.
+    pub time_limit: Duration,
 }
 
 impl PoolOptions {
-    pub const DEFAULT: Self =
-        Self { connections: 16, acquire_timeout: Duration::from_secs(10), idle_timeout: Duration::from_secs(600) };
+    pub const DEFAULT: Self = Self {
+        connections: 16,
+        acquire_timeout: Duration::from_secs(10),
+        idle_timeout: Duration::from_secs(600),
+        time_limit: Duration::from_secs(30),
+    };
+
+    fn limits(self) -> Limits {
+        Limits { call: self.time_limit }
+    }
 }
 
 /// Connections for reading beside the one that writes, on SQLite.
@@ -150,18 +164,17 @@ impl Database {
     /// Begins a transaction that will write. On SQLite it takes the write lock at once: a transaction that reads
     /// first and asks for the lock later can be refused it.
     pub async fn begin(&self) -> Result<Transaction> {
-        Ok(self.write.begin().await?)
+        Ok(Transaction::begin(&self.write, Access::Write).await?)
     }
 
-    /// Begins a transaction that only reads, and stands in no writer's way.
+    /// Begins a transaction that only reads, all of it as of one moment, and stands in no writer's way.
     pub async fn begin_read(&self) -> Result<Transaction> {
-        Ok(self.read.begin_read().await?)
+        Ok(Transaction::begin(&self.read, Access::Read).await?)
     }
 
     /// Brings what was committed from the log of a SQLite database into its file, in no caller's way.
     pub async fn checkpoint(&self) -> Result<()> {
-        let pool = self.read.connection().get_sqlite_connection_pool();
-        sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(pool).await.map_err(failure)?;
+        Session::take(&self.read).await?.run("PRAGMA wal_checkpoint(PASSIVE)").await?;
         Ok(())
     }
 
@@ -186,10 +199,21 @@ impl Database {
         self.read.observe(observer);
     }
 
-    /// Waits for the connections in use and closes them all.
+    /// Closes the connections. Those in use are waited for, but not for long: the work of a caller who has left may go
+    /// on in them, waiting for a lock.
     pub async fn close(self) -> Result<()> {
-        self.read.connection().clone().close().await?;
-        Ok(self.write.connection().clone().close().await?)
+        const PATIENCE: Duration = Duration::from_secs(1);
+        let close = async {
+            self.read.connection().clone().close().await?;
+            self.write.connection().clone().close().await
+        };
+        match timeout(PATIENCE, close).await {
+            Ok(closed) => Ok(closed?),
+            Err(_) => {
+                tracing::warn!("the database was left with work under way, which it rolls back");
+                Ok(())
+            }
+        }
     }
 }
 
@@ -225,7 +249,7 @@ async fn connect_sqlite(
             // A page is read through a map at a tenth of what copying it to the cache costs.
             .pragma("mmap_size", mapped.to_string())
     });
-    Ok(Pool::new(open_sqlite(options).await.map_err(cannot_be_opened)?, false))
+    Ok(Pool::sqlite(open_sqlite(options).await.map_err(cannot_be_opened)?, pool.limits()))
 }
 
 async fn open_sqlite(options: sea_orm::ConnectOptions) -> Result<DatabaseConnection, DbErr> {
@@ -245,6 +269,7 @@ async fn open_sqlite(options: sea_orm::ConnectOptions) -> Result<DatabaseConnect
 
 /// SeaORM's own way of connecting would show the URL, with its password, in its errors and at the level `trace`.
 async fn connect_postgres(url: &str, options: PoolOptions) -> Result<Pool> {
+    let limits = options.limits();
     let server = postgres_server(url)?;
     // Who switches the cache of statements off has a pooler in between.
     let shares_sessions =
@@ -256,9 +281,11 @@ async fn connect_postgres(url: &str, options: PoolOptions) -> Result<Pool> {
         .test_before_acquire(false)
         .before_acquire(|connection, metadata| {
             Box::pin(async move {
-                if metadata.idle_for >= PROVEN {
-                    connection.ping().await?;
+                if metadata.idle_for < PROVEN {
+                    return Ok(true);
                 }
+                // One that does not answer is closed without a word: the database may not listen any more.
+                timeout(PROOF, connection.ping()).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
                 Ok(true)
             })
         })
@@ -266,14 +293,16 @@ async fn connect_postgres(url: &str, options: PoolOptions) -> Result<Pool> {
             send_without_delay();
             Box::pin(async move {
                 if !shares_sessions {
-                    let settings = PLANNER.map(|setting| format!("SET {setting}; ")).concat();
-                    connection.execute(AssertSqlSafe(settings)).await?;
+                    connection.execute(AssertSqlSafe(settings::of_session(limits))).await?;
                 }
                 Ok(())
             })
         });
     let pool = pool.connect_with(server).await.map_err(cannot_be_opened)?;
-    Ok(Pool::new(DatabaseConnection::from(pool), shares_sessions))
+    // In one round trip and without preparing anything, for a pooler may be in between.
+    let citus = sqlx::raw_sql("SELECT 1 FROM pg_extension WHERE extname = 'citus'").fetch_optional(&pool).await;
+    let is_citus = citus.map_err(cannot_be_opened)?.is_some();
+    Ok(Pool::postgres(DatabaseConnection::from(pool), limits, is_citus, shares_sessions))
 }
 
 /// Reads a PostgreSQL URL.

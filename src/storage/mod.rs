@@ -1,11 +1,16 @@
 //! The database: connecting, transactions, and the queries, each a set at a time.
 //!
 //! Every finder takes the organisation first. Where the engines differ in what they read, `sql` has the two forms; how
-//! rows are loaded (`bulk_load`), how a transaction begins (`transaction`) and whether calls wait for a turn
-//! (`counters`) differ by nature.
+//! rows are loaded (`bulk_load`), how a transaction begins (`settings`) and whether calls wait for a turn (`counters`)
+//! differ by nature.
+//!
+//! No conversation with a database is dropped half-way. A call's transaction (`caller`) and every statement that stands
+//! alone (`pool`) run in tasks that live on where their caller leaves, and a connection whose conversation did not end
+//! cleanly is closed (`session`).
 
 pub mod access_tokens;
 pub mod bulk_load;
+mod caller;
 pub mod connect;
 pub mod counters;
 pub mod directory;
@@ -17,12 +22,15 @@ pub mod parties;
 pub mod places;
 mod pool;
 pub mod referral_events;
+mod session;
+mod settings;
 mod sql;
 mod transaction;
 pub mod users;
 
+pub use caller::to_its_end;
 pub use connect::{Database, PoolOptions};
-pub use error::{is_contention, is_unique_violation};
+pub use error::{is_contention, is_unclear, is_unique_violation};
 pub use pool::Pool;
 pub use sql::OfDirectory;
 pub use transaction::Transaction;

@@ -1,12 +1,22 @@
 //! The connections to a database: transactions begin on them, and statements that stand alone run on them.
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, ExecResult, QueryResult, Statement};
+use std::sync::Arc;
 
-use super::transaction::{Observer, Transaction};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement};
+use tracing::Instrument;
+
+use super::{
+    session::{Connection, Session},
+    settings::{self, Access, Limits},
+    transaction::{Observer, Transaction},
+};
 
 #[derive(Clone)]
 pub struct Pool {
     connection: DatabaseConnection,
+    limits: Limits,
+    /// What begins a transaction that writes, and one that reads.
+    begin: [Arc<str>; 2],
     /// Whether another transaction of the same connection may run in another session of the database, as behind a
     /// pooler. What sqlx prepares then lasts no longer than the transaction; a statement by itself has one of its own,
     /// for sqlx prepares it in one round trip and runs it in the next.
@@ -15,57 +25,91 @@ pub struct Pool {
 }
 
 impl Pool {
-    pub(super) fn new(connection: DatabaseConnection, shares_sessions: bool) -> Self {
-        Self { connection, shares_sessions, observer: None }
+    /// On SQLite a transaction that writes takes the write lock at once: one that reads first and asks for the lock
+    /// later can be refused it.
+    pub(super) fn sqlite(connection: DatabaseConnection, limits: Limits) -> Self {
+        let begin = ["BEGIN IMMEDIATE".into(), "BEGIN".into()];
+        Self { connection, limits, begin, shares_sessions: false, observer: None }
+    }
+
+    pub(super) fn postgres(
+        connection: DatabaseConnection,
+        limits: Limits,
+        is_citus: bool,
+        shares_sessions: bool,
+    ) -> Self {
+        let begin = [Access::Write, Access::Read]
+            .map(|access| settings::begin(access, limits, is_citus, shares_sessions).into());
+        Self { connection, limits, begin, shares_sessions, observer: None }
     }
 
     pub(super) fn connection(&self) -> &DatabaseConnection {
         &self.connection
     }
 
+    pub(super) fn limits(&self) -> Limits {
+        self.limits
+    }
+
     pub(super) fn shares_sessions(&self) -> bool {
         self.shares_sessions
     }
 
+    pub(super) fn begin_text(&self, access: Access) -> &str {
+        let [write, read] = &self.begin;
+        match access {
+            Access::Write => write,
+            Access::Read => read,
+        }
+    }
+
     pub(super) fn observe(&mut self, observer: Observer) {
-        let told = observer.clone();
-        self.connection.set_metric_callback(move |info| told(&info.statement.sql));
         self.observer = Some(observer);
     }
 
-    pub(super) async fn begin(&self) -> Result<Transaction, DbErr> {
-        self.begin_as("BEGIN IMMEDIATE").await
+    pub(super) fn observer(&self) -> Option<Observer> {
+        self.observer.clone()
     }
 
-    pub(super) async fn begin_read(&self) -> Result<Transaction, DbErr> {
-        self.begin_as("BEGIN").await
+    pub(super) async fn acquire(&self) -> Result<Connection, DbErr> {
+        let acquired = match self.get_database_backend() {
+            DbBackend::Sqlite => self.connection.get_sqlite_connection_pool().acquire().await.map(Connection::Sqlite),
+            _ => self.connection.get_postgres_connection_pool().acquire().await.map(Connection::Postgres),
+        };
+        acquired.map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error))))
     }
 
-    async fn begin_as(&self, sqlite: &'static str) -> Result<Transaction, DbErr> {
-        let observer = self.observer.clone();
-        match self.get_database_backend() {
-            DbBackend::Sqlite => {
-                Transaction::begin_sqlite(self.connection.get_sqlite_connection_pool(), sqlite, observer).await
-            }
-            _ => {
-                let pool = self.connection.get_postgres_connection_pool();
-                Transaction::begin_postgres(pool, self.shares_sessions, observer).await
-            }
+    async fn session(&self, statement: &str) -> Result<Session, DbErr> {
+        if let Some(observer) = &self.observer {
+            observer(statement);
         }
+        Session::take(self).await
     }
 }
 
+/// Runs a statement in a task of its own, which ends it whether or not its caller waits for that. Besides, statements
+/// that are sent at once must not wait for one another: a thread that wakes a database on the same machine is often put
+/// aside for it until it is done.
 macro_rules! run {
-    ($self:ident.$method:ident($argument:ident)) => {
-        if $self.shares_sessions {
-            let transaction = $self.begin().await?;
-            let answer = transaction.$method($argument).await?;
+    ($self:ident.$method:ident($statement:ident)) => {{
+        let pool = $self.clone();
+        let task = async move {
+            if !pool.shares_sessions {
+                return pool.session(&$statement.sql).await?.$method($statement).await;
+            }
+            let transaction = Transaction::begin(&pool, Access::Write).await?;
+            let answer = transaction.$method($statement).await?;
             transaction.commit().await?;
             Ok(answer)
-        } else {
-            $self.connection.$method($argument).await
-        }
-    };
+        };
+        in_a_task(task).await
+    }};
+}
+
+async fn in_a_task<T: Send + 'static>(
+    task: impl Future<Output = Result<T, DbErr>> + Send + 'static,
+) -> Result<T, DbErr> {
+    tokio::spawn(task.in_current_span()).await.map_err(|error| DbErr::Custom(error.to_string()))?
 }
 
 #[async_trait::async_trait]
@@ -80,15 +124,12 @@ impl ConnectionTrait for Pool {
 
     /// In no transaction of ours, for it takes one round trip behind a pooler too; some statements may not be in any.
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        self.connection.execute_unprepared(sql).await
+        let (pool, sql) = (self.clone(), sql.to_owned());
+        in_a_task(async move { pool.session(&sql).await?.run(&sql).await }).await
     }
 
-    /// In a task, for statements that are sent at once must not wait for one another: a thread that wakes a database on
-    /// the same machine is often put aside for it until it is done.
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        let pool = self.clone();
-        let queried = tokio::spawn(async move { run!(pool.query_one_raw(statement)) });
-        queried.await.map_err(|error| DbErr::Custom(error.to_string()))?
+        run!(self.query_one_raw(statement))
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {

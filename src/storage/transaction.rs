@@ -3,104 +3,98 @@
 
 use std::sync::Arc;
 
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement, Values};
-use sea_query_sqlx::SqlxValues;
-use sqlx::{AssertSqlSafe, PgPool, Postgres, Sqlite, SqlitePool};
-use tokio::sync::Mutex;
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statement};
+use tokio::{
+    runtime::Handle,
+    sync::{Mutex, MutexGuard},
+};
+
+use super::{
+    caller::{Outcome, Work},
+    error::{is_unclear, of_the_connection},
+    pool::Pool,
+    session::Session,
+    settings::Access,
+};
 
 /// Is told the text of every statement.
 pub type Observer = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// What a session, and each transaction, tells PostgreSQL's planner. What is looked up is looked up by key, a thousand
-/// keys in less time than it takes to start parallel workers, to compile a plan or to read a large table; or it is some
-/// rows in the order of an index. The planner does not know that of a table that has just grown, for which it has no
-/// statistics yet: it would read and sort all events of an organisation for the newest hundred.
+/// An open transaction. Dropped without an end, it is rolled back in a task of its own.
 ///
-/// Transactions say it again for Citus, which hands to the machine that does the work what is set in a transaction
-/// alone, and for poolers, behind which the session is another's.
-pub(super) const PLANNER: [&str; 6] = [
-    "enable_seqscan = off",
-    "enable_bitmapscan = off",
-    "enable_hashjoin = off",
-    "enable_mergejoin = off",
-    "max_parallel_workers_per_gather = 0",
-    "jit = off",
-];
-
-/// In a transaction, which may be about events, no plan is kept: one from when the table was small may take the wrong
-/// index. The directory is looked up outside, by plans that last until its import has statistics made.
-const KEEP_NO_PLAN: &str = "plan_cache_mode = force_custom_plan";
-
-/// Frees the names that sqlx gives to what it prepares, counting from one on each connection.
-pub(super) const DEALLOCATE: &str = "DEALLOCATE ALL";
-
-/// An open transaction; dropped without a commit, it is rolled back.
+/// Its statements, and its COMMIT, fail where nobody waits for the call any more (see [`super::to_its_end`]).
 pub struct Transaction {
-    connection: Mutex<Connection>,
+    talk: Mutex<Talk>,
     backend: DbBackend,
     observer: Option<Observer>,
+    work: Option<Arc<Work>>,
 }
 
-pub(super) enum Connection {
-    Sqlite(sqlx::Transaction<'static, Sqlite>),
-    Postgres(sqlx::Transaction<'static, Postgres>),
+/// The session of a transaction.
+pub(super) struct Talk {
+    session: Session,
+    is_open: bool,
+    /// Whether a statement has failed. PostgreSQL would answer COMMIT as if nothing had happened, and roll back.
+    has_failed: bool,
 }
 
 impl Transaction {
-    pub(super) async fn begin_sqlite(
-        pool: &SqlitePool,
-        begin: &'static str,
-        observer: Option<Observer>,
-    ) -> Result<Self, DbErr> {
-        let connection = pool.begin_with(begin).await.map_err(failure)?;
-        Ok(Self::new(Connection::Sqlite(connection), DbBackend::Sqlite, observer))
-    }
-
-    /// Where sessions are shared, the one that the transaction gets may hold what others prepared in it.
-    pub(super) async fn begin_postgres(
-        pool: &PgPool,
-        shares_sessions: bool,
-        observer: Option<Observer>,
-    ) -> Result<Self, DbErr> {
-        let settings = PLANNER.iter().chain([&KEEP_NO_PLAN]).map(|setting| format!("; SET LOCAL {setting}"));
-        let mut begin = "BEGIN".to_owned();
-        begin.extend(settings);
-        if shares_sessions {
-            begin.extend(["; ", DEALLOCATE]);
-        }
-        let connection = pool.begin_with(AssertSqlSafe(begin)).await;
-        let connection = connection.map_err(failure)?;
-        Ok(Self::new(Connection::Postgres(connection), DbBackend::Postgres, observer))
-    }
-
-    fn new(connection: Connection, backend: DbBackend, observer: Option<Observer>) -> Self {
-        let transaction = Self { connection: Mutex::new(connection), backend, observer };
+    pub(super) async fn begin(pool: &Pool, access: Access) -> Result<Self, DbErr> {
+        let session = Session::take(pool).await?;
+        let mut transaction = Self {
+            talk: Mutex::new(Talk { session, is_open: false, has_failed: false }),
+            backend: pool.get_database_backend(),
+            observer: pool.observer(),
+            work: Work::current(),
+        };
+        transaction.check()?;
         transaction.observe("BEGIN");
-        transaction
+        let talk = transaction.talk.get_mut();
+        if let Err(error) = talk.session.run(pool.begin_text(access)).await {
+            talk.session.spoil();
+            // Whatever the reason, it is none of the call's.
+            return Err(of_the_connection(error));
+        }
+        talk.is_open = true;
+        Ok(transaction)
     }
 
-    pub async fn commit(self) -> Result<(), DbErr> {
+    pub async fn commit(mut self) -> Result<(), DbErr> {
+        self.check()?;
+        if self.talk.get_mut().cannot_be_committed() {
+            self.rollback().await?;
+            return Err(DbErr::Custom("a transaction in which a statement failed is not committed".to_owned()));
+        }
         self.observe("COMMIT");
-        match self.connection.into_inner() {
-            Connection::Sqlite(transaction) => transaction.commit().await,
-            Connection::Postgres(transaction) => transaction.commit().await,
+        self.note(Outcome::InDoubt);
+        let talk = self.talk.get_mut();
+        talk.is_open = false;
+        let ended = talk.session.run("COMMIT").await;
+        match ended {
+            Ok(_) => self.note(Outcome::Committed),
+            Err(_) => talk.session.spoil(),
         }
-        .map_err(failure)
+        // At COMMIT it is a worker of Citus that was lost.
+        ended.map(|_| ()).map_err(|error| if is_unclear(&error) { of_the_connection(error) } else { error })
     }
 
-    pub async fn rollback(self) -> Result<(), DbErr> {
+    pub async fn rollback(mut self) -> Result<(), DbErr> {
         self.observe("ROLLBACK");
-        match self.connection.into_inner() {
-            Connection::Sqlite(transaction) => transaction.rollback().await,
-            Connection::Postgres(transaction) => transaction.rollback().await,
-        }
-        .map_err(failure)
+        self.note(Outcome::RolledBack);
+        let talk = self.talk.get_mut();
+        talk.is_open = false;
+        roll_back(&mut talk.session).await
     }
 
-    /// The connection itself, for what SeaORM has no words for; `statement` is what it is going to be used for.
-    pub(super) async fn connection(&self, statement: &str) -> tokio::sync::MutexGuard<'_, Connection> {
+    /// The session, to have a statement run in it; `statement` is its text, or names it.
+    pub(super) async fn talk(&self, statement: &str) -> Result<MutexGuard<'_, Talk>, DbErr> {
+        self.check()?;
         self.observe(statement);
-        self.connection.lock().await
+        Ok(self.talk.lock().await)
+    }
+
+    fn check(&self) -> Result<(), DbErr> {
+        self.work.as_ref().map_or(Ok(()), |work| work.check())
     }
 
     fn observe(&self, statement: &str) {
@@ -108,29 +102,60 @@ impl Transaction {
             observer(statement);
         }
     }
-}
 
-pub(super) fn failure(error: sqlx::Error) -> DbErr {
-    DbErr::Query(RuntimeErr::SqlxError(Arc::new(error)))
-}
-
-/// Runs a query on whichever connection there is.
-macro_rules! run {
-    ($self:ident, $statement:ident, |$query:ident, $connection:ident| $run:expr) => {{
-        $self.observe(&$statement.sql);
-        let sql = AssertSqlSafe($statement.sql);
-        let values = SqlxValues($statement.values.unwrap_or_else(|| Values(Vec::new())));
-        match &mut *$self.connection.lock().await {
-            Connection::Sqlite(transaction) => {
-                let ($query, $connection) = (sqlx::query_with::<Sqlite, _>(sql, values), &mut **transaction);
-                $run
-            }
-            Connection::Postgres(transaction) => {
-                let ($query, $connection) = (sqlx::query_with::<Postgres, _>(sql, values), &mut **transaction);
-                $run
-            }
+    fn note(&self, outcome: Outcome) {
+        if let Some(work) = &self.work {
+            work.note(outcome);
         }
-    }};
+    }
+}
+
+impl Talk {
+    pub fn session(&mut self) -> &mut Session {
+        &mut self.session
+    }
+
+    /// Takes note of a statement that failed.
+    pub fn heed<T>(&mut self, done: Result<T, DbErr>) -> Result<T, DbErr> {
+        self.has_failed |= done.is_err();
+        done
+    }
+
+    pub fn fail(&mut self) {
+        self.has_failed = true;
+    }
+
+    fn cannot_be_committed(&self) -> bool {
+        self.has_failed || !self.session.is_clean()
+    }
+}
+
+/// A connection whose conversation has not come to a clean end is closed instead, and the database rolls back by itself.
+async fn roll_back(session: &mut Session) -> Result<(), DbErr> {
+    if !session.is_clean() {
+        return Ok(());
+    }
+    let ended = session.run("ROLLBACK").await;
+    if ended.is_err() {
+        session.spoil();
+    }
+    ended.map(|_| ())
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        let talk = self.talk.get_mut();
+        if !talk.is_open {
+            return;
+        }
+        let mut session = talk.session.hand_over();
+        self.observe("ROLLBACK");
+        self.note(Outcome::RolledBack);
+        match Handle::try_current() {
+            Ok(runtime) => _ = runtime.spawn(async move { roll_back(&mut session).await }),
+            Err(_) => session.spoil(),
+        }
+    }
 }
 
 #[async_trait::async_trait]
@@ -140,7 +165,9 @@ impl ConnectionTrait for Transaction {
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        Ok(run!(self, statement, |query, connection| query.execute(connection).await.map_err(failure)?.into()))
+        let mut talk = self.talk(&statement.sql).await?;
+        let done = talk.session.execute_raw(statement).await;
+        talk.heed(done)
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
@@ -148,14 +175,14 @@ impl ConnectionTrait for Transaction {
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        Ok(run!(self, statement, |query, connection| {
-            query.fetch_optional(connection).await.map_err(failure)?.map(QueryResult::from)
-        }))
+        let mut talk = self.talk(&statement.sql).await?;
+        let done = talk.session.query_one_raw(statement).await;
+        talk.heed(done)
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        Ok(run!(self, statement, |query, connection| {
-            query.fetch_all(connection).await.map_err(failure)?.into_iter().map(QueryResult::from).collect()
-        }))
+        let mut talk = self.talk(&statement.sql).await?;
+        let done = talk.session.query_all_raw(statement).await;
+        talk.heed(done)
     }
 }

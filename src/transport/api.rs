@@ -127,15 +127,16 @@ impl Api {
         method: &'static str,
         fields: impl FnOnce(&[String]) -> Result<Fields>,
         limit: impl FnOnce(usize) -> Result<()>,
-        respond: impl Fn(&Report) -> Result<M> + Sync,
+        respond: impl Fn(&Report) -> Result<M> + Copy + Send + Sync + 'static,
     ) -> Result<(Fields, Answer<M>)> {
         let caller = self.caller(headers, call.token).await?;
         caller.require_creation()?;
         let fields = fields(&call.fields_set)?;
         limit(call.events.len())?;
         // A refused call is a new one the next time.
-        let kept = |report: &Report| respond(report).ok().map(|message| message.encode_to_vec());
-        let idempotency = request::idempotency_key(headers)?.map(|key| Idempotency { key, method, answer: &kept });
+        let kept = move |report: &Report| respond(report).ok().map(|message| message.encode_to_vec());
+        let idempotency =
+            request::idempotency_key(headers)?.map(|key| Idempotency { key, method, answer: Box::new(kept) });
         let events: Vec<EventRequest> = call.events.into_iter().map(Into::into).collect();
         deprecation::tell(&caller, &self.referral_events.release().deprecated_of(&events));
         let answered =

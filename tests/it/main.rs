@@ -13,6 +13,7 @@ mod authentication;
 mod bad_events;
 mod bad_json;
 mod bad_messages;
+mod broken_talk;
 mod cancelling;
 mod circles;
 mod command_line;
@@ -24,6 +25,8 @@ mod durability;
 mod envelope;
 mod error_catalogue;
 mod fields_set;
+mod frozen_replicas;
+mod hang_ups;
 mod idempotency;
 mod identifiers;
 mod import_command;
@@ -52,6 +55,7 @@ mod replays;
 mod request_ids;
 mod rules;
 mod secrets;
+mod spoilt_sessions;
 mod statements;
 mod support;
 mod tokens;
@@ -72,6 +76,7 @@ fn main() {
         bad_events::tests(),
         bad_json::tests(),
         bad_messages::tests(),
+        broken_talk::tests(),
         cancelling::tests(),
         circles::tests(),
         command_line::tests(),
@@ -83,6 +88,8 @@ fn main() {
         envelope::tests(),
         error_catalogue::tests(),
         fields_set::tests(),
+        frozen_replicas::tests(),
+        hang_ups::tests(),
         idempotency::tests(),
         identifiers::tests(),
         import_command::tests(),
@@ -111,6 +118,7 @@ fn main() {
         request_ids::tests(),
         rules::tests(),
         secrets::tests(),
+        spoilt_sessions::tests(),
         statements::tests(),
         tokens::tests(),
         unseen_organisations::tests(),

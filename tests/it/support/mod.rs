@@ -12,6 +12,7 @@ pub mod model;
 mod pgbouncer;
 pub mod postgres;
 mod process;
+mod proxy;
 mod rows;
 mod server;
 pub mod small_world;
@@ -29,7 +30,8 @@ pub use looking_back::numbers;
 pub use methods::{Leaf, Method, fields, leaves, method, methods};
 pub use pgbouncer::Bouncer;
 pub use postgres::Cluster;
-pub use process::{Ended, Process, Workplace};
+pub use process::{Ended, Process, Workplace, signal};
+pub use proxy::{Fault, Proxy};
 pub use server::{Server, answer, envelope, message};
 pub use world::{EVENT_FIELDS, event};
 

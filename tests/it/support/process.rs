@@ -172,6 +172,11 @@ impl Process {
         }
     }
 
+    /// Of the process, for signals.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Ends it at once, as a power cut would.
     pub fn kill(&mut self) {
         self.child.kill().expect("a kill");

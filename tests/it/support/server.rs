@@ -71,7 +71,11 @@ impl Server {
     }
 
     pub async fn start_with(setup: Setup, config: Config) -> Self {
-        let files = setup.engine.create_database();
+        Self::start_over(setup, setup.engine.create_database(), config).await
+    }
+
+    /// One over this database, which is empty.
+    pub async fn start_over(setup: Setup, files: TestDatabase, config: Config) -> Self {
         let mut database = Database::connect(&files.url).await.expect("a database");
         database.migrate().await.expect("a schema");
         let keys = Keys::generate().expect("keys");

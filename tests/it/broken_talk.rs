@@ -1,0 +1,181 @@
+//! Conversations with PostgreSQL that break: at each step of a call, in each way. The call is answered by its documented
+//! code and stored wholly or not at all, and the next one finds everything in order.
+
+use std::time::{Duration, Instant};
+
+use referral_events::storage::{Database, entity::referral_event};
+use sea_orm::EntityTrait;
+use serde_json::{Value, json};
+
+use crate::support::{Answer, Fault, Process, Proxy, Setup, TestDatabase, Workplace, event, tests};
+
+tests! {
+    Postgres:
+        a_conversation_that_is_cut_at_any_step_harms_no_other_call,
+        a_conversation_that_is_half_closed_at_any_step_harms_no_other_call,
+        a_conversation_that_falls_silent_is_given_up,
+        a_call_whose_caller_left_is_told_in_the_log;
+}
+
+const BULK: &str = "customer_events/bulk/referrals/create";
+/// Accounts of the world, all of one referrer.
+const ACCOUNTS: usize = 99;
+const EVENTS: usize = 1;
+
+struct Stage {
+    proxy: Proxy,
+    observer: Database,
+    workplace: Workplace,
+}
+
+impl Stage {
+    async fn set(setup: Setup) -> Self {
+        let direct = setup.engine.create_database();
+        let observer = Database::connect(&direct.url).await.expect("a database");
+        let (proxy, url) = Proxy::start(&direct.url).await;
+        let workplace = Workplace::over(TestDatabase::at(url));
+        // The programs run in processes of their own, for which the proxy must go on meanwhile.
+        let workplace = tokio::task::spawn_blocking(move || {
+            workplace.run_well(&["migrate"], "");
+            workplace.add_caller("pw");
+            let import = |kind: &str, rows: &str| {
+                workplace.run_well(&["import", "--organisation", "acme", kind, "-"], rows);
+            };
+            let accounts: String = (0..=ACCOUNTS).map(|n| format!("ACR{n:02}\n")).collect();
+            let participants: String = (0..=ACCOUNTS).map(|n| format!("RP{n:02},ACR{n:02}\n")).collect();
+            import("units", "name,alternative_code\nAdmin Unit,U1\n");
+            import("accounts_receivable", &format!("number\n{accounts}"));
+            import("rewards_participants", &format!("number,accounts_receivable_number\n{participants}"));
+            workplace
+        });
+        Self { proxy, observer, workplace: workplace.await.expect("a workplace") }
+    }
+
+    async fn serve(&self, arguments: &[&str]) -> Process {
+        tokio::task::block_in_place(|| self.workplace.serve(arguments))
+    }
+
+    async fn stored(&self) -> usize {
+        referral_event::Entity::find().all(self.observer.read()).await.expect("events").len()
+    }
+}
+
+/// A call by which participant 99 refers another.
+fn request(token: &str, referred: usize) -> Value {
+    assert!(referred < ACCOUNTS, "the accounts are used up");
+    json!({"token": token, "referral_customer_events_set": [event("1", &format!("{referred:02}"), "99")]})
+}
+
+/// How many packets a call takes.
+async fn count_packets(stage: &Stage, server: &Process, token: &str) -> usize {
+    // The first ones prepare their statements.
+    for referred in 0..2 {
+        server.post(BULK, &request(token, referred)).await.assert_outcome(&["1"], &[]);
+    }
+    stage.proxy.take_packets();
+    server.post(BULK, &request(token, 2)).await.assert_outcome(&["1"], &[]);
+    stage.proxy.take_packets()
+}
+
+async fn break_at_every_step(setup: Setup, fault: Fault) {
+    let stage = Stage::set(setup).await;
+    let server = stage.serve(&["--database-connections", "4"]).await;
+    let token = server.login("pw").await;
+    let packets = count_packets(&stage, &server, &token).await;
+    let mut referred = 3;
+    let mut next = || {
+        referred += 1;
+        referred - 1
+    };
+    for packet in 1..=packets {
+        let before = stage.stored().await;
+        let broken = next();
+        _ = stage.proxy.at(packet, fault);
+        let answer = server.post(BULK, &request(&token, broken)).await;
+        assert!(matches!(answer.code.as_str(), "OK" | "ServiceUnavailableException"), "packet {packet}: {answer:?}");
+        // The next call is answered at once, by what the broken one left of the connections.
+        await_ok(&server, &request(&token, next())).await;
+        let stored = stage.stored().await - before;
+        let created = answer.code == "OK";
+        assert!(stored == 2 * EVENTS || (!created && stored == EVENTS), "packet {packet}: {stored} events are there");
+    }
+}
+
+/// Sends a call until it succeeds: of the connections that wait in the pool one more may be broken.
+async fn await_ok(server: &Process, request: &Value) -> Answer {
+    let started = Instant::now();
+    loop {
+        let answer = server.post(BULK, request).await;
+        if answer.code == "OK" {
+            return answer;
+        }
+        assert_eq!(answer.code, "ServiceUnavailableException", "{answer:?}");
+        assert!(started.elapsed() < Duration::from_secs(20), "the server does not recover: {}", server.output());
+    }
+}
+
+async fn a_conversation_that_is_cut_at_any_step_harms_no_other_call(setup: Setup) {
+    break_at_every_step(setup, Fault::Cut).await;
+}
+
+async fn a_conversation_that_is_half_closed_at_any_step_harms_no_other_call(setup: Setup) {
+    break_at_every_step(setup, Fault::HalfClose).await;
+}
+
+async fn a_conversation_that_falls_silent_is_given_up(setup: Setup) {
+    let stage = Stage::set(setup).await;
+    // One connection, so that nothing goes on unless it is given up.
+    let server =
+        stage.serve(&["--database-connections", "1", "--time-limit", "1", "--database-acquire-timeout", "1"]).await;
+    let token = server.login("pw").await;
+    let packets = count_packets(&stage, &server, &token).await;
+    let mut referred = 3;
+    for packet in [packets / 4, packets / 2, packets - 2] {
+        _ = stage.proxy.at(packet, Fault::Hang);
+        let answer = server.post(BULK, &request(&token, referred)).await;
+        let codes = ["OK", "ServiceUnavailableException", "DeadlineExceededException"];
+        assert!(codes.contains(&answer.code.as_str()), "packet {packet}: {answer:?}");
+        let started = Instant::now();
+        while server.post(BULK, &request(&token, referred + 1)).await.code != "OK" {
+            assert!(started.elapsed() < Duration::from_secs(30), "packet {packet}: the connection is held for ever");
+        }
+        referred += 2;
+    }
+}
+
+async fn a_call_whose_caller_left_is_told_in_the_log(setup: Setup) {
+    let stage = Stage::set(setup).await;
+    let server = stage.serve(&[]).await;
+    let token = server.login("pw").await;
+    let packets = count_packets(&stage, &server, &token).await;
+    stage.proxy.delay(Duration::from_millis(5));
+    let mut told = [false, false];
+    for (referred, packet) in (3..).zip(packets / 2..=packets) {
+        let id = format!("left-at-{packet}");
+        let reached = stage.proxy.at(packet, Fault::None);
+        let url = format!("http://{}/{BULK}", server.address);
+        let call = reqwest::Client::new().post(url).header("x-request-id", &id).json(&request(&token, referred)).send();
+        tokio::select! {
+            answer = call => assert!(answer.expect("an answer").status().is_success()),
+            Ok(()) = reached => {
+                let rolled_back = "the caller left; the call was rolled back";
+                let committed = "the caller left; the call was committed";
+                let line = |text: &str| {
+                    server.output().lines().any(|line| line.contains(&id) && line.contains(text))
+                };
+                let started = Instant::now();
+                while !line(rolled_back) && !line(committed) {
+                    // It may have been answered just when the caller left.
+                    if line("answered") {
+                        break;
+                    }
+                    assert!(started.elapsed() < Duration::from_secs(30), "{}", server.output());
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                told = [told[0] | line(rolled_back), told[1] | line(committed)];
+                assert!(!line(committed) || server.output().contains("events=1"), "{}", server.output());
+            }
+        }
+    }
+    assert_eq!(told, [true, true], "{}", server.output());
+}
