@@ -2,7 +2,13 @@
 //! for each message that REST callers send the list of its attributes, from which `transport::rest` reads it, and the
 //! fields of an event that is looked back on, for `transport::customer_event`.
 
-use std::{env, error::Error, fmt::Write, fs, path::PathBuf};
+use std::{
+    env,
+    error::Error,
+    fmt::Write,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use prost_types::{
     DescriptorProto, FieldDescriptorProto, FileDescriptorSet,
@@ -12,6 +18,8 @@ use prost_types::{
 const PACKAGE: &str = "referral.v1";
 /// The message of an event to create.
 const EVENT: &str = "ReferralCustomerEvent";
+/// The request of the bulk call.
+const BULK: &str = "BulkCreateReferralEventsRequest";
 /// The message of an event that is looked back on.
 const EVENT_VIEW: &str = "CustomerEvent";
 const FILES: [&str; 2] = ["referral/v1/referral_event_service.proto", "referral/v1/authentication_service.proto"];
@@ -27,8 +35,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out.join("attributes.rs"), attributes(&contract)?)?;
     fs::write(out.join("whole.rs"), whole(&contract)?)?;
     fs::write(out.join("customer_event_fields.rs"), fields(&contract)?)?;
+    fs::write(out.join("tags.rs"), tags(&contract)?)?;
+    compile_services(contract.clone(), &out.join("services"))?;
     let mut builder = tonic_prost_build::configure()
         .codec_path("crate::transport::codec::ContractCodec")
+        .build_server(false)
         .skip_debug(MESSAGES_WITH_SECRETS);
     for message in messages(&contract).filter(|message| is_sent(message)) {
         // Of the many identifiers that an event has room for it holds a few, and a call holds a thousand events.
@@ -44,6 +55,43 @@ fn main() -> Result<(), Box<dyn Error>> {
             builder = builder.field_attribute(path, serialization(message, field));
         }
     }
+    builder.compile_fds(contract)?;
+    Ok(())
+}
+
+/// Compiles the services as the server has them: the events of a request are pieces of its message, to be read one by
+/// one once the call is known to be allowed. On the wire a message within a message is the same as bytes.
+fn compile_services(mut contract: FileDescriptorSet, out: &Path) -> Result<(), Box<dyn Error>> {
+    let event = format!(".{PACKAGE}.{EVENT}");
+    let mut builder = tonic_prost_build::configure()
+        .codec_path("crate::transport::codec::ContractCodec")
+        .build_client(false)
+        .bytes(".")
+        .out_dir(out);
+    for message in messages(&contract) {
+        let (path, name) = (format!(".{PACKAGE}.{}", message.name()), message.name());
+        let has_events = message.field.iter().any(|field| field.type_name() == event);
+        let types = if has_events { "crate::transport::raw" } else { "crate::contract" };
+        builder = builder.extern_path(&path, format!("{types}::{name}"));
+    }
+    for file in contract.file.iter_mut().filter(|file| file.package() == PACKAGE) {
+        let mut raw: Vec<DescriptorProto> = file.message_type.clone();
+        raw.retain(|message| message.field.iter().any(|field| field.type_name() == event));
+        for message in &mut raw {
+            message.name = Some(format!("Raw{}", message.name()));
+            for field in message.field.iter_mut().filter(|field| field.type_name() == event) {
+                field.type_name = None;
+                field.r#type = Some(Type::Bytes.into());
+                // One that is given twice stands there twice.
+                field.label = Some(Label::Repeated.into());
+            }
+            builder = builder.skip_debug([format!(".{PACKAGE}.{}", message.name())]);
+        }
+        file.message_type.extend(raw);
+        // The comments are found by the places of the messages, of which these have none.
+        file.source_code_info = None;
+    }
+    fs::create_dir_all(out)?;
     builder.compile_fds(contract)?;
     Ok(())
 }
@@ -144,6 +192,16 @@ fn match_attributes(code: &mut String, message: &DescriptorProto, read: impl Fn(
         writeln!(code, "            }}")?;
     }
     writeln!(code, "            _ => None,\n        }}")
+}
+
+/// The numbers of the fields of the bulk request.
+fn tags(contract: &FileDescriptorSet) -> Result<String, Box<dyn Error>> {
+    let message = messages(contract).find(|message| message.name() == BULK).ok_or("no message of the bulk call")?;
+    let mut code = String::new();
+    for field in message.field.iter().filter(|field| field.label() == Label::Repeated) {
+        writeln!(code, "pub const {}: u32 = {};", field.name().to_uppercase(), field.number())?;
+    }
+    Ok(code)
 }
 
 /// The names of the fields of an event that is looked back on, and a function that takes out those that are not wanted.

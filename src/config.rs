@@ -22,6 +22,8 @@ pub struct Config {
     pub time_limit: Duration,
     /// How many calls may be under way at once; more are refused.
     pub maximum_calls: usize,
+    /// How many bytes the bodies being read and the answers not yet taken may have together.
+    pub memory_budget: usize,
     /// How long the calls under way may take to end once the server is told to stop.
     pub drain_limit: Duration,
 }
@@ -33,6 +35,7 @@ impl Default for Config {
             always_ok: false,
             time_limit: Duration::from_secs(30),
             maximum_calls: 256,
+            memory_budget: 256 * 1024 * 1024,
             drain_limit: Duration::from_secs(10),
         }
     }

@@ -14,6 +14,11 @@ mod generated {
     tonic::include_proto!("referral.v1");
 }
 
+/// The services as the server has them, and the requests whose events it leaves as pieces of the message at first.
+pub mod services {
+    include!(concat!(env!("OUT_DIR"), "/services/referral.v1.rs"));
+}
+
 /// Every file of the contract, encoded as a `google.protobuf.FileDescriptorSet`.
 pub const DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor_set.bin"));
 
@@ -39,7 +44,11 @@ macro_rules! redact {
     )*};
 }
 
+use services::{RawBulkCreateReferralEventsRequest, RawCreateReferralEventRequest};
+
 redact!(
+    RawBulkCreateReferralEventsRequest,
+    RawCreateReferralEventRequest,
     AccessTokenIdentifier,
     BulkCreateReferralEventsRequest,
     CancelReferralEventRequest,

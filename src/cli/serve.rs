@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use clap::{Args, builder::FalseyValueParser};
+use clap::{Args, builder::FalseyValueParser, value_parser};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -38,6 +38,9 @@ pub struct ServeArguments {
     /// How many calls may be under way at once; more are refused with TooManyRequestsException
     #[arg(long, env = "REFERRAL_EVENTS_MAXIMUM_CALLS", default_value_t = 256)]
     maximum_calls: usize,
+    /// How much memory the requests being read and the answers not yet taken may have together, in MiB; at least 128
+    #[arg(long, env = "REFERRAL_EVENTS_MEMORY_BUDGET", default_value_t = 256, value_parser = value_parser!(u32).range(128..))]
+    memory_budget: u32,
     /// How long the answers of calls with an idempotency key are kept, in hours
     #[arg(long, env = "REFERRAL_EVENTS_IDEMPOTENCY_RETENTION", default_value_t = 168)]
     idempotency_retention: u32,
@@ -84,6 +87,7 @@ pub async fn run(arguments: ServeArguments, mut settings: Settings) -> Result<()
         always_ok: arguments.always_ok,
         time_limit,
         maximum_calls: arguments.maximum_calls,
+        memory_budget: arguments.memory_budget as usize * 1024 * 1024,
         drain_limit: Duration::from_secs(arguments.drain_limit),
     };
     let mut terminate = signal(SignalKind::terminate())?;

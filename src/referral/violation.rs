@@ -34,6 +34,11 @@ impl Violation {
         Self::new(ViolationKind::MalformedEvent, "", error, "The event is not an object")
     }
 
+    pub fn not_a_message() -> Self {
+        let error = "Event Is Malformed".to_owned();
+        Self::new(ViolationKind::MalformedEvent, "", error, "The event is not a message of the contract")
+    }
+
     /// `description` says what is expected.
     pub fn malformed(field: &str, description: &str) -> Self {
         let error = format!("Attribute {field} Is Malformed");

@@ -14,8 +14,11 @@ use crate::{
     auth::Authenticator,
     config::{Config, Keys, MAXIMUM_REQUEST_SIZE},
     contract::{
-        DESCRIPTOR_SET, authentication_service_server::AuthenticationServiceServer,
-        referral_event_service_server::ReferralEventServiceServer,
+        DESCRIPTOR_SET,
+        services::{
+            authentication_service_server::AuthenticationServiceServer,
+            referral_event_service_server::ReferralEventServiceServer,
+        },
     },
     error::{Error, Result},
     referral::ReferralEvents,
@@ -23,7 +26,9 @@ use crate::{
     storage::Database,
     transport::{
         api::Api,
+        budget::Budget,
         grpc::{self, GrpcService},
+        refusal,
         rest::{self, Answers},
     },
 };
@@ -45,6 +50,7 @@ pub async fn run(
         referral_events: ReferralEvents::new(database, CodeHasher::new(&keys.hash), config.rules.clone()),
         time_limit: config.time_limit,
         capacity: Arc::new(Semaphore::new(config.maximum_calls)),
+        budget: Budget::new(config.memory_budget),
     };
     in_the_background
         .spawn(background::remove_old_answers(api.referral_events.clone(), config.rules.idempotency_retention));
@@ -62,14 +68,16 @@ pub async fn run(
             .add_service(reflection()?.build_v1alpha().map_err(Error::internal)?)
             .into_axum_router()
             .layer(middleware::from_fn_with_state(api.clone(), grpc::within_limits));
-    let rest = rest::router(api, answers, MAXIMUM_REQUEST_SIZE);
+    let rest = rest::router(api, answers);
 
-    // Outermost first: name the request, log it, answer for a panic; then the transport that it speaks.
+    // Outermost first: name the request, log it, answer for a panic; let a refusal be seen; then the transport that it
+    // speaks.
     let app = Router::new()
         .fallback_service(service_fn(move |request: Request| {
             let transport = if observe::is_grpc(&request) { grpc_router.clone() } else { rest.clone() };
             transport.oneshot(request)
         }))
+        .layer(middleware::from_fn(refusal::seen))
         .layer(middleware::from_fn(move |request, next| observe::observe(request, next, answers)));
 
     // Without TCP_NODELAY an answer of many packets waits for the acknowledgement of the first, some 40 ms.

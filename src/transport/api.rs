@@ -4,12 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use axum::http::HeaderMap;
 use prost::Message;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{
+    budget::Budget,
     convert::{bulk_response, create_response},
     deprecation,
     fields::{ByDefault, Fields},
+    head::Head,
     request,
 };
 use crate::{
@@ -32,12 +34,17 @@ pub struct Api {
     pub time_limit: Duration,
     /// How many calls may be under way at once.
     pub capacity: Arc<Semaphore>,
+    /// What bodies and answers may have of the memory.
+    pub budget: Budget,
 }
 
 /// A call whose events are not yet read: who may not call, or sends too many, costs nothing more.
 pub struct CreateCall<E> {
     pub token: Option<String>,
+    /// No more of them than a call may have.
     pub events: Vec<E>,
+    /// How many there were.
+    pub number_of_events: usize,
     pub fields_set: Vec<String>,
     pub options: Options,
 }
@@ -66,19 +73,16 @@ impl Api {
         Ok(CreateTokenResponse { token: token.expose().to_owned() })
     }
 
-    pub async fn release_token(
-        &self,
-        headers: &HeaderMap,
-        request: ReleaseTokenRequest,
-    ) -> Result<ReleaseTokenResponse> {
-        let caller = self.caller(headers, request.token).await?;
+    pub async fn release_token(&self, head: &Head, request: ReleaseTokenRequest) -> Result<ReleaseTokenResponse> {
+        let caller = self.caller(head, request.token).await?;
+        let _place = self.admit(&caller).await?;
         self.authenticator.release_token(&caller).await?;
         Ok(ReleaseTokenResponse {})
     }
 
     pub async fn bulk_create_referral_events<E: Into<EventRequest>>(
         &self,
-        headers: &HeaderMap,
+        head: &Head,
         call: CreateCall<E>,
         by_default: ByDefault,
     ) -> Result<Answer<BulkCreateReferralEventsResponse>> {
@@ -93,14 +97,14 @@ impl Api {
             }
         };
         let respond = |report: &Report| Ok(bulk_response(report));
-        let (fields, mut answer) = self.create(headers, call, "bulk", fields, limit, respond).await?;
+        let (fields, mut answer) = self.create(head, call, "bulk", fields, limit, respond).await?;
         fields.keep(&mut answer.message);
         Ok(answer)
     }
 
     pub async fn create_referral_event<E: Into<EventRequest>>(
         &self,
-        headers: &HeaderMap,
+        head: &Head,
         call: CreateCall<E>,
         by_default: ByDefault,
     ) -> Result<Answer<CreateReferralEventResponse>> {
@@ -108,13 +112,14 @@ impl Api {
         let name = |event: E| EventRequest { request_unique_identifier: Some("1".to_owned()), ..event.into() };
         let call = CreateCall {
             events: call.events.into_iter().map(name).collect(),
+            number_of_events: call.number_of_events,
             token: call.token,
             fields_set: call.fields_set,
             options: call.options,
         };
         let fields = |fields_set: &[String]| Fields::parse_of_one(fields_set, by_default);
         let limit = |events: usize| if events == 0 { Err(missing("referral_customer_event")) } else { Ok(()) };
-        let (fields, mut answer) = self.create(headers, call, "create", fields, limit, create_response).await?;
+        let (fields, mut answer) = self.create(head, call, "create", fields, limit, create_response).await?;
         fields.keep_of_one(&mut answer.message);
         Ok(answer)
     }
@@ -122,22 +127,23 @@ impl Api {
     /// Creates events and answers them; `method` names the call under idempotency keys.
     async fn create<E: Into<EventRequest>, M: Message + Default>(
         &self,
-        headers: &HeaderMap,
+        head: &Head,
         call: CreateCall<E>,
         method: &'static str,
         fields: impl FnOnce(&[String]) -> Result<Fields>,
         limit: impl FnOnce(usize) -> Result<()>,
         respond: impl Fn(&Report) -> Result<M> + Copy + Send + Sync + 'static,
     ) -> Result<(Fields, Answer<M>)> {
-        let caller = self.caller(headers, call.token).await?;
+        let caller = self.caller(head, call.token).await?;
         caller.require_creation()?;
         let fields = fields(&call.fields_set)?;
-        limit(call.events.len())?;
+        limit(call.number_of_events)?;
+        let _place = self.admit(&caller).await?;
         // A refused call is a new one the next time.
         let kept = move |report: &Report| respond(report).ok().map(|message| message.encode_to_vec());
         let idempotency =
-            request::idempotency_key(headers)?.map(|key| Idempotency { key, method, answer: Box::new(kept) });
-        let events: Vec<EventRequest> = call.events.into_iter().map(Into::into).collect();
+            request::idempotency_key(&head.headers)?.map(|key| Idempotency { key, method, answer: Box::new(kept) });
+        let events = read_events(call.events).await;
         deprecation::tell(&caller, &self.referral_events.release().deprecated_of(&events));
         let answered =
             self.referral_events.bulk_create(caller.organisation_id, events, call.options, idempotency).await?;
@@ -150,22 +156,32 @@ impl Api {
         Ok((fields, answer))
     }
 
-    pub(super) async fn caller(&self, headers: &HeaderMap, token: Option<String>) -> Result<Caller> {
-        self.authenticator.authenticate(&request::token(token, headers)?).await
+    /// Takes a place for a call that can begin: who calls is known, and what they ask is there to be read.
+    pub(super) async fn admit(&self, _: &Caller) -> Result<SemaphorePermit<'_>> {
+        self.capacity
+            .try_acquire()
+            .map_err(|_| Error::new(ErrorKind::TooManyRequests, "The service has too many calls under way; try again."))
     }
 
-    /// Runs a call where there is room for it, for as long as the caller waits and the service allows. Every call of
-    /// every transport runs in this, the reading of a body included.
-    pub async fn within_limits<T>(&self, headers: &HeaderMap, call: impl Future<Output = Result<T>>) -> Result<T> {
-        let _place = self.capacity.try_acquire().map_err(|_| {
-            Error::new(ErrorKind::TooManyRequests, "The service has too many calls under way; try again.")
-        })?;
+    /// Runs a call for as long as the caller waits and the service allows. Every call of every transport runs in this,
+    /// the reading of a body included.
+    pub async fn within_time_limit<T>(&self, headers: &HeaderMap, call: impl Future<Output = Result<T>>) -> Result<T> {
         let limit = request::timeout(headers)?.map_or(self.time_limit, |timeout| timeout.min(self.time_limit));
         tokio::time::timeout(limit, call).await.unwrap_or_else(|_| {
             let message = "The call took too long; its events were all created or none was.";
             Err(Error::new(ErrorKind::DeadlineExceeded, message))
         })
     }
+}
+
+/// Reads events one by one, and lets others at the processor, and the time limit see to its end, in between.
+async fn read_events<E: Into<EventRequest>>(raw: Vec<E>) -> Vec<EventRequest> {
+    let mut events = Vec::with_capacity(raw.len());
+    for event in raw {
+        tokio::task::consume_budget().await;
+        events.push(event.into());
+    }
+    events
 }
 
 fn mandatory(field: &str, value: Option<String>) -> Result<String> {

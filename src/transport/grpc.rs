@@ -1,28 +1,38 @@
 //! The gRPC services: unwrap, call, wrap.
 
+use std::sync::Arc;
+
 use axum::{
-    body::Body,
+    body::{Body, Bytes, HttpBody},
     extract::{Request as HttpRequest, State},
-    http::{HeaderMap, Response as HttpResponse},
+    http::Response as HttpResponse,
     middleware::Next,
 };
+use http_body::Frame;
+use http_body_util::StreamBody;
 use tonic::{Request, Response, Status, metadata::MetadataValue};
 
 use super::{
     api::{Answer, Api, CreateCall},
+    body::{self, Reader, too_large},
+    budget::Holder,
     fields::ByDefault,
+    head::{Head, Method},
+    raw::{BulkCreateReferralEventsRequest, CreateReferralEventRequest, RawEvent},
     request::{IDEMPOTENCY_REPLAYED_HEADER, RequestId},
     status,
 };
 use crate::{
     contract::{
-        BulkCreateReferralEventsRequest, BulkCreateReferralEventsResponse, CancelReferralEventRequest,
-        CancelReferralEventResponse, CreateReferralEventRequest, CreateReferralEventResponse, CreateTokenRequest,
-        CreateTokenResponse, GetReferralEventRequest, GetReferralEventResponse, ListReferralEventsRequest,
-        ListReferralEventsResponse, ReleaseTokenRequest, ReleaseTokenResponse,
-        authentication_service_server::AuthenticationService, referral_event_service_server::ReferralEventService,
+        BulkCreateReferralEventsResponse, CancelReferralEventRequest, CancelReferralEventResponse,
+        CreateReferralEventResponse, CreateTokenRequest, CreateTokenResponse, GetReferralEventRequest,
+        GetReferralEventResponse, ListReferralEventsRequest, ListReferralEventsResponse, ReleaseTokenRequest,
+        ReleaseTokenResponse,
+        services::{
+            authentication_service_server::AuthenticationService, referral_event_service_server::ReferralEventService,
+        },
     },
-    error::Result,
+    error::{Error, Result},
     referral::Options,
 };
 
@@ -39,17 +49,19 @@ impl ReferralEventService for GrpcService {
         &self,
         request: Request<BulkCreateReferralEventsRequest>,
     ) -> Result<Response<BulkCreateReferralEventsResponse>, Status> {
-        self.serve_once(request, async |headers, request| {
+        self.serve_once(request, async |head, request| {
+            let (request, number_of_events) = request.into_parts()?;
             let call = CreateCall {
                 token: request.token,
-                events: request.referral_customer_events_set,
+                events: request.referral_customer_events_set.into_iter().map(RawEvent).collect(),
+                number_of_events,
                 fields_set: request.fields_set,
                 options: Options {
                     validate_only: request.validate_only.unwrap_or_default(),
                     all_or_nothing: request.all_or_nothing.unwrap_or_default(),
                 },
             };
-            self.0.bulk_create_referral_events(headers, call, ByDefault::Everything).await
+            self.0.bulk_create_referral_events(head, call, ByDefault::Everything).await
         })
         .await
     }
@@ -58,14 +70,17 @@ impl ReferralEventService for GrpcService {
         &self,
         request: Request<CreateReferralEventRequest>,
     ) -> Result<Response<CreateReferralEventResponse>, Status> {
-        self.serve_once(request, async |headers, request| {
+        self.serve_once(request, async |head, mut request| {
+            // Of an event that is given twice the last one is meant.
+            let event = request.referral_customer_event.pop();
             let call = CreateCall {
                 token: request.token,
-                events: request.referral_customer_event.into_iter().collect(),
+                number_of_events: usize::from(event.is_some()),
+                events: event.into_iter().map(RawEvent).collect(),
                 fields_set: request.fields_set,
                 options: Options { validate_only: request.validate_only.unwrap_or_default(), ..Options::default() },
             };
-            self.0.create_referral_event(headers, call, ByDefault::Everything).await
+            self.0.create_referral_event(head, call, ByDefault::Everything).await
         })
         .await
     }
@@ -74,21 +89,21 @@ impl ReferralEventService for GrpcService {
         &self,
         request: Request<GetReferralEventRequest>,
     ) -> Result<Response<GetReferralEventResponse>, Status> {
-        self.serve(request, async |headers, request| self.0.get_referral_event(headers, request).await).await
+        self.serve(request, async |head, request| self.0.get_referral_event(head, request).await).await
     }
 
     async fn list_referral_events(
         &self,
         request: Request<ListReferralEventsRequest>,
     ) -> Result<Response<ListReferralEventsResponse>, Status> {
-        self.serve(request, async |headers, request| self.0.list_referral_events(headers, request).await).await
+        self.serve(request, async |head, request| self.0.list_referral_events(head, request).await).await
     }
 
     async fn cancel_referral_event(
         &self,
         request: Request<CancelReferralEventRequest>,
     ) -> Result<Response<CancelReferralEventResponse>, Status> {
-        self.serve(request, async |headers, request| self.0.cancel_referral_event(headers, request).await).await
+        self.serve(request, async |head, request| self.0.cancel_referral_event(head, request).await).await
     }
 }
 
@@ -105,7 +120,7 @@ impl AuthenticationService for GrpcService {
         &self,
         request: Request<ReleaseTokenRequest>,
     ) -> Result<Response<ReleaseTokenResponse>, Status> {
-        self.serve(request, async |headers, request| self.0.release_token(headers, request).await).await
+        self.serve(request, async |head, request| self.0.release_token(head, request).await).await
     }
 }
 
@@ -114,19 +129,24 @@ impl GrpcService {
     async fn serve<M, T>(
         &self,
         request: Request<M>,
-        call: impl AsyncFnOnce(&HeaderMap, M) -> Result<T>,
+        call: impl AsyncFnOnce(&Head, M) -> Result<T>,
     ) -> Result<Response<T>, Status> {
-        self.serve_once(request, async |headers, message| call(headers, message).await.map(Answer::new)).await
+        self.serve_once(request, async |head, message| call(head, message).await.map(Answer::new)).await
     }
 
     /// The same for a call that can have an idempotency key.
     async fn serve_once<M, T>(
         &self,
         request: Request<M>,
-        call: impl AsyncFnOnce(&HeaderMap, M) -> Result<Answer<T>>,
+        call: impl AsyncFnOnce(&Head, M) -> Result<Answer<T>>,
     ) -> Result<Response<T>, Status> {
-        let (metadata, extensions, message) = request.into_parts();
-        match call(&metadata.into_headers(), message).await {
+        let (_, extensions, message) = request.into_parts();
+        let head = extensions.get::<Arc<Head>>().ok_or_else(|| Error::internal("the request was not begun"));
+        let answered = match head {
+            Ok(head) => call(head, message).await,
+            Err(error) => Err(error),
+        };
+        match answered {
             Ok(Answer { message, is_repeated }) => {
                 let mut response = Response::new(message);
                 if is_repeated {
@@ -145,14 +165,62 @@ impl GrpcService {
 /// Runs a call of the contract within the limits. This stands before the services, for they are called only once the
 /// message has been read, and the reading has its limits too.
 pub async fn within_limits(State(api): State<Api>, request: HttpRequest, next: Next) -> HttpResponse<Body> {
-    if !request.uri().path().starts_with(CONTRACT) {
+    let path = request.uri().path();
+    let rpc = path.strip_prefix(CONTRACT).and_then(|path| path.split_once('/'));
+    let Some(method) = rpc.and_then(|(_, name)| Method::of_rpc(name)) else {
         return next.run(request).await;
-    }
+    };
     let headers = request.headers().clone();
     let request_id = request.extensions().get::<RequestId>().cloned();
-    let answered = api.within_limits(&headers, async { Ok(next.run(request).await) }).await;
-    answered.unwrap_or_else(|error| {
+    let mut holder = Holder::Anonymous;
+    let answered = api.within_time_limit(&headers, async {
+        let (mut parts, body) = request.into_parts();
+        let announced = body.size_hint().lower().saturating_sub(PREFIX as u64);
+        let head = Arc::new(api.begin(parts.headers.clone(), method, announced).await?);
+        parts.extensions.insert(head.clone());
+        let message = message(Reader::new(body, method.limit + PREFIX, &head), method.limit, request_id.clone());
+        let answered = next.run(HttpRequest::from_parts(parts, message)).await;
+        holder = head.charge.holder();
+        Ok(answered)
+    });
+    let answer = answered.await.unwrap_or_else(|error| {
         status::log(&error);
         status::grpc_status(&error, request_id.as_ref()).into_http()
-    })
+    });
+    body::charged(answer, &api.budget, holder).await
+}
+
+/// What stands before a message: whether it is compressed, and its length.
+const PREFIX: usize = 5;
+
+/// The body as it is read. One that announces a message of more than `limit` bytes ends there.
+fn message(reader: Reader, limit: usize, request_id: Option<RequestId>) -> Body {
+    let reading = (reader, Vec::with_capacity(PREFIX));
+    let pieces = futures_util::stream::try_unfold(reading, move |(mut reader, mut prefix)| {
+        let request_id = request_id.clone();
+        async move {
+            let piece = next_piece(&mut reader, &mut prefix, limit).await.map_err(|error| {
+                status::log(&error);
+                status::grpc_status(&error, request_id.as_ref())
+            })?;
+            Ok::<_, Status>(piece.map(|piece| (Frame::data(piece), (reader, prefix))))
+        }
+    });
+    Body::new(StreamBody::new(pieces))
+}
+
+async fn next_piece(reader: &mut Reader, prefix: &mut Vec<u8>, limit: usize) -> Result<Option<Bytes>> {
+    let piece = reader.next().await?;
+    if prefix.len() < PREFIX
+        && let Some(piece) = &piece
+    {
+        prefix.extend(piece.iter().take(PREFIX - prefix.len()));
+        if let [_, length @ ..] = &prefix[..]
+            && let Ok(length) = <[u8; 4]>::try_from(length)
+            && u32::from_be_bytes(length) as usize > limit
+        {
+            return Err(too_large(limit));
+        }
+    }
+    Ok(piece)
 }

@@ -1,11 +1,10 @@
 //! The calls that look back on events, and the one that cancels an event.
 
-use axum::http::HeaderMap;
-
 use super::{
     api::Api,
     convert::{instant, unboxed},
     customer_event::{CANCELLED, EventFields},
+    head::Head,
 };
 use crate::{
     contract::{
@@ -19,11 +18,12 @@ use crate::{
 impl Api {
     pub async fn get_referral_event(
         &self,
-        headers: &HeaderMap,
+        head: &Head,
         request: GetReferralEventRequest,
     ) -> Result<GetReferralEventResponse> {
-        let caller = self.caller(headers, request.token).await?;
+        let caller = self.caller(head, request.token).await?;
         let fields = EventFields::parse(&request.fields_set)?;
+        let _place = self.admit(&caller).await?;
         let identifier = unboxed(request.customer_event_identifier);
         let event = self.referral_events.get(caller.organisation_id, identifier).await?;
         Ok(GetReferralEventResponse { customer_event: Some(fields.of(event)) })
@@ -31,11 +31,12 @@ impl Api {
 
     pub async fn list_referral_events(
         &self,
-        headers: &HeaderMap,
+        head: &Head,
         mut request: ListReferralEventsRequest,
     ) -> Result<ListReferralEventsResponse> {
-        let caller = self.caller(headers, request.token.take()).await?;
+        let caller = self.caller(head, request.token.take()).await?;
         let fields = EventFields::parse(&request.fields_set)?;
+        let _place = self.admit(&caller).await?;
         let (events, next_page_token) = self.referral_events.list(caller.organisation_id, request.into()).await?;
         let events = events.into_iter().map(|event| fields.of(event));
         Ok(ListReferralEventsResponse { customer_events_set: events.collect(), next_page_token })
@@ -43,11 +44,12 @@ impl Api {
 
     pub async fn cancel_referral_event(
         &self,
-        headers: &HeaderMap,
+        head: &Head,
         request: CancelReferralEventRequest,
     ) -> Result<CancelReferralEventResponse> {
-        let caller = self.caller(headers, request.token).await?;
+        let caller = self.caller(head, request.token).await?;
         caller.require_creation()?;
+        let _place = self.admit(&caller).await?;
         let identifier = unboxed(request.customer_event_identifier);
         let cancelled =
             self.referral_events.cancel(caller.organisation_id, identifier, request.cancellation_reason).await?;

@@ -1,13 +1,18 @@
 //! The two transports. Both convert what they read and call the same [`api::Api`]; neither dials the other.
 
 pub mod api;
+mod body;
+pub mod budget;
 pub mod codec;
 mod convert;
 mod customer_event;
 pub mod deprecation;
 mod fields;
 pub mod grpc;
+mod head;
 mod look_back;
+pub mod raw;
+pub mod refusal;
 pub mod request;
 pub mod rest;
 pub mod status;

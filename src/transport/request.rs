@@ -37,19 +37,13 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// The token of a call: from the message, or from `authorization: Bearer …`; two that differ are refused.
-pub fn token(of_message: Option<String>, headers: &HeaderMap) -> Result<Secret> {
-    let of_message = of_message.filter(|token| !token.is_empty()).map(Secret::new);
+/// The token of `authorization: Bearer …`, if there is one.
+pub fn token_of_header(headers: &HeaderMap) -> Result<Option<Secret>> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
-    let of_header = match (values.next(), values.next()) {
-        (None, _) => None,
-        (Some(value), None) => Some(value.to_str().ok().and_then(bearer).ok_or_else(auth::invalid_token)?),
-        (Some(_), Some(_)) => return Err(auth::invalid_token()),
-    };
-    match (of_message, of_header) {
-        (Some(token), None) | (None, Some(token)) => Ok(token),
-        (Some(a), Some(b)) if a == b => Ok(a),
-        (Some(_), Some(_)) | (None, None) => Err(auth::invalid_token()),
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => value.to_str().ok().and_then(bearer).ok_or_else(auth::invalid_token).map(Some),
+        (Some(_), Some(_)) => Err(auth::invalid_token()),
     }
 }
 

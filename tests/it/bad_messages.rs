@@ -4,18 +4,20 @@ use prost::Message;
 use prost_types::Timestamp;
 use referral_events::{
     config::MAXIMUM_REQUEST_SIZE,
-    contract::{BulkCreateReferralEventsRequest, ReferralCustomerEvent},
+    contract::{BulkCreateReferralEventsRequest, BulkCreateReferralEventsResponse, ReferralCustomerEvent},
 };
 use serde_json::{Value, json};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::support::{Server, Setup, answer, event, message, method, methods, tests};
+use crate::support::{Answer, Server, Setup, answer, event, message, method, methods, tests};
 
 tests! {
     Grpc:
         bytes_that_are_no_message_are_the_callers_mistake,
         groups_within_groups_are_the_callers_mistake,
+        an_event_that_is_no_message_fails_alone,
+        what_stands_there_too_often_is_counted_and_not_kept,
         what_the_contract_does_not_have_is_not_read,
         a_message_that_is_too_large_leaves_the_connection,
         a_message_that_is_compressed_is_refused,
@@ -28,6 +30,7 @@ tests! {
 type Change = Box<dyn Fn(&mut ReferralCustomerEvent) + Send>;
 
 const BULK: &str = "/referral.v1.ReferralEventService/BulkCreateReferralEvents";
+const CREATE: &str = "/referral.v1.ReferralEventService/CreateReferralEvent";
 
 fn bulk(server: &Server, events: Value) -> BulkCreateReferralEventsRequest {
     message("BulkCreateReferralEventsRequest", json!({"token": server.token, "referral_customer_events_set": events}))
@@ -80,12 +83,82 @@ async fn groups_within_groups_are_the_callers_mistake(setup: Setup) {
     // Field 15 opens a group, and closes it.
     let groups = [vec![0x7b; 100_000], vec![0x7c; 100_000]].concat();
     assert_malformed(&server.call_with_bytes(BULK, groups.clone(), &[]).await.expect_err("a refusal"));
-    // The same within an event.
-    let length = u32::try_from(groups.len()).expect("a length");
-    let mut nested = vec![0x12];
-    prost::encoding::encode_varint(length.into(), &mut nested);
-    nested.extend(groups);
-    assert_malformed(&server.call_with_bytes(BULK, nested, &[]).await.expect_err("a refusal"));
+    // Within an event they are that event's affair.
+    let answer = send_between(&server, &[groups]).await;
+    assert_eq!(answer.failures(), [(String::new(), "MalformedEvent".to_owned())]);
+    server.assert_serving().await;
+}
+
+/// Sends events, as bytes, between two good ones; these are created.
+async fn send_between(server: &Server, events: &[Vec<u8>]) -> Answer {
+    let good = |identifier: &str, digits: &str| bulk(server, json!([event(identifier, digits, "60")])).encode_to_vec();
+    let mut bytes = good("before", "01");
+    for event in events {
+        bytes.push(0x12);
+        prost::encoding::encode_varint(event.len() as u64, &mut bytes);
+        bytes.extend(event);
+    }
+    // Messages that follow each other are one.
+    bytes.extend(good("after", "02"));
+    let answered = server.call_with_bytes(BULK, bytes, &[]).await.map(|bytes| {
+        let response = BulkCreateReferralEventsResponse::decode(bytes.as_slice()).expect("an answer");
+        serde_json::to_value(response).expect("JSON")
+    });
+    let answer = answer(answered);
+    assert_eq!(answer.processed_identifiers(), ["before", "after"]);
+    answer
+}
+
+async fn an_event_that_is_no_message_fails_alone(setup: Setup) {
+    let server = Server::start(setup).await;
+    let whole = |identifier: &str| {
+        bulk(&server, json!([event(identifier, "03", "04")])).referral_customer_events_set[0].encode_to_vec()
+    };
+    let cut = |identifier: &str| {
+        let mut bytes = whole(identifier);
+        bytes.pop();
+        bytes
+    };
+    let with = |identifier: &str, more: &[u8]| [&whole(identifier)[..], more].concat();
+    let events = [
+        cut("cut"),
+        // A description that is not UTF-8, that is a number, and one that is longer than the event.
+        with("no text", b"\x42\x02\xff\xfe"),
+        with("a number", b"\x40\x01"),
+        with("long", b"\x42\x7f"),
+        // No field, no wire type.
+        with("no field", b"\x00"),
+        with("no type", b"\x0f"),
+        // An identifier that is none.
+        with("no identifier", b"\x12\x02\xff\xff"),
+        // Its own name is what cannot be read.
+        b"\x0a\x01\xff".to_vec(),
+        b"{}".to_vec(),
+    ];
+    let answer = send_between(&server, &events).await;
+    let named = ["cut", "no text", "a number", "long", "no field", "no type", "no identifier", "", ""];
+    let expected: Vec<_> = named.map(|name| (name.to_owned(), "MalformedEvent".to_owned())).into();
+    assert_eq!(answer.failures(), expected);
+    assert_eq!(server.stored_events().await.len(), 2);
+    // By itself it is refused for the same.
+    let mut call = vec![0x0a];
+    prost::encoding::encode_varint(server.token.len() as u64, &mut call);
+    call.extend(server.token.as_bytes());
+    call.extend([0x12, 1, 0xff]);
+    let status = server.call_with_bytes(CREATE, call, &[]).await.expect_err("a refusal");
+    assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
+    assert_eq!(status.get_error_details().error_info().expect("an ErrorInfo").reason, "MalformedEventException");
+}
+
+async fn what_stands_there_too_often_is_counted_and_not_kept(setup: Setup) {
+    let server = Server::start(setup).await;
+    let call = |pieces: &[u8]| [bulk(&server, json!([])).encode_to_vec(), pieces.repeat(1_000_000)].concat();
+    let status = server.call_with_bytes(BULK, call(&[0x12, 0]), &[]).await.expect_err("a refusal");
+    assert!(status.message().contains("1000000"), "{status:?}");
+    let info = status.get_error_details().error_info().expect("an ErrorInfo").reason.clone();
+    assert_eq!(info, "MaximumNumberOfEventsExceededException");
+    // The names of fields, too.
+    assert_malformed(&server.call_with_bytes(BULK, call(&[0x1a, 0]), &[]).await.expect_err("a refusal"));
     server.assert_serving().await;
 }
 
@@ -104,7 +177,9 @@ async fn a_message_that_is_too_large_leaves_the_connection(setup: Setup) {
     let server = Server::start(setup).await;
     for length in [MAXIMUM_REQUEST_SIZE + 1, 64_000_000] {
         let status = server.call_with_bytes(BULK, vec![0; length], &[]).await.expect_err("a refusal");
-        assert_eq!(status.code(), Code::OutOfRange, "{status:?}");
+        assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+        let info = status.get_error_details().error_info().expect("an ErrorInfo").reason.clone();
+        assert_eq!(info, "RequestTooLargeException");
         let limit = MAXIMUM_REQUEST_SIZE.to_string();
         assert!(status.message().contains(&limit), "{status:?}");
         // Over the same connection.

@@ -149,7 +149,6 @@ async fn a_call_is_refused_with_the_code_that_comes_first_in_the_catalogue(setup
         (Method::GET, "nowhere", "text/plain", malformed.clone()),
         (Method::PUT, bulk, "text/plain", malformed.clone()),
         (Method::POST, bulk, "text/plain", malformed.clone()),
-        (Method::POST, bulk, "text/plain", malformed.clone()),
         (Method::POST, bulk, "application/json", too_large),
         of_bulk(json!({"fields_set": 7, "shoe_size": 43, "token": "nonsense"})),
         of_bulk(json!({"fields_set": "shoe_size", "shoe_size": 43, "token": "nonsense"})),
@@ -158,6 +157,7 @@ async fn a_call_is_refused_with_the_code_that_comes_first_in_the_catalogue(setup
         of_bulk(json!({"fields_set": "shoe_size", "token": token})),
         of_bulk(json!({"token": token})),
         of_bulk(json!({"token": token, "referral_customer_events_set": too_many})),
+        of_bulk(json!({"token": token, "referral_customer_events_set": [event("1", "01", "02")]})),
         (
             Method::POST,
             "authentication/token",
@@ -170,7 +170,7 @@ async fn a_call_is_refused_with_the_code_that_comes_first_in_the_catalogue(setup
         // No call may be under way, for as long as that is what is wrong.
         match n {
             0 => server.restart_with(Config { maximum_calls: 0, ..Config::default() }).await,
-            3 => server.restart_with(Config::default()).await,
+            11 => server.restart_with(Config::default()).await,
             _ => {}
         }
         let request = server.http().request(verb, server.url(path)).header("content-type", media_type).body(body);

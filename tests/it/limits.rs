@@ -11,7 +11,7 @@ use tokio::{
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::support::{Method, Server, Setup, Transport, envelope, event, method, methods, tests};
+use crate::support::{Method, Server, Setup, Transport, envelope, event, method, tests};
 
 tests! {
     Both:
@@ -19,7 +19,7 @@ tests! {
         a_call_that_takes_too_long_is_ended,
         a_caller_says_how_long_it_waits,
         a_call_whose_body_does_not_come_is_ended,
-        a_call_whose_body_is_awaited_has_its_place,
+        a_call_whose_body_is_awaited_takes_no_place,
         without_its_database_the_service_is_unavailable;
 }
 
@@ -63,10 +63,25 @@ fn good(server: &Server) -> Value {
 async fn calls_beyond_the_maximum_are_refused(setup: Setup) {
     let mut server = Server::start(setup).await;
     server.restart_with(Config { maximum_calls: 0, ..Config::default() }).await;
-    for method in methods() {
-        let refusal = ("TooManyRequests", 429, Code::ResourceExhausted, true);
-        assert_refused(&server, &method, json!({}), refusal).await;
+    let refusal = ("TooManyRequests", 429, Code::ResourceExhausted, true);
+    let token = json!({"token": server.token});
+    for (name, request) in [
+        ("BulkCreateReferralEvents", good(&server)),
+        ("ListReferralEvents", token.clone()),
+        ("CancelReferralEvent", token.clone()),
+        ("ReleaseToken", token),
+    ] {
+        assert_refused(&server, &method(name), request, refusal).await;
     }
+    // Who calls is found out first, and a login is no call.
+    assert_refused(
+        &server,
+        &method("ListReferralEvents"),
+        json!({}),
+        ("InvalidToken", 401, Code::Unauthenticated, false),
+    )
+    .await;
+    server.login("acme", "carla").await;
     server.restart_with(Config { maximum_calls: 1, ..Config::default() }).await;
     for n in 1..=3 {
         let digits = format!("{n:02}");
@@ -183,27 +198,26 @@ async fn a_call_whose_body_does_not_come_is_ended(setup: Setup) {
     server.assert_serving().await;
 }
 
-async fn a_call_whose_body_is_awaited_has_its_place(setup: Setup) {
+async fn a_call_whose_body_is_awaited_takes_no_place(setup: Setup) {
     let mut server = Server::start(setup).await;
     server.restart_with(Config { maximum_calls: 1, ..Config::default() }).await;
     let login = method("CreateToken");
     let request = body(setup, &json!({"organisation": "acme", "username": "carla", "password": "wrong"}));
-    let mut stream = TcpStream::connect(server.address).await.expect("a connection");
-    stream.write_all(head(setup, &login, request.len(), "").as_bytes()).await.expect("a head");
-    // Until the head has been read.
-    let mut refused = false;
-    for _ in 0..1000 {
-        let answer = server.create_token(json!({})).await;
-        refused = answer.code == "TooManyRequestsException";
-        if refused {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
+    let mut streams = Vec::new();
+    for sent in 0..5 {
+        let mut stream = TcpStream::connect(server.address).await.expect("a connection");
+        let head = head(setup, &login, request.len(), "");
+        stream.write_all(&[head.as_bytes(), &request[..sent]].concat()).await.expect("a part of a request");
+        streams.push((stream, sent));
     }
-    assert!(refused, "a body that is awaited takes no place");
-    stream.write_all(&request).await.expect("a body");
-    assert_eq!(read_answer(stream).await.0, "InvalidCredentialsException");
-    server.assert_serving().await;
+    for n in 1..=3 {
+        let digits = format!("{n:02}");
+        server.send(json!([event(&digits, &digits, "60")])).await.assert_outcome(&[&digits], &[]);
+    }
+    for (mut stream, sent) in streams {
+        stream.write_all(&request[sent..]).await.expect("a body");
+        assert_eq!(read_answer(stream).await.0, "InvalidCredentialsException");
+    }
 }
 
 async fn without_its_database_the_service_is_unavailable(setup: Setup) {

@@ -14,6 +14,7 @@ mod bad_events;
 mod bad_json;
 mod bad_messages;
 mod broken_talk;
+mod budget;
 mod cancelling;
 mod circles;
 mod command_line;
@@ -39,6 +40,7 @@ mod limits;
 mod list_refusals;
 mod lists;
 mod looking_back;
+mod messages;
 mod migrations;
 mod model;
 mod one_event;
@@ -49,6 +51,7 @@ mod pooler;
 mod precedence;
 mod races;
 mod reading_bounds;
+mod refusals;
 mod rehearsal;
 mod releases;
 mod replays;
@@ -77,6 +80,7 @@ fn main() {
         bad_json::tests(),
         bad_messages::tests(),
         broken_talk::tests(),
+        budget::tests(),
         cancelling::tests(),
         circles::tests(),
         command_line::tests(),
@@ -102,6 +106,7 @@ fn main() {
         list_refusals::tests(),
         lists::tests(),
         looking_back::tests(),
+        messages::tests(),
         migrations::tests(),
         model::tests(),
         one_event::tests(),
@@ -112,6 +117,7 @@ fn main() {
         precedence::tests(),
         races::tests(),
         reading_bounds::tests(),
+        refusals::tests(),
         rehearsal::tests(),
         releases::tests(),
         replays::tests(),

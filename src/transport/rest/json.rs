@@ -5,31 +5,28 @@
 //! of a message are called is generated from the contract.
 //!
 //! This reads each byte several times, so events are read by [`whole`](super::whole) where nothing is wrong with them.
+//! It keeps nothing of what it does not know, so an object of any number of members costs its text and no more.
 
 use std::{borrow::Cow, fmt};
 
-use axum::body::Bytes;
 use prost_types::Timestamp;
 use serde::{
     Deserialize, Deserializer,
-    de::{MapAccess, Visitor},
+    de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::{error::Category, value::RawValue};
 
-use super::{
-    date::{looks_like_a_date, parse_date, timestamp},
-    whole::whole,
-};
+use super::date::{looks_like_a_date, parse_date, timestamp};
 use crate::{
     contract,
     error::{Error, ErrorKind, Result},
-    referral::{
-        Options,
-        event::EventRequest,
-        violation::{Violation, ViolationKind},
-    },
-    transport::api::CreateCall,
+    referral::violation::{Violation, ViolationKind},
 };
+
+/// The most violations of one object that are told, those that come first in the catalogue before the others.
+const MAXIMUM_VIOLATIONS: usize = 100;
+/// The most names that `fields_set` may have: many times as many as there are fields.
+const MAXIMUM_NAMES: usize = 1000;
 
 /// A message that is read from an object.
 pub trait Attributes {
@@ -46,7 +43,7 @@ impl<M: Attributes> Attributes for Box<M> {
 }
 
 /// A value that is read from JSON other than `null`; what is wrong with it goes to the reader.
-trait FromJson {
+pub trait FromJson {
     fn read(&mut self, name: &'static str, value: &RawValue, reader: &mut Reading);
 }
 
@@ -55,10 +52,20 @@ trait FromJson {
 pub struct Reading {
     path: String,
     violations: Vec<Violation>,
+    /// The kind among the violations that comes last in the catalogue.
+    latest: Option<ViolationKind>,
+}
+
+/// A message under way.
+#[derive(Default)]
+pub struct Partial<M> {
+    pub message: M,
+    /// The positions of the attributes that it has had, a bit each.
+    seen: u64,
 }
 
 impl Reading {
-    fn read<T: FromJson>(&mut self, name: &'static str, value: &RawValue, target: &mut T) {
+    pub fn read<T: FromJson>(&mut self, name: &'static str, value: &RawValue, target: &mut T) {
         if value.get() != "null" {
             target.read(name, value, self);
         }
@@ -77,12 +84,38 @@ impl Reading {
         if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
 
-    fn malformed(&mut self, name: &str, description: &str) {
-        self.violations.push(Violation::malformed(&self.path_of(name), description));
+    pub fn malformed(&mut self, name: &str, description: &str) {
+        self.add(ViolationKind::MalformedEvent, |reader| Violation::malformed(&reader.path_of(name), description));
+    }
+
+    pub fn unknown_attribute(&mut self, name: &str) {
+        self.add(ViolationKind::UnknownAttribute, |reader| {
+            Violation::unknown_attribute(&reader.path_of(&printable(name)))
+        });
+    }
+
+    /// Adds a violation. Of too many, one that comes later in the catalogue gives way, if there is one.
+    fn add(&mut self, kind: ViolationKind, violation: impl FnOnce(&Self) -> Violation) {
+        if self.violations.len() == MAXIMUM_VIOLATIONS {
+            // Of few kinds that there are, so this looks for one to drop only a few hundred times.
+            if Some(kind) >= self.latest {
+                return;
+            }
+            let later = self.violations.iter().rposition(|kept| Some(kept.kind) == self.latest);
+            later.map(|position| self.violations.remove(position));
+        }
+        let violation = violation(self);
+        self.violations.push(violation);
+        self.latest = self.violations.iter().map(|kept| kept.kind).max();
+    }
+
+    /// What was wrong.
+    pub fn into_violations(self) -> Vec<Violation> {
+        self.violations
     }
 
     /// Reads a member's name. One that is no text spoils the object, but leaves its other members readable.
-    fn name<'a>(&mut self, name: &'a RawValue) -> Option<Cow<'a, str>> {
+    pub fn name<'a>(&mut self, name: &'a RawValue) -> Option<Cow<'a, str>> {
         let read = serde_json::from_str(name.get()).ok().map(|Name(name)| name);
         if read.is_none() {
             self.malformed(&printable(name.get().trim_matches('"')), "The attribute's name is not valid Unicode");
@@ -90,34 +123,21 @@ impl Reading {
         read
     }
 
-    /// Reads the members of an object into a message.
-    fn object<M: Attributes>(&mut self, object: &RawValue, message: &mut M) {
-        match serde_json::from_str(object.get()) {
-            Ok(Members(members)) => self.members(members, message),
-            Err(_) => self.violations.push(Violation::malformed(&self.path, "An object is expected")),
-        }
-    }
-
-    fn members<M: Attributes>(&mut self, members: Vec<(&RawValue, &RawValue)>, message: &mut M) {
-        let mut seen = 0u64;
-        for (name, value) in members {
-            let Some(name) = self.name(name) else { continue };
-            match message.read(&name, value, self) {
-                Some(position) if seen & (1 << position) != 0 => {
-                    self.malformed(&name, "The attribute is given more than once");
-                }
-                Some(position) => seen |= 1 << position,
-                None => {
-                    let path = self.path_of(&printable(&name));
-                    self.violations.push(Violation::unknown_attribute(&path));
-                }
+    /// Reads one member of an object into its message.
+    pub fn member<M: Attributes>(&mut self, name: &RawValue, value: &RawValue, into: &mut Partial<M>) {
+        let Some(name) = self.name(name) else { return };
+        match into.message.read(&name, value, self) {
+            Some(position) if into.seen & (1 << position) != 0 => {
+                self.malformed(&name, "The attribute is given more than once");
             }
+            Some(position) => into.seen |= 1 << position,
+            None => self.unknown_attribute(&name),
         }
     }
 }
 
 /// An attribute's name for an answer: a stranger's text, cut short, without control characters.
-fn printable(name: &str) -> String {
+pub fn printable(name: &str) -> String {
     name.chars().filter(|c| !c.is_control()).take(100).collect()
 }
 
@@ -125,30 +145,72 @@ fn is_object(value: &RawValue) -> bool {
     value.get().starts_with('{')
 }
 
-/// The members of an object, in order, their names and values unread.
-struct Members<'a>(Vec<(&'a RawValue, &'a RawValue)>);
+/// A function that is handed the members of an object, one after the other, their names and values unread.
+struct Members<F>(F);
 
-impl<'de> Deserialize<'de> for Members<'de> {
+impl<'de, F: FnMut(&'de RawValue, &'de RawValue)> DeserializeSeed<'de> for Members<F> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de, F: FnMut(&'de RawValue, &'de RawValue)> Visitor<'de> for Members<F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+        while let Some((name, value)) = map.next_entry()? {
+            (self.0)(name, value);
+        }
+        Ok(())
+    }
+}
+
+/// Hands out the members of a text that is an object. Where it is none, they may have been handed out in part.
+pub fn each_member<'a>(text: &'a str, take: impl FnMut(&'a RawValue, &'a RawValue)) -> serde_json::Result<()> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    Members(take).deserialize(&mut deserializer)?;
+    deserializer.end()
+}
+
+/// The first elements of an array, as many as `LIMIT` at most, and how many it has.
+pub struct First<T, const LIMIT: usize> {
+    pub elements: Vec<T>,
+    pub count: usize,
+}
+
+impl<'de, T: Deserialize<'de>, const LIMIT: usize> Deserialize<'de> for First<T, LIMIT> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct MembersVisitor;
+        struct Elements<T, const LIMIT: usize>(First<T, LIMIT>);
 
-        impl<'de> Visitor<'de> for MembersVisitor {
-            type Value = Members<'de>;
+        impl<'de, T: Deserialize<'de>, const LIMIT: usize> Visitor<'de> for Elements<T, LIMIT> {
+            type Value = First<T, LIMIT>;
 
             fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("an object")
+                f.write_str("an array")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
+            fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Self::Value, A::Error> {
+                let Self(mut first) = self;
+                while first.count < LIMIT
+                    && let Some(element) = array.next_element()?
+                {
+                    first.elements.push(element);
+                    first.count += 1;
                 }
-                Ok(Members(members))
+                while array.next_element::<IgnoredAny>()?.is_some() {
+                    first.count += 1;
+                }
+                Ok(first)
             }
         }
 
-        deserializer.deserialize_map(MembersVisitor)
+        deserializer.deserialize_seq(Elements(First { elements: Vec::new(), count: 0 }))
     }
 }
 
@@ -201,8 +263,9 @@ impl FromJson for Option<Timestamp> {
         match parse_date(&text) {
             Some(date) => *self = Some(timestamp(date)),
             None if looks_like_a_date(&text) => {
-                let path = reader.path_of(name);
-                reader.violations.push(Violation::invalid_value(&path, "There is no such date"));
+                reader.add(ViolationKind::InvalidAttributeValue, |reader| {
+                    Violation::invalid_value(&reader.path_of(name), "There is no such date")
+                });
             }
             None => reader.malformed(name, "A date is expected, such as 2016-06-22T15:00:00"),
         }
@@ -226,131 +289,43 @@ impl<M: Attributes + Default> FromJson for Option<M> {
         }
         let path = reader.path_of(name);
         let outer = std::mem::replace(&mut reader.path, path);
-        let mut message = M::default();
-        reader.object(value, &mut message);
-        *self = Some(message);
+        let mut object = Partial::<M>::default();
+        if each_member(value.get(), |name, value| reader.member(name, value, &mut object)).is_err() {
+            reader.add(ViolationKind::MalformedEvent, |reader| {
+                Violation::malformed(&reader.path, "An object is expected")
+            });
+        }
+        *self = Some(object.message);
         reader.path = outer;
     }
 }
 
-/// An event of the request, not yet read: a part of the body, which is gone once all its events are.
-pub struct RawEvent(Bytes);
-
-impl From<RawEvent> for EventRequest {
-    fn from(RawEvent(text): RawEvent) -> Self {
-        if let Some(event) = whole::<contract::ReferralCustomerEvent>(&text) {
-            return event.into();
-        }
-        let Some(Members(members)) = text.starts_with(b"{").then(|| serde_json::from_slice(&text).ok()).flatten()
-        else {
-            return Self { violations: vec![Violation::not_an_object()], ..Self::default() };
-        };
-        event(members)
-    }
-}
-
-/// The bulk request, its events not yet read.
-#[derive(Default)]
-struct BulkRequest<'a> {
-    token: Option<String>,
-    events: Vec<&'a RawValue>,
-    fields_set: Vec<String>,
-    validate_only: Option<bool>,
-    all_or_nothing: Option<bool>,
-}
-
-/// Reads the envelope of a bulk request.
-pub fn bulk_call(body: Bytes) -> Result<CreateCall<RawEvent>> {
-    let mut request = BulkRequest::default();
-    let mut reader = Reading::default();
-    let mut seen: Vec<Cow<str>> = Vec::new();
-    for (name, value) in members(&body)? {
-        let Some(name) = reader.name(name) else { continue };
-        match &*name {
-            "token" => reader.read("token", value, &mut request.token),
-            "fields_set" => reader.read("fields_set", value, &mut request.fields_set),
-            "validate_only" => reader.read("validate_only", value, &mut request.validate_only),
-            "all_or_nothing" => reader.read("all_or_nothing", value, &mut request.all_or_nothing),
-            "referral_customer_events_set" if value.get() == "null" => {}
-            "referral_customer_events_set" => match serde_json::from_str(value.get()) {
-                Ok(events) => request.events = events,
-                Err(_) => reader.malformed("referral_customer_events_set", "A set of events is expected"),
-            },
-            _ => reader.violations.push(Violation::unknown_attribute(&printable(&name))),
-        }
-        if seen.contains(&name) {
-            reader.malformed(&printable(&name), "The attribute is given more than once");
-        }
-        seen.push(name);
-    }
-    refuse_violations(reader)?;
-    let events = request.events.into_iter().map(|event| RawEvent(body.slice_ref(event.get().as_bytes()))).collect();
-    let options = Options {
-        validate_only: request.validate_only.unwrap_or_default(),
-        all_or_nothing: request.all_or_nothing.unwrap_or_default(),
-    };
-    Ok(CreateCall { token: request.token, events, fields_set: request.fields_set, options })
-}
-
-/// Reads the request of one event: the attributes of the call and those of the event, in one object.
-pub fn create_call(body: &[u8]) -> Result<CreateCall<EventRequest>> {
-    let mut call = contract::CreateReferralEventRequest::default();
-    let mut reader = Reading::default();
-    let mut seen: Vec<Cow<str>> = Vec::new();
-    let mut of_event = Vec::new();
-    for (name_text, value) in members(body)? {
-        let name = serde_json::from_str(name_text.get()).ok().map(|Name(name)| name);
-        match name.as_deref() {
-            Some("token") => reader.read("token", value, &mut call.token),
-            Some("fields_set") => reader.read("fields_set", value, &mut call.fields_set),
-            Some("validate_only") => reader.read("validate_only", value, &mut call.validate_only),
-            _ => {
-                of_event.push((name_text, value));
-                continue;
-            }
-        }
-        if let Some(name) = name {
-            if seen.contains(&name) {
-                reader.malformed(&name, "The attribute is given more than once");
-            }
-            seen.push(name);
-        }
-    }
-    refuse_violations(reader)?;
-    let events = if of_event.is_empty() { Vec::new() } else { vec![event(of_event)] };
-    let options = Options { validate_only: call.validate_only.unwrap_or_default(), ..Options::default() };
-    Ok(CreateCall { token: call.token, events, fields_set: call.fields_set, options })
-}
-
-fn event(members: Vec<(&RawValue, &RawValue)>) -> EventRequest {
-    let mut event = contract::ReferralCustomerEvent::default();
-    let mut reader = Reading::default();
-    reader.members(members, &mut event);
-    EventRequest { violations: reader.violations, ..EventRequest::from(event) }
-}
-
 /// Reads a request that is one object.
 pub fn request<M: Attributes + Default>(body: &[u8]) -> Result<M> {
-    let mut message = M::default();
+    let mut request = Partial::<M>::default();
     let mut reader = Reading::default();
-    reader.members(members(body)?, &mut message);
+    members(body, |name, value| reader.member(name, value, &mut request))?;
     refuse_violations(reader)?;
-    Ok(message)
+    Ok(request.message)
 }
 
 /// The names of several fields, separated by commas, or an array of names.
 impl FromJson for Vec<String> {
     fn read(&mut self, name: &'static str, value: &RawValue, reader: &mut Reading) {
-        let names = serde_json::from_str(value.get());
-        match names.or_else(|_| serde_json::from_str(value.get()).map(|name| vec![name])) {
-            Ok(names) => *self = names,
+        if let Ok(names) = serde_json::from_str(value.get()) {
+            *self = vec![names];
+            return;
+        }
+        match serde_json::from_str::<First<String, MAXIMUM_NAMES>>(value.get()) {
+            Ok(names) if names.count <= MAXIMUM_NAMES => *self = names.elements,
+            Ok(_) => reader.malformed(name, "A thousand names at most are expected"),
             Err(_) => reader.malformed(name, "A text or an array of texts is expected"),
         }
     }
 }
 
 /// What is wrong with the attributes of the call itself refuses it.
-fn refuse_violations(reader: Reading) -> Result<()> {
+pub fn refuse_violations(reader: Reading) -> Result<()> {
     let Some(first) = reader.violations.into_iter().min_by_key(|violation| violation.kind) else { return Ok(()) };
     let (kind, message) = match first.kind {
         ViolationKind::InvalidAttributeValue => return Err(first.into()),
@@ -362,16 +337,15 @@ fn refuse_violations(reader: Reading) -> Result<()> {
     Err(Error::new(kind, message).at_field(first.field))
 }
 
-/// The members of the body, which is an object.
-fn members(body: &[u8]) -> Result<Vec<(&RawValue, &RawValue)>> {
+/// Hands out the members of the body, which is an object.
+pub fn members<'a>(body: &'a [u8], take: impl FnMut(&'a RawValue, &'a RawValue)) -> Result<()> {
     let text = std::str::from_utf8(body).map_err(|error| {
         let before = &body[..error.valid_up_to()];
         let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
         let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
         Error::new(ErrorKind::MalformedRequest, format!("The body is not UTF-8 at line {line} column {column}."))
     })?;
-    let read = serde_json::from_str(text);
-    read.map(|Members(members)| members).map_err(|error| match error.classify() {
+    each_member(text, take).map_err(|error| match error.classify() {
         Category::Data => Error::new(ErrorKind::MalformedRequest, "The body is not an object, at line 1 column 1."),
         _ => malformed_body(error),
     })

@@ -1,5 +1,6 @@
 //! The REST gateway: the documented paths and envelope around the same calls.
 
+mod calls;
 mod date;
 mod envelope;
 mod json;

@@ -7,15 +7,21 @@ use axum::{
     http::{HeaderMap, HeaderValue, Response, header},
     routing::{get, post},
 };
-use http_body_util::BodyExt;
 use serde::Serialize;
 
-use super::{envelope::Answers, json, query};
+use super::{
+    calls::{self, RawEvent},
+    envelope::Answers,
+    json, query,
+};
 use crate::{
     error::{Error, ErrorKind, Result},
     transport::{
-        api::{Answer, Api},
+        api::{Answer, Api, CreateCall},
+        body::{self, Reader},
+        budget::Holder,
         fields::ByDefault,
+        head::{Head, Method},
         request::{IDEMPOTENCY_REPLAYED_HEADER, RequestId},
     },
 };
@@ -27,11 +33,13 @@ const PREFIX: &str = "/crmapi/rest/v2";
 struct Gateway {
     api: Api,
     answers: Answers,
-    body_limit: usize,
 }
 
-/// The REST surface; `body_limit` is the size in bytes of the largest body that is read.
-pub fn router(api: Api, answers: Answers, body_limit: usize) -> Router {
+/// A body larger than this is split into its events where it keeps nobody from the processor, for that takes a while.
+const LARGE: usize = 1024 * 1024;
+
+/// The REST surface.
+pub fn router(api: Api, answers: Answers) -> Router {
     let methods = Router::new()
         .route("/customer_events/bulk/referrals/create", post(bulk_create_referral_events))
         .route("/customer_events/referrals/create", post(create_referral_event))
@@ -45,59 +53,65 @@ pub fn router(api: Api, answers: Answers, body_limit: usize) -> Router {
         .nest(PREFIX, methods)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .with_state(Gateway { api, answers, body_limit })
+        .with_state(Gateway { api, answers })
 }
 
 async fn bulk_create_referral_events(State(gateway): State<Gateway>, request: Request) -> Response<Body> {
     let api = &gateway.api;
     gateway
-        .serve_once(request, async |headers, body| {
-            api.bulk_create_referral_events(headers, json::bulk_call(body)?, ByDefault::Documented).await
+        .serve_once(request, Method::BULK_CREATE, async |head, body| {
+            api.bulk_create_referral_events(head, bulk_call(body).await?, ByDefault::Documented).await
         })
         .await
+}
+
+async fn bulk_call(body: Bytes) -> Result<CreateCall<RawEvent>> {
+    if body.len() <= LARGE {
+        return calls::bulk_call(&body);
+    }
+    tokio::task::spawn_blocking(move || calls::bulk_call(&body)).await.map_err(Error::internal)?
 }
 
 async fn create_referral_event(State(gateway): State<Gateway>, request: Request) -> Response<Body> {
     let api = &gateway.api;
     gateway
-        .serve_once(request, async |headers, body| {
-            api.create_referral_event(headers, json::create_call(&body)?, ByDefault::Documented).await
+        .serve_once(request, Method::CREATE, async |head, body| {
+            api.create_referral_event(head, calls::create_call(&body)?, ByDefault::Documented).await
         })
         .await
 }
 
 /// The event's attributes are the data itself.
-async fn get_referral_event(State(gateway): State<Gateway>, request: Request) -> Response<Body> {
-    let request_id = request_id(&request);
-    // Without the body, which a GET has no use for.
-    let (parts, _) = request.into_parts();
-    let headers = &parts.headers;
-    let call = async {
-        let query = query::to_json(parts.uri.query().unwrap_or_default())?;
-        let response = gateway.api.get_referral_event(headers, json::request(query.as_bytes())?).await?;
+async fn get_referral_event(State(gateway): State<Gateway>, mut request: Request) -> Response<Body> {
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    // A GET has no use for a body.
+    *request.body_mut() = Body::empty();
+    let call = async |head: &Head, _| {
+        let query = query::to_json(&query)?;
+        let response = gateway.api.get_referral_event(head, json::request(query.as_bytes())?).await?;
         Ok(response.customer_event)
     };
-    gateway.answers.answer(gateway.api.within_limits(headers, call).await, &request_id)
+    gateway.serve(request, Method::LOOK_BACK, call).await
 }
 
 async fn list_referral_events(State(gateway): State<Gateway>, request: Request) -> Response<Body> {
-    let api = &gateway.api;
-    gateway.serve(request, async |headers, body| api.list_referral_events(headers, json::request(&body)?).await).await
+    let call = async |head: &Head, body: Bytes| gateway.api.list_referral_events(head, json::request(&body)?).await;
+    gateway.serve(request, Method::LOOK_BACK, call).await
 }
 
 async fn cancel_referral_event(State(gateway): State<Gateway>, request: Request) -> Response<Body> {
-    let api = &gateway.api;
-    gateway.serve(request, async |headers, body| api.cancel_referral_event(headers, json::request(&body)?).await).await
+    let call = async |head: &Head, body: Bytes| gateway.api.cancel_referral_event(head, json::request(&body)?).await;
+    gateway.serve(request, Method::CANCEL, call).await
 }
 
 async fn create_token(State(gateway): State<Gateway>, request: Request) -> Response<Body> {
-    let api = &gateway.api;
-    gateway.serve(request, async |_, body| api.create_token(json::request(&body)?).await).await
+    let call = async |_: &Head, body: Bytes| gateway.api.create_token(json::request(&body)?).await;
+    gateway.serve(request, Method::CREATE_TOKEN, call).await
 }
 
 async fn release_token(State(gateway): State<Gateway>, request: Request) -> Response<Body> {
-    let api = &gateway.api;
-    gateway.serve(request, async |headers, body| api.release_token(headers, json::request(&body)?).await).await
+    let call = async |head: &Head, body: Bytes| gateway.api.release_token(head, json::request(&body)?).await;
+    gateway.serve(request, Method::RELEASE_TOKEN, call).await
 }
 
 async fn not_found(State(gateway): State<Gateway>, request: Request) -> Response<Body> {
@@ -120,25 +134,32 @@ impl Gateway {
     async fn serve<T: Serialize>(
         &self,
         request: Request,
-        call: impl AsyncFnOnce(&HeaderMap, Bytes) -> Result<T>,
+        method: Method,
+        call: impl AsyncFnOnce(&Head, Bytes) -> Result<T>,
     ) -> Response<Body> {
-        self.serve_once(request, async |headers, body| call(headers, body).await.map(Answer::new)).await
+        self.serve_once(request, method, async |head, body| call(head, body).await.map(Answer::new)).await
     }
 
     /// The same for a call that can have an idempotency key.
     async fn serve_once<T: Serialize>(
         &self,
         request: Request,
-        call: impl AsyncFnOnce(&HeaderMap, Bytes) -> Result<Answer<T>>,
+        method: Method,
+        call: impl AsyncFnOnce(&Head, Bytes) -> Result<Answer<T>>,
     ) -> Response<Body> {
         let request_id = request_id(&request);
         let (parts, body) = request.into_parts();
         let headers = parts.headers;
-        let result = self.api.within_limits(&headers, async {
+        let mut holder = Holder::Anonymous;
+        let result = self.api.within_time_limit(&headers, async {
             check_media_type(&headers)?;
-            call(&headers, read_body(body, self.body_limit).await?).await
+            let head = self.api.begin(headers.clone(), method, body.size_hint().lower()).await?;
+            let body = Reader::new(body, method.limit, &head).read_to_end().await?;
+            let answer = call(&head, body).await;
+            holder = head.charge.holder();
+            answer
         });
-        match result.await {
+        let response = match result.await {
             Ok(Answer { message, is_repeated }) => {
                 let mut response = self.answers.answer(Ok(message), &request_id);
                 if is_repeated {
@@ -147,7 +168,8 @@ impl Gateway {
                 response
             }
             Err(error) => self.answers.refuse(&error, &request_id),
-        }
+        };
+        body::charged(response, &self.api.budget, holder).await
     }
 }
 
@@ -163,31 +185,4 @@ fn check_media_type(headers: &HeaderMap) -> Result<()> {
         return unsupported("The content type must be application/json.");
     }
     Ok(())
-}
-
-/// Reads a body up to the limit. One that is larger is read on for a while without being kept: a caller that is still
-/// sending when the connection closes would not see the answer.
-async fn read_body(mut body: Body, limit: usize) -> Result<Bytes> {
-    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(limit);
-    let mut bytes = Vec::with_capacity(announced.min(limit));
-    let mut length = 0;
-    while let Some(frame) = body.frame().await {
-        let frame =
-            frame.map_err(|error| Error::new(ErrorKind::MalformedRequest, "The body broke off.").caused_by(error))?;
-        let Ok(data) = frame.into_data() else { continue };
-        length += data.len();
-        if length <= limit {
-            bytes.extend_from_slice(&data);
-        } else {
-            bytes = Vec::new();
-        }
-        if length > limit * 4 {
-            break;
-        }
-    }
-    if length > limit {
-        let message = format!("The body is larger than {limit} bytes.");
-        return Err(Error::new(ErrorKind::RequestTooLarge, message));
-    }
-    Ok(bytes.into())
 }

@@ -11,6 +11,7 @@ use tonic::{
     Request, Status,
     client::Grpc,
     metadata::{AsciiMetadataKey, AsciiMetadataValue},
+    transport::Channel,
 };
 
 use super::{Answer, Server, Transport, answer, bytes_codec::BytesCodec, envelope};
@@ -162,20 +163,29 @@ impl Server {
         bytes: Vec<u8>,
         headers: &[(&str, &str)],
     ) -> Result<Vec<u8>, Status> {
-        let mut client = Grpc::new(self.channel());
-        client.ready().await.expect("a connection");
-        let mut request = Request::new(futures_util::stream::iter([Bytes::from(bytes)]));
-        for (name, value) in headers {
-            let name = AsciiMetadataKey::from_bytes(name.as_bytes()).expect("a name");
-            request.metadata_mut().append(name, AsciiMetadataValue::try_from(*value).expect("a value"));
-        }
-        // As far as the bytes on the wire go, a unary call is a stream of one message each way.
-        let path = path.to_owned().try_into().expect("a path");
-        let mut answers = client.streaming(request, path, BytesCodec).await?.into_inner();
-        let first = answers.message().await?;
-        while answers.message().await?.is_some() {}
-        Ok(first.unwrap_or_default().into())
+        call_with_bytes(self.channel(), path, bytes, headers).await
     }
+}
+
+pub async fn call_with_bytes(
+    channel: Channel,
+    path: &str,
+    bytes: Vec<u8>,
+    headers: &[(&str, &str)],
+) -> Result<Vec<u8>, Status> {
+    let mut client = Grpc::new(channel);
+    client.ready().await.expect("a connection");
+    let mut request = Request::new(futures_util::stream::iter([Bytes::from(bytes)]));
+    for (name, value) in headers {
+        let name = AsciiMetadataKey::from_bytes(name.as_bytes()).expect("a name");
+        request.metadata_mut().append(name, AsciiMetadataValue::try_from(*value).expect("a value"));
+    }
+    // As far as the bytes on the wire go, a unary call is a stream of one message each way.
+    let path = path.to_owned().try_into().expect("a path");
+    let mut answers = client.streaming(request, path, BytesCodec).await?.into_inner();
+    let first = answers.message().await?;
+    while answers.message().await?.is_some() {}
+    Ok(first.unwrap_or_default().into())
 }
 
 /// A request as the query of a GET: a text or a list of texts as it is, an identifier a field at a time.

@@ -27,7 +27,7 @@ pub use bad::{Bad, with};
 pub use engine::{Engine, TestDatabase};
 pub use imports::{Directory, time};
 pub use looking_back::numbers;
-pub use methods::{Leaf, Method, fields, leaves, method, methods};
+pub use methods::{Leaf, Method, call_with_bytes, fields, leaves, method, methods};
 pub use pgbouncer::Bouncer;
 pub use postgres::Cluster;
 pub use process::{Ended, Process, Workplace, signal};
@@ -69,7 +69,7 @@ pub struct Runs {
 
 /// `tests!(Both: a, b)` lists the tests of a module that run on both transports; `Grpc` and `Rest` those of one,
 /// `NoCalls` those that need a database alone, `Sqlite` and `Postgres` those about one database, `OwnPostgres` those
-/// that start and end one, `Pooled` and `PooledNoCalls` those behind a pooler, `Once` those that need no server in this process.
+/// that start and end one, `Curl` those that call with curl, `Pooled` and `PooledNoCalls` those behind a pooler, `Once` those that need no server in this process.
 macro_rules! tests {
     ($($runs:ident: $($name:ident),+;)+) => {
         pub fn tests() -> Vec<$crate::support::Test> {
@@ -86,6 +86,11 @@ pub(crate) use tests;
 #[allow(non_upper_case_globals)]
 pub mod runs {
     use super::{Cluster, Engine, Runs, Transport};
+    /// Why curl cannot be run here, if so.
+    fn curl_is_missing() -> Option<&'static str> {
+        let is_there = std::process::Command::new("curl").arg("--version").output().is_ok();
+        (!is_there).then_some("no curl")
+    }
     const fn on(transports: &'static [Transport]) -> Runs {
         Runs { engines: &Engine::ALL, transports, missing: Engine::missing }
     }
@@ -96,6 +101,7 @@ pub mod runs {
     pub const NoCalls: Runs = on(&[Transport::Grpc]);
     pub const Sqlite: Runs = Runs { engines: &[Engine::Sqlite], ..on(&[Transport::Rest]) };
     pub const Postgres: Runs = Runs { engines: &[Engine::Postgres], ..on(&[Transport::Rest]) };
+    pub const Curl: Runs = Runs { missing: |_| curl_is_missing(), ..Sqlite };
     pub const OwnPostgres: Runs = Runs { missing: |_| Cluster::missing(), ..Postgres };
     pub const Pooled: Runs = Runs { engines: &[Engine::Pgbouncer], ..Both };
     pub const PooledNoCalls: Runs = Runs { engines: &[Engine::Pgbouncer], ..NoCalls };

@@ -201,6 +201,13 @@ impl Process {
         }
     }
 
+    /// The most memory that it has had so far, in MiB.
+    pub fn peak_memory(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a process");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
+        peak.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") / 1024
+    }
+
     /// Posts JSON to a REST path; an error where the connection broke.
     pub async fn try_post(&self, path: &str, body: &Value) -> Result<Answer, reqwest::Error> {
         let request = reqwest::Client::new().post(format!("http://{}/{path}", self.address)).json(body);
