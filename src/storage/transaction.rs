@@ -149,7 +149,6 @@ impl Drop for Transaction {
             return;
         }
         let mut session = talk.session.hand_over();
-        self.observe("ROLLBACK");
         self.note(Outcome::RolledBack);
         match Handle::try_current() {
             Ok(runtime) => _ = runtime.spawn(async move { roll_back(&mut session).await }),
