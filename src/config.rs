@@ -24,7 +24,11 @@ pub struct Config {
     pub maximum_calls: usize,
     /// How many bytes the bodies being read and the answers not yet taken may have together.
     pub memory_budget: usize,
-    /// How long the calls under way may take to end once the server is told to stop.
+    pub connections: ConnectionLimits,
+    /// How long calls are still taken once the server is told to stop and its health says so; at most half of
+    /// `drain_limit`.
+    pub drain_pause: Duration,
+    /// How long the server takes at most to end once it is told to stop.
     pub drain_limit: Duration,
 }
 
@@ -36,8 +40,49 @@ impl Default for Config {
             time_limit: Duration::from_secs(30),
             maximum_calls: 256,
             memory_budget: 256 * 1024 * 1024,
+            connections: ConnectionLimits::default(),
+            drain_pause: Duration::from_secs(1),
             drain_limit: Duration::from_secs(10),
         }
+    }
+}
+
+/// What the connections of callers may cost.
+#[derive(Clone, Debug)]
+pub struct ConnectionLimits {
+    /// How many may be open at once. Where there are as many, a new one takes the place of one on which nothing is at
+    /// work, or waits for a place.
+    pub maximum: usize,
+    /// How long the head of a request may take, and what comes before the first one.
+    pub head_timeout: Duration,
+    /// How long a peer may leave a body or an answer where it is; in twice that time it must move 16 KiB a second.
+    pub stall_timeout: Duration,
+    /// How long a connection is kept on which there are no calls.
+    pub idle_timeout: Duration,
+    /// How long a connection takes new calls; some less by chance, so that not all go at once.
+    pub maximum_age: Duration,
+    /// How long the calls under way on a connection may take to end once it takes no new ones: longer than any call.
+    pub retirement: Duration,
+}
+
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        Self {
+            maximum: 4096,
+            head_timeout: Duration::from_secs(10),
+            stall_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(300),
+            maximum_age: Duration::from_secs(3600),
+            retirement: Duration::from_secs(60),
+        }
+    }
+}
+
+impl ConnectionLimits {
+    /// How often connections are looked at: several times in the shortest of the limits.
+    pub fn review_interval(&self) -> Duration {
+        let shortest = self.head_timeout.min(self.stall_timeout).min(self.idle_timeout).min(self.maximum_age);
+        (shortest / 8).clamp(Duration::from_millis(10), Duration::from_secs(1))
     }
 }
 

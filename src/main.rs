@@ -6,7 +6,12 @@ use referral_events::cli::{self, Cli};
 fn main() -> ExitCode {
     keep_memory_small();
     match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(cli::run(Cli::parse())),
+        Ok(runtime) => {
+            let code = runtime.block_on(cli::run(Cli::parse()));
+            // What still hashes or waits for a database serves nobody any more.
+            runtime.shutdown_background();
+            code
+        }
         Err(error) => {
             eprintln!("error: no threads can be started: {error}");
             ExitCode::FAILURE

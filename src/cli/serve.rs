@@ -2,17 +2,22 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use clap::{Args, builder::FalseyValueParser, value_parser};
+use clap::{
+    Args,
+    builder::{FalseyValueParser, RangedU64ValueParser},
+    value_parser,
+};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
+    sync::oneshot,
 };
 
 use super::{DEFAULT_DATABASE_URL, Failure, Settings, demo};
 use crate::{
-    config::{Config, MissingKeys, SettingError},
+    config::{Config, ConnectionLimits, MissingKeys, SettingError},
     referral::{Rules, release::Release},
-    server,
+    server::{self, descriptors},
 };
 
 #[derive(Args, Debug)]
@@ -44,9 +49,63 @@ pub struct ServeArguments {
     /// How long the answers of calls with an idempotency key are kept, in hours
     #[arg(long, env = "REFERRAL_EVENTS_IDEMPOTENCY_RETENTION", default_value_t = 168)]
     idempotency_retention: u32,
-    /// How long calls under way may take to end once the server is told to stop, in seconds
+    /// How many connections of callers may be open at once [default: 4096, or as many as there are descriptors for]
+    #[arg(long, value_name = "NUMBER", env = "REFERRAL_EVENTS_MAXIMUM_CONNECTIONS", value_parser = value_parser!(u32).range(1..))]
+    maximum_connections: Option<u32>,
+    /// How long the body of a request may not come, or an answer not be taken, before its connection is ended, in
+    /// seconds
+    #[arg(long, value_name = "SECONDS", env = "REFERRAL_EVENTS_STALL_TIMEOUT", default_value_t = 10, value_parser = seconds())]
+    stall_timeout: u64,
+    /// How long a connection is kept on which there are no calls, in seconds
+    #[arg(long, value_name = "SECONDS", env = "REFERRAL_EVENTS_IDLE_TIMEOUT", default_value_t = 300, value_parser = seconds())]
+    idle_timeout: u64,
+    /// How long a connection takes new calls before its caller is told to open another one, in seconds
+    #[arg(long, value_name = "SECONDS", env = "REFERRAL_EVENTS_CONNECTION_AGE", default_value_t = 3600, value_parser = seconds())]
+    connection_age: u64,
+    /// How long calls are still taken once the server is told to stop and its health says so, in seconds; at most half
+    /// of the drain limit
+    #[arg(long, value_name = "SECONDS", env = "REFERRAL_EVENTS_DRAIN_PAUSE", default_value_t = 1)]
+    drain_pause: u64,
+    /// How long the server takes at most to end once it is told to stop, in seconds
     #[arg(long, env = "REFERRAL_EVENTS_DRAIN_LIMIT", default_value_t = 10)]
     drain_limit: u64,
+}
+
+/// A time of at least a second and at most a day.
+fn seconds() -> RangedU64ValueParser {
+    value_parser!(u64).range(1..=86_400)
+}
+
+/// The descriptors that are not for connections: the database's, the log, and what the system takes.
+const OTHER_DESCRIPTORS: u64 = 128;
+
+impl ServeArguments {
+    /// The limits of connections; there are never more of them than descriptors.
+    fn connections(&self, database_connections: u32) -> Result<ConnectionLimits, SettingError> {
+        let others = OTHER_DESCRIPTORS + u64::from(database_connections);
+        let descriptors = descriptors::raise_limit().unwrap_or(u64::MAX);
+        let possible = usize::try_from(descriptors.saturating_sub(others)).unwrap_or(usize::MAX);
+        let limits = ConnectionLimits::default();
+        let maximum = match self.maximum_connections.map(|maximum| maximum as usize) {
+            Some(maximum) if maximum > possible => {
+                return Err(SettingError::new(format!(
+                    "--maximum-connections {maximum} takes {} descriptors and the system allows {descriptors}: set it \
+                     to {possible} or less, or raise the system's limit (ulimit -n)",
+                    others + maximum as u64
+                )));
+            }
+            Some(maximum) => maximum,
+            None => limits.maximum.min(possible).max(1),
+        };
+        Ok(ConnectionLimits {
+            maximum,
+            stall_timeout: Duration::from_secs(self.stall_timeout),
+            idle_timeout: Duration::from_secs(self.idle_timeout),
+            maximum_age: Duration::from_secs(self.connection_age),
+            retirement: Duration::from_secs(self.time_limit.saturating_add(self.stall_timeout)),
+            ..limits
+        })
+    }
 }
 
 pub async fn run(arguments: ServeArguments, mut settings: Settings) -> Result<(), Failure> {
@@ -66,6 +125,7 @@ pub async fn run(arguments: ServeArguments, mut settings: Settings) -> Result<()
         None
     };
     let missing = if is_loopback { MissingKeys::KeepBesideDatabase } else { MissingKeys::Refuse };
+    let connections = arguments.connections(settings.database_connections)?;
     let keys = settings.keys(missing)?;
     let time_limit = Duration::from_secs(arguments.time_limit);
     let database = settings.open(time_limit).await?;
@@ -88,16 +148,34 @@ pub async fn run(arguments: ServeArguments, mut settings: Settings) -> Result<()
         time_limit,
         maximum_calls: arguments.maximum_calls,
         memory_budget: arguments.memory_budget as usize * 1024 * 1024,
+        connections,
+        drain_pause: Duration::from_secs(arguments.drain_pause),
         drain_limit: Duration::from_secs(arguments.drain_limit),
     };
     let mut terminate = signal(SignalKind::terminate())?;
+    let (stopping, stopped) = oneshot::channel();
     let shutdown = async move {
         tokio::select! {
             _ = tokio::signal::ctrl_c() => {}
             _ = terminate.recv() => {}
         }
         tracing::info!("stopping");
+        _ = stopping.send(());
     };
-    server::run(listener, database.clone(), keys, config, shutdown).await?;
-    Ok(database.close().await?)
+    let drain_limit = config.drain_limit;
+    let serving = async {
+        server::run(listener, database.clone(), keys, config, shutdown).await?;
+        Ok(database.close().await?)
+    };
+    // A database that does not answer is waited for no longer than the calls are.
+    let out_of_time = async {
+        match stopped.await {
+            Ok(()) => tokio::time::sleep(drain_limit).await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        ended = serving => ended,
+        () = out_of_time => Ok(()),
+    }
 }

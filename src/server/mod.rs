@@ -1,15 +1,21 @@
 //! The composition root: what a server is put together from, and every layer that a request passes.
 
 mod background;
+mod connections;
+pub mod descriptors;
 mod observe;
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
+};
 
-use axum::{Router, extract::Request, middleware, serve::ListenerExt};
+use axum::{Router, extract::Request, middleware};
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
 use tonic::service::Routes;
 use tower::{ServiceExt, service_fn};
 
+use self::connections::Connections;
 use crate::{
     auth::Authenticator,
     config::{Config, Keys, MAXIMUM_REQUEST_SIZE},
@@ -74,39 +80,30 @@ pub async fn run(
     // speaks.
     let app = Router::new()
         .fallback_service(service_fn(move |request: Request| {
-            let transport = if observe::is_grpc(&request) { grpc_router.clone() } else { rest.clone() };
+            let transport = if observe::is_grpc(request.headers()) { grpc_router.clone() } else { rest.clone() };
             transport.oneshot(request)
         }))
         .layer(middleware::from_fn(refusal::seen))
         .layer(middleware::from_fn(move |request, next| observe::observe(request, next, answers)));
 
-    // Without TCP_NODELAY an answer of many packets waits for the acknowledgement of the first, some 40 ms.
-    let listener = listener.tap_io(|connection| {
-        if let Err(error) = connection.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY is not to be had");
-        }
-    });
-    let (stopping, stopped) = tokio::sync::oneshot::channel();
-    let serving = axum::serve(listener, app).with_graceful_shutdown(async move {
+    let mut connections = Connections::new(app, config.connections.clone());
+    let is_stopping = connections.stopping();
+    let stopped = async {
         shutdown.await;
+        is_stopping.store(true, Ordering::Relaxed);
+        let stopped = Instant::now();
         health.set_not_serving::<ReferralEventServiceServer<GrpcService>>().await;
         health.set_not_serving::<AuthenticationServiceServer<GrpcService>>().await;
-        _ = stopping.send(());
-    });
-    let drained = async {
-        if stopped.await.is_ok() {
-            tokio::time::sleep(config.drain_limit).await;
-        } else {
-            std::future::pending().await
-        }
+        // Whoever asks for the health learns of it while there is still somebody to ask.
+        tokio::time::sleep(config.drain_pause.min(config.drain_limit / 2)).await;
+        stopped
     };
-    tokio::select! {
-        result = serving => result.map_err(Error::internal),
-        () = drained => {
-            tracing::warn!("calls were still under way when the time to end them was over");
-            Ok(())
-        }
+    let stopped = connections.accept(listener, stopped).await;
+    let left = config.drain_limit.saturating_sub(stopped.elapsed());
+    if tokio::time::timeout(left, connections.drain()).await.is_err() {
+        tracing::warn!("calls were still under way when the time to end them was over");
     }
+    Ok(())
 }
 
 fn reflection() -> Result<tonic_reflection::server::Builder<'static>> {

@@ -5,7 +5,7 @@ use std::{panic::AssertUnwindSafe, time::Instant};
 use axum::{
     body::Body,
     extract::Request,
-    http::{HeaderValue, Response, header},
+    http::{HeaderMap, HeaderValue, Response, header},
     middleware::Next,
 };
 use futures_util::FutureExt;
@@ -21,8 +21,8 @@ use crate::{
     },
 };
 
-pub fn is_grpc(request: &Request) -> bool {
-    let content_type = request.headers().get(header::CONTENT_TYPE);
+pub fn is_grpc(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE);
     content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
@@ -37,7 +37,7 @@ pub async fn observe(mut request: Request, next: Next, answers: Answers) -> Resp
         method = request.method().as_str(),
         path = request.uri().path()
     );
-    let grpc = is_grpc(&request);
+    let grpc = is_grpc(request.headers());
     let started = Instant::now();
     async {
         let answered = AssertUnwindSafe(deprecation::hinted(next.run(request))).catch_unwind().await;

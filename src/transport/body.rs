@@ -51,8 +51,7 @@ impl Reader {
                 self.charge.settle();
                 return Ok(None);
             };
-            let frame = frame
-                .map_err(|error| Error::new(ErrorKind::MalformedRequest, "The body broke off.").caused_by(error))?;
+            let frame = frame.map_err(unreadable)?;
             let Ok(data) = frame.into_data() else { continue };
             self.read += data.len();
             if self.read > self.limit {
@@ -72,6 +71,23 @@ impl Reader {
             bytes.extend_from_slice(&piece);
         }
         Ok(bytes.into())
+    }
+}
+
+/// Why the rest of a body cannot be read: the server has its own word for one that it waited for too long.
+fn unreadable(error: axum::Error) -> Error {
+    let mut cause = error.into_inner();
+    // Each layer around the body puts another such error around it.
+    loop {
+        cause = match cause.downcast::<axum::Error>() {
+            Ok(error) => error.into_inner(),
+            Err(cause) => {
+                return match cause.downcast::<Error>() {
+                    Ok(error) => *error,
+                    Err(cause) => Error::new(ErrorKind::MalformedRequest, "The body broke off.").caused_by(cause),
+                };
+            }
+        };
     }
 }
 

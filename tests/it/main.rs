@@ -19,6 +19,7 @@ mod cancelling;
 mod circles;
 mod command_line;
 mod connections;
+mod descriptors;
 mod details;
 mod discovery;
 mod documented_example;
@@ -58,8 +59,10 @@ mod replays;
 mod request_ids;
 mod rules;
 mod secrets;
+mod slow_callers;
 mod spoilt_sessions;
 mod statements;
+mod stopping;
 mod support;
 mod tokens;
 mod unseen_organisations;
@@ -85,6 +88,7 @@ fn main() {
         circles::tests(),
         command_line::tests(),
         connections::tests(),
+        descriptors::tests(),
         details::tests(),
         discovery::tests(),
         documented_example::tests(),
@@ -124,8 +128,10 @@ fn main() {
         request_ids::tests(),
         rules::tests(),
         secrets::tests(),
+        slow_callers::tests(),
         spoilt_sessions::tests(),
         statements::tests(),
+        stopping::tests(),
         tokens::tests(),
         unseen_organisations::tests(),
     ];

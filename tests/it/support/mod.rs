@@ -13,6 +13,7 @@ mod pgbouncer;
 pub mod postgres;
 mod process;
 mod proxy;
+pub mod raw;
 mod rows;
 mod server;
 pub mod small_world;

@@ -23,6 +23,8 @@ pub struct Workplace {
     directory: TempDir,
     environment: Vec<(String, String)>,
     database: Option<TestDatabase>,
+    /// How many descriptors the programs may open, unless they raise that limit.
+    pub descriptors: Option<u32>,
 }
 
 /// What a command that came to its end has left.
@@ -44,7 +46,7 @@ pub struct Process {
 impl Workplace {
     pub fn new() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        Self { directory, environment: Vec::new(), database: None }
+        Self { directory, environment: Vec::new(), database: None, descriptors: None }
     }
 
     /// One whose programs use this database, of any engine, and share its keys.
@@ -73,7 +75,11 @@ impl Workplace {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_referral-events"));
+        let program = env!("CARGO_BIN_EXE_referral-events");
+        let mut command = Command::new(if self.descriptors.is_some() { "/bin/sh" } else { program });
+        if let Some(descriptors) = self.descriptors {
+            command.args(["-c", &format!("ulimit -S -n {descriptors} && exec \"$0\" \"$@\""), program]);
+        }
         command
             .args(arguments)
             .env_clear()
@@ -158,6 +164,10 @@ fn keep(source: impl Read + Send + 'static, output: Arc<Mutex<String>>) -> JoinH
 }
 
 impl Process {
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// All that it has printed and logged so far.
     pub fn output(&self) -> String {
         self.output.lock().expect("a lock").clone()

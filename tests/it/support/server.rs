@@ -3,6 +3,7 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use prost::Message;
@@ -55,6 +56,8 @@ impl Running {
         let address = listener.local_addr().expect("an address");
         let (stop, stopped) = oneshot::channel();
         let shutdown = async move { _ = stopped.await };
+        // Nobody asks a server of a test for its health before it stops.
+        let config = Config { drain_pause: Duration::ZERO, ..config };
         let serving = server::run(listener, database.clone(), keys.clone(), config, shutdown);
         let task = tokio::spawn(async move { serving.await.expect("a server") });
         Self { address, stop, task }
