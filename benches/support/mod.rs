@@ -21,7 +21,7 @@ use referral_events::{
     auth::password,
     config::{Keys, MissingKeys},
     secret::{CodeHasher, Secret},
-    storage::{Database, entity::user, users},
+    storage::{Database, PoolOptions, entity::user, users},
 };
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 use tempfile::TempDir;
@@ -109,8 +109,10 @@ impl Bench {
         Self { url, keys, organisation_id, file, _directory: directory }
     }
 
+    /// With time for the statements about large tables.
     pub async fn connect(&self) -> Database {
-        Database::connect(&self.url).await.expect("a database")
+        let patient = PoolOptions { time_limit: Duration::from_secs(24 * 3600), ..PoolOptions::DEFAULT };
+        Database::connect_with(&self.url, patient).await.expect("a database")
     }
 
     pub fn hasher(&self) -> CodeHasher {

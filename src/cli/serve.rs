@@ -38,7 +38,12 @@ pub struct ServeArguments {
     #[arg(long, env = "REFERRAL_EVENTS_ALWAYS_OK", value_parser = FalseyValueParser::new())]
     always_ok: bool,
     /// How long a call may take, in seconds
-    #[arg(long, env = "REFERRAL_EVENTS_TIME_LIMIT", default_value_t = 30)]
+    #[arg(
+        long,
+        env = "REFERRAL_EVENTS_TIME_LIMIT",
+        default_value_t = 30,
+        value_parser = value_parser!(u64).range(1..=86_400)
+    )]
     time_limit: u64,
     /// How many calls may be under way at once; more are refused with TooManyRequestsException
     #[arg(long, env = "REFERRAL_EVENTS_MAXIMUM_CALLS", default_value_t = 256)]

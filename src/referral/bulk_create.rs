@@ -7,11 +7,12 @@ use sea_orm::{ConnectionTrait, DbErr};
 use uuid::Uuid;
 
 use super::{
+    call::{Answered, Idempotency, Options},
     content::canonical,
     event::{CheckedEvent, EventRequest},
     judgement::{self, Way},
     release::Release,
-    report::{Created, Outcome, Report, Slots},
+    report::{Created, Report, Slots},
     resolve::{Resolved, ResolvedEvent, resolve},
     rules::{Candidate, Cause, Verdict},
     validate::validate,
@@ -49,40 +50,6 @@ impl Default for Rules {
             release: Release::default(),
             idempotency_retention: Duration::from_secs(7 * 24 * 3600),
         }
-    }
-}
-
-/// What a caller may ask of a call beside its events.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Options {
-    /// Says what the call would do, and does nothing.
-    pub validate_only: bool,
-    /// Creates all of the events, or none.
-    pub all_or_nothing: bool,
-}
-
-/// The idempotency key of a call.
-pub struct Idempotency {
-    pub key: String,
-    /// The method called: each has keys of its own.
-    pub method: &'static str,
-    /// The answer to keep for the repeats of the call, made from its report; `None` where a repeat is a new call.
-    pub answer: Box<dyn Fn(&Report) -> Option<Vec<u8>> + Send + Sync>,
-}
-
-/// How a call was answered.
-pub enum Answered {
-    Now(Report),
-    /// It repeats a call, whose answer was kept.
-    Before(Vec<u8>),
-}
-
-impl Answered {
-    /// How many events were created.
-    fn count_created(&self) -> usize {
-        let Self::Now(report) = self else { return 0 };
-        let is_new = |outcome: &Outcome| matches!(outcome, Outcome::Processed { event: Some(_), replayed: false });
-        report.iter().filter(|(_, outcome)| is_new(outcome)).count()
     }
 }
 

@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 
 use super::{
-    bulk_create::Options,
+    call::Options,
     event::{
         AccessTokenIdentifier, Details, EventRequest, Instant, PartyIdentifier, PartyIdentifiers, PlaceIdentifier,
     },

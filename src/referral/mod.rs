@@ -5,6 +5,7 @@
 //! `look_back` answers the events that are there and cancels them; `filter` says which events a list is of.
 
 mod bulk_create;
+mod call;
 mod content;
 pub mod event;
 mod filter;
@@ -18,7 +19,8 @@ mod rules;
 mod validate;
 pub mod violation;
 
-pub use bulk_create::{Answered, Idempotency, Options, ReferralEvents, Rules};
+pub use bulk_create::{ReferralEvents, Rules};
+pub use call::{Answered, Idempotency, Options};
 pub use filter::FilterRequest;
 pub use look_back::{EventIdentifier, ListRequest};
 pub use report::{Created, Outcome, Report};

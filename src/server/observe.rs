@@ -40,6 +40,7 @@ pub async fn observe(mut request: Request, next: Next, answers: Answers) -> Resp
     let grpc = is_grpc(request.headers());
     let started = Instant::now();
     async {
+        let mut unanswered = Unanswered(true);
         let answered = AssertUnwindSafe(deprecation::hinted(next.run(request))).catch_unwind().await;
         let mut response = answered.unwrap_or_else(|_| {
             let error = Error::internal("the request panicked");
@@ -52,9 +53,21 @@ pub async fn observe(mut request: Request, next: Next, answers: Answers) -> Resp
         if let Ok(value) = HeaderValue::from_str(request_id.as_str()) {
             response.headers_mut().insert(REQUEST_ID_HEADER, value);
         }
+        unanswered.0 = false;
         tracing::info!(status = response.status().as_u16(), milliseconds = started.elapsed().as_millis(), "answered");
         response
     }
     .instrument(span)
     .await
+}
+
+/// Logs the end of a request that was dropped before it was answered. What became of its call, the storage tells.
+struct Unanswered(bool);
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        if self.0 {
+            tracing::info!("the caller left before the answer");
+        }
+    }
 }

@@ -1,9 +1,10 @@
 //! Work that comes to its end whether or not its caller stays: a conversation with a database that is dropped half-way
 //! leaves a connection of which nobody knows where it stands.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sea_orm::DbErr;
+use tokio::sync::watch;
 use tracing::Instrument;
 
 use crate::error::{Error, Result};
@@ -14,8 +15,8 @@ tokio::task_local! {
 
 /// Work under way in a task of its own.
 pub(super) struct Work {
-    /// Held by whoever waits for it.
-    caller: Weak<()>,
+    /// Whoever waits for it holds the other end.
+    caller: watch::Receiver<()>,
     outcome: Mutex<Outcome>,
 }
 
@@ -37,7 +38,18 @@ impl Work {
 
     /// Fails where nobody waits for the work any more. Asked between statements, where a transaction can be rolled back.
     pub fn check(&self) -> Result<(), DbErr> {
-        if self.is_abandoned() { Err(DbErr::Custom("nobody waits for the call any more".to_owned())) } else { Ok(()) }
+        if self.is_abandoned() { Err(abandoned()) } else { Ok(()) }
+    }
+
+    /// Waits for what comes with no conversation under way, such as a connection; fails as soon as nobody waits for the
+    /// work any more.
+    pub async fn unless_abandoned<T>(&self, what: impl Future<Output = Result<T, DbErr>>) -> Result<T, DbErr> {
+        let mut caller = self.caller.clone();
+        tokio::select! {
+            got = what => got,
+            // Nothing is ever sent.
+            _ = caller.changed() => Err(abandoned()),
+        }
     }
 
     pub fn note(&self, outcome: Outcome) {
@@ -45,7 +57,7 @@ impl Work {
     }
 
     fn is_abandoned(&self) -> bool {
-        self.caller.strong_count() == 0
+        self.caller.has_changed().is_err()
     }
 
     fn log(&self, events: usize) {
@@ -58,18 +70,26 @@ impl Work {
     }
 }
 
+fn abandoned() -> DbErr {
+    DbErr::Custom("nobody waits for the call any more".to_owned())
+}
+
 /// Does `work` in a task that lives on where the caller of this is dropped, and answers what came of it.
 ///
-/// What nobody waits for any more is rolled back when its transaction is to begin its next statement; once COMMIT was
-/// sent it is committed whole. The log then says which, and of how many events, which `count` tells of the answer.
+/// What nobody waits for any more leaves the queue for a connection at once, and is rolled back when its transaction is to
+/// begin its next statement; once COMMIT was sent it is committed whole. So no more of it is under way than there are
+/// connections. The log then says which, and of how many events, which `count` tells of the answer.
 pub async fn to_its_end<T: Send + 'static>(
     work: impl Future<Output = Result<T>> + Send + 'static,
     count: fn(&T) -> usize,
 ) -> Result<T> {
-    let caller = Arc::new(());
-    let state = Arc::new(Work { caller: Arc::downgrade(&caller), outcome: Mutex::new(Outcome::WroteNothing) });
+    let (caller, waiting) = watch::channel(());
+    let state = Arc::new(Work { caller: waiting, outcome: Mutex::new(Outcome::WroteNothing) });
     let task = WORK.scope(state.clone(), async move {
-        let done = work.await;
+        let done = match state.check() {
+            Ok(()) => work.await,
+            Err(error) => Err(error.into()),
+        };
         if state.is_abandoned() {
             state.log(done.as_ref().map_or(0, count));
         }

@@ -200,17 +200,18 @@ impl Database {
     }
 
     /// Closes the connections. Those in use are waited for, but not for long: the work of a caller who has left may go
-    /// on in them, waiting for a lock.
+    /// on in them, waiting for a lock. What is not committed then, the database rolls back by itself.
     pub async fn close(self) -> Result<()> {
-        const PATIENCE: Duration = Duration::from_secs(1);
+        // The last connection to a SQLite file brings its log into it.
+        let patience = Duration::from_secs(if self.is_sqlite() { 5 } else { 1 });
         let close = async {
             self.read.connection().clone().close().await?;
             self.write.connection().clone().close().await
         };
-        match timeout(PATIENCE, close).await {
+        match timeout(patience, close).await {
             Ok(closed) => Ok(closed?),
             Err(_) => {
-                tracing::warn!("the database was left with work under way, which it rolls back");
+                tracing::warn!("the connections to the database were not closed in time");
                 Ok(())
             }
         }

@@ -79,30 +79,31 @@ impl Pool {
         acquired.map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error))))
     }
 
-    async fn session(&self, statement: &str) -> Result<Session, DbErr> {
+    fn tell(&self, statement: &str) {
         if let Some(observer) = &self.observer {
             observer(statement);
         }
-        Session::take(self).await
     }
 }
 
 /// Runs a statement in a task of its own, which ends it whether or not its caller waits for that. Besides, statements
 /// that are sent at once must not wait for one another: a thread that wakes a database on the same machine is often put
-/// aside for it until it is done.
+/// aside for it until it is done. The connection is waited for outside: who leaves meanwhile leaves nothing behind.
 macro_rules! run {
     ($self:ident.$method:ident($statement:ident)) => {{
         let pool = $self.clone();
-        let task = async move {
+        let mut session = Session::take(&pool).await?;
+        in_a_task(async move {
             if !pool.shares_sessions {
-                return pool.session(&$statement.sql).await?.$method($statement).await;
+                pool.tell(&$statement.sql);
+                return session.$method($statement).await;
             }
-            let transaction = Transaction::begin(&pool, Access::Write).await?;
+            let transaction = Transaction::begin_on(session, &pool, Access::Write).await?;
             let answer = transaction.$method($statement).await?;
             transaction.commit().await?;
             Ok(answer)
-        };
-        in_a_task(task).await
+        })
+        .await
     }};
 }
 
@@ -124,8 +125,10 @@ impl ConnectionTrait for Pool {
 
     /// In no transaction of ours, for it takes one round trip behind a pooler too; some statements may not be in any.
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        let (pool, sql) = (self.clone(), sql.to_owned());
-        in_a_task(async move { pool.session(&sql).await?.run(&sql).await }).await
+        let sql = sql.to_owned();
+        let mut session = Session::take(self).await?;
+        self.tell(&sql);
+        in_a_task(async move { session.run(&sql).await }).await
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {

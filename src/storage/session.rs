@@ -13,6 +13,7 @@ use sqlx::{AssertSqlSafe, Executor, Postgres, Sqlite, pool::PoolConnection};
 use tokio::{runtime::Handle, time::timeout};
 
 use super::{
+    caller::Work,
     error::{ends_the_session, failure},
     pool::Pool,
 };
@@ -36,9 +37,12 @@ pub(super) struct Session {
 pub(super) const PROOF: Duration = Duration::from_secs(2);
 
 impl Session {
-    /// Takes a connection from a pool.
+    /// Takes a connection from a pool. Until it has one, it may be dropped.
     pub async fn take(pool: &Pool) -> Result<Self, DbErr> {
-        let connection = pool.acquire().await?;
+        let connection = match Work::current() {
+            Some(work) => work.unless_abandoned(pool.acquire()).await?,
+            None => pool.acquire().await?,
+        };
         Ok(Self { connection: Some(connection), is_clean: true, patience: pool.limits().patience() })
     }
 

@@ -40,7 +40,11 @@ pub(super) struct Talk {
 
 impl Transaction {
     pub(super) async fn begin(pool: &Pool, access: Access) -> Result<Self, DbErr> {
-        let session = Session::take(pool).await?;
+        Self::begin_on(Session::take(pool).await?, pool, access).await
+    }
+
+    /// Begins on a session of the pool.
+    pub(super) async fn begin_on(session: Session, pool: &Pool, access: Access) -> Result<Self, DbErr> {
         let mut transaction = Self {
             talk: Mutex::new(Talk { session, is_open: false, has_failed: false }),
             backend: pool.get_database_backend(),

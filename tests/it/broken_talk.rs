@@ -1,10 +1,14 @@
 //! Conversations with PostgreSQL that break: at each step of a call, in each way. The call is answered by its documented
 //! code and stored wholly or not at all, and the next one finds everything in order.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
-use referral_events::storage::{Database, entity::referral_event};
-use sea_orm::EntityTrait;
+use futures_util::future::join_all;
+use referral_events::storage::{Database, PoolOptions, counters, entity::referral_event};
+use sea_orm::{ConnectionTrait, EntityTrait, Statement};
 use serde_json::{Value, json};
 
 use crate::support::{Answer, Fault, Process, Proxy, Setup, TestDatabase, Workplace, event, tests};
@@ -14,7 +18,8 @@ tests! {
         a_conversation_that_is_cut_at_any_step_harms_no_other_call,
         a_conversation_that_is_half_closed_at_any_step_harms_no_other_call,
         a_conversation_that_falls_silent_is_given_up,
-        a_call_whose_caller_left_is_told_in_the_log;
+        a_call_whose_caller_left_is_told_in_the_log,
+        who_leaves_the_queue_for_a_connection_leaves_nothing_behind;
 }
 
 const BULK: &str = "customer_events/bulk/referrals/create";
@@ -31,7 +36,9 @@ struct Stage {
 impl Stage {
     async fn set(setup: Setup) -> Self {
         let direct = setup.engine.create_database();
-        let observer = Database::connect(&direct.url).await.expect("a database");
+        // It may hold a transaction open for as long as it takes.
+        let patient = PoolOptions { time_limit: Duration::from_secs(3600), ..PoolOptions::DEFAULT };
+        let observer = Database::connect_with(&direct.url, patient).await.expect("a database");
         let (proxy, url) = Proxy::start(&direct.url).await;
         let workplace = Workplace::over(TestDatabase::at(url));
         // The programs run in processes of their own, for which the proxy must go on meanwhile.
@@ -149,7 +156,7 @@ async fn a_call_whose_caller_left_is_told_in_the_log(setup: Setup) {
     let token = server.login("pw").await;
     let packets = count_packets(&stage, &server, &token).await;
     stage.proxy.delay(Duration::from_millis(5));
-    let mut told = [false, false];
+    let mut told = BTreeSet::new();
     for (referred, packet) in (3..).zip(packets / 2..=packets) {
         let id = format!("left-at-{packet}");
         let reached = stage.proxy.at(packet, Fault::None);
@@ -158,24 +165,65 @@ async fn a_call_whose_caller_left_is_told_in_the_log(setup: Setup) {
         tokio::select! {
             answer = call => assert!(answer.expect("an answer").status().is_success()),
             Ok(()) = reached => {
-                let rolled_back = "the caller left; the call was rolled back";
-                let committed = "the caller left; the call was committed";
+                let ends = ["has written nothing", "was rolled back", "was committed events=1"];
                 let line = |text: &str| {
                     server.output().lines().any(|line| line.contains(&id) && line.contains(text))
                 };
+                let is_there = |end: &str| line(&format!("the caller left; the call {end}"));
                 let started = Instant::now();
-                while !line(rolled_back) && !line(committed) {
-                    // It may have been answered just when the caller left.
-                    if line("answered") {
-                        break;
-                    }
+                // It may have been answered just when the caller left.
+                while !ends.iter().any(|end| is_there(end)) && !line("answered") {
                     assert!(started.elapsed() < Duration::from_secs(30), "{}", server.output());
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
-                told = [told[0] | line(rolled_back), told[1] | line(committed)];
-                assert!(!line(committed) || server.output().contains("events=1"), "{}", server.output());
+                assert!(line("answered") || line("the caller left before the answer"));
+                told.extend(ends.into_iter().filter(|end| is_there(end)));
             }
         }
     }
-    assert_eq!(told, [true, true], "{}", server.output());
+    assert!(told.contains("was rolled back") && told.contains("was committed events=1"), "{}", server.output());
+}
+
+async fn who_leaves_the_queue_for_a_connection_leaves_nothing_behind(setup: Setup) {
+    let stage = Stage::set(setup).await;
+    let patient = ["--database-connections", "4", "--time-limit", "60", "--database-acquire-timeout", "60"];
+    let server = stage.serve(&patient).await;
+    let token = server.login("pw").await;
+    let turn = stage.observer.begin().await.expect("a transaction");
+    counters::take_turn(&turn, 1).await.expect("a turn");
+    // Three wait for the turn with the connections for transactions, and those who come after them for a connection.
+    let first = join_all((1..4).map(|referred| {
+        let call = request(&token, referred);
+        let server = &server;
+        async move { server.post(BULK, &call).await }
+    }));
+    let others = async {
+        while count_waiting(&stage.observer).await < 3 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let calls = (4..24).map(|referred| {
+            let call = request(&token, referred);
+            let server = &server;
+            async move { tokio::time::timeout(Duration::from_secs(2), server.try_post(BULK, &call)).await.is_err() }
+        });
+        assert!(join_all(calls).await.into_iter().all(|left| left));
+        let started = Instant::now();
+        while server.output().matches("the caller left; the call has written nothing").count() < 20 {
+            assert!(started.elapsed() < Duration::from_secs(20), "{}", server.output());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        turn.rollback().await.expect("a rollback");
+    };
+    let (answers, ()) = tokio::join!(first, others);
+    answers.iter().for_each(|answer| answer.assert_outcome(&["1"], &[]));
+    server.post(BULK, &request(&token, 30)).await.assert_outcome(&["1"], &[]);
+    assert_eq!(stage.stored().await, 4);
+}
+
+/// How many sessions wait for a lock.
+async fn count_waiting(observer: &Database) -> i64 {
+    let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let read = observer.read();
+    let row = read.query_one_raw(Statement::from_string(read.get_database_backend(), sql)).await;
+    row.expect("a query").expect("a row").try_get_by_index(0).expect("a number")
 }

@@ -166,29 +166,27 @@ async fn callers_who_hang_up_at_any_step_harm_nobody(setup: Setup) {
     assert!(steps > 5, "{steps}");
     let innocent = stage.server.login("other", "oscar").await;
     let mut hung_up = Vec::new();
-    for round in 0..2 {
-        for step in 1..=steps + 2 {
-            let (leaving, staying) = (stage.request(), stage.request());
-            // Somebody of the same organisation and somebody of another one come along with the one who leaves.
-            let event = json!({
-                "request_unique_identifier": "1",
-                "performed_by_unit_identifier": {"name": "XAdmin Unit"},
-                "performed_on": "2016-06-22T15:00:00",
-                "referred_accounts_receivable_identifier": {"number": "Y"},
-                "referred_by_accounts_receivable_identifier": {"number": "XACR01"},
-            });
-            let rehearsal = json!({"token": innocent, "validate_only": true, "referral_customer_events_set": [event]});
-            let (left, stayed, other) =
-                tokio::join!(stage.hang_up(&leaving, step), stage.server.bulk(staying), stage.server.bulk(rehearsal));
-            assert_eq!((stayed.failures(), stayed.processed().len()), (vec![], EVENTS), "round {round}, step {step}");
-            other.assert_outcome(&["1"], &[]);
-            match left {
-                Some(answer) => assert_eq!(answer.failures(), []),
-                None => hung_up.push(leaving),
-            }
+    for step in 1..=steps + 2 {
+        let (leaving, staying) = (stage.request(), stage.request());
+        // Somebody of the same organisation and somebody of another one come along with the one who leaves.
+        let event = json!({
+            "request_unique_identifier": "1",
+            "performed_by_unit_identifier": {"name": "XAdmin Unit"},
+            "performed_on": "2016-06-22T15:00:00",
+            "referred_accounts_receivable_identifier": {"number": "Y"},
+            "referred_by_accounts_receivable_identifier": {"number": "XACR01"},
+        });
+        let rehearsal = json!({"token": innocent, "validate_only": true, "referral_customer_events_set": [event]});
+        let (left, stayed, other) =
+            tokio::join!(stage.hang_up(&leaving, step), stage.server.bulk(staying), stage.server.bulk(rehearsal));
+        assert_eq!((stayed.failures(), stayed.processed().len()), (vec![], EVENTS), "step {step}");
+        other.assert_outcome(&["1"], &[]);
+        match left {
+            Some(answer) => assert_eq!(answer.failures(), []),
+            None => hung_up.push(leaving),
         }
     }
-    assert!(hung_up.len() > 2 * steps / 3, "{} of {steps} steps", hung_up.len());
+    assert!(hung_up.len() > steps / 3, "{} of {steps} steps", hung_up.len());
     stage.no_transaction_is_left_open().await;
     if let Some(proxy) = &stage.proxy {
         proxy.delay(Duration::ZERO);
