@@ -3,6 +3,7 @@
 mod background;
 mod connections;
 pub mod descriptors;
+mod health;
 mod observe;
 
 use std::{
@@ -15,7 +16,7 @@ use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
 use tonic::service::Routes;
 use tower::{ServiceExt, service_fn};
 
-use self::connections::Connections;
+use self::{connections::Connections, health::Health};
 use crate::{
     auth::Authenticator,
     config::{Config, Keys, MAXIMUM_REQUEST_SIZE},
@@ -47,7 +48,9 @@ pub async fn run(
     config: Config,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
+    let (health, health_service) = Health::new(database.clone()).await;
     let mut in_the_background = JoinSet::new();
+    in_the_background.spawn(health.clone().watch());
     if database.is_sqlite() {
         in_the_background.spawn(background::checkpoint(database.clone()));
     }
@@ -61,9 +64,6 @@ pub async fn run(
     in_the_background
         .spawn(background::remove_old_answers(api.referral_events.clone(), config.rules.idempotency_retention));
     let answers = Answers { always_ok: config.always_ok };
-    let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_serving::<ReferralEventServiceServer<GrpcService>>().await;
-    health.set_serving::<AuthenticationServiceServer<GrpcService>>().await;
 
     let service = GrpcService(api.clone());
     let grpc_router =
@@ -74,7 +74,7 @@ pub async fn run(
             .add_service(reflection()?.build_v1alpha().map_err(Error::internal)?)
             .into_axum_router()
             .layer(middleware::from_fn_with_state(api.clone(), grpc::within_limits));
-    let rest = rest::router(api, answers);
+    let rest = rest::router(api, answers).merge(health.probes());
 
     // Outermost first: name the request, log it, answer for a panic; let a refusal be seen; then the transport that it
     // speaks.
@@ -84,6 +84,7 @@ pub async fn run(
             transport.oneshot(request)
         }))
         .layer(middleware::from_fn(refusal::seen))
+        .layer(middleware::from_fn_with_state(health.clone(), health::doubting))
         .layer(middleware::from_fn(move |request, next| observe::observe(request, next, answers)));
 
     let mut connections = Connections::new(app, config.connections.clone());
@@ -92,8 +93,7 @@ pub async fn run(
         shutdown.await;
         is_stopping.store(true, Ordering::Relaxed);
         let stopped = Instant::now();
-        health.set_not_serving::<ReferralEventServiceServer<GrpcService>>().await;
-        health.set_not_serving::<AuthenticationServiceServer<GrpcService>>().await;
+        health.stopping().await;
         // Whoever asks for the health learns of it while there is still somebody to ask.
         tokio::time::sleep(config.drain_pause.min(config.drain_limit / 2)).await;
         stopped

@@ -5,12 +5,15 @@ use std::ffi::c_int;
 
 use chrono::{DateTime, Utc};
 use rusqlite::ffi;
-use sea_orm::{DbErr, Iden, Iterable, RuntimeErr};
+use sea_orm::{DbErr, Iden, Iterable};
 use sqlx::{PgConnection, SqliteConnection};
 use uuid::Uuid;
 
 use super::{
-    entity::referral_event::Column, error::is_unique_violation, session::Connection, transaction::Transaction,
+    entity::referral_event::Column,
+    error::{is_unique_violation, sqlite_failure},
+    session::Connection,
+    transaction::Transaction,
 };
 
 /// An event to insert, in force from then on.
@@ -170,7 +173,7 @@ async fn insert_sqlite(
     Ok(match tokio::task::block_in_place(insert_all) {
         Ok(()) => Ok(true),
         Err(error) if error.sqlite_error().is_some_and(|error| KEY_TAKEN.contains(&error.extended_code)) => Ok(false),
-        Err(error) => Err(DbErr::Exec(RuntimeErr::Internal(error.to_string()))),
+        Err(error) => Err(sqlite_failure(&error)),
     })
 }
 

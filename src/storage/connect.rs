@@ -14,8 +14,10 @@ use sqlx::{
 use tokio::time::timeout;
 
 use super::{
+    condition::{Condition, Fault},
     error::is_contention,
     pool::Pool,
+    probe::Probe,
     session::{PROOF, Session},
     settings::{self, Access, DEALLOCATE, Limits},
     transaction::{Observer, Transaction},
@@ -32,6 +34,7 @@ use crate::error::{Error, ErrorKind, Result};
 pub struct Database {
     write: Pool,
     read: Pool,
+    condition: Condition,
 }
 
 /// How connections are kept.
@@ -116,19 +119,22 @@ impl Database {
     }
 
     pub async fn connect_with(url: &str, options: PoolOptions) -> Result<Self> {
+        let condition = Condition::default();
         if is_sqlite(url) {
-            let write = connect_sqlite(url, 1, SQLITE_MAPPED, SQLITE_WRITER_CACHE, options).await?;
-            let read = connect_sqlite(url, SQLITE_READERS, 0, SQLITE_READER_CACHE, options).await?;
-            return Ok(Self { write, read });
+            let write = connect_sqlite(url, 1, SQLITE_MAPPED, SQLITE_WRITER_CACHE, options, &condition).await?;
+            let read = connect_sqlite(url, SQLITE_READERS, 0, SQLITE_READER_CACHE, options, &condition).await?;
+            condition.know_file(write.connection().get_sqlite_connection_pool().connect_options().get_filename());
+            return Ok(Self { write, read, condition });
         }
         let readers = options.connections / POSTGRES_READERS;
         if readers == 0 {
-            let pool = connect_postgres(url, options).await?;
-            return Ok(Self { write: pool.clone(), read: pool });
+            let pool = connect_postgres(url, options, &condition).await?;
+            return Ok(Self { write: pool.clone(), read: pool, condition });
         }
         let of = |connections| PoolOptions { connections, ..options };
-        let write = connect_postgres(url, of(options.connections - readers)).await?;
-        Ok(Self { write, read: connect_postgres(url, of(readers)).await? })
+        let write = connect_postgres(url, of(options.connections - readers), &condition).await?;
+        let read = connect_postgres(url, of(readers), &condition).await?;
+        Ok(Self { write, read, condition })
     }
 
     /// Brings the schema up to date, in one transaction, and answers how many steps were missing. Of several programs
@@ -176,6 +182,19 @@ impl Database {
     pub async fn checkpoint(&self) -> Result<()> {
         Session::take(&self.read).await?.run("PRAGMA wal_checkpoint(PASSIVE)").await?;
         Ok(())
+    }
+
+    /// What finds out whether the database can be used.
+    pub fn probe(&self) -> Probe {
+        match self.is_sqlite() {
+            true => Probe::of_sqlite(self.condition.clone(), self.write.connection().get_sqlite_connection_pool()),
+            false => Probe::of_postgres(self.condition.clone(), self.write.connection().get_postgres_connection_pool()),
+        }
+    }
+
+    /// What the last probe found to be wrong.
+    pub fn fault(&self) -> Option<Fault> {
+        self.condition.fault()
     }
 
     /// For reads outside a transaction.
@@ -229,6 +248,7 @@ async fn connect_sqlite(
     mapped: u32,
     cache: &'static str,
     pool: PoolOptions,
+    condition: &Condition,
 ) -> Result<Pool> {
     let mut options = sea_orm::ConnectOptions::new(url);
     options.max_connections(connections).acquire_timeout(pool.acquire_timeout).sqlx_logging(false);
@@ -250,7 +270,7 @@ async fn connect_sqlite(
             // A page is read through a map at a tenth of what copying it to the cache costs.
             .pragma("mmap_size", mapped.to_string())
     });
-    Ok(Pool::sqlite(open_sqlite(options).await.map_err(cannot_be_opened)?, pool.limits()))
+    Ok(Pool::sqlite(open_sqlite(options).await.map_err(cannot_be_opened)?, pool.limits(), condition.clone()))
 }
 
 async fn open_sqlite(options: sea_orm::ConnectOptions) -> Result<DatabaseConnection, DbErr> {
@@ -269,19 +289,24 @@ async fn open_sqlite(options: sea_orm::ConnectOptions) -> Result<DatabaseConnect
 }
 
 /// SeaORM's own way of connecting would show the URL, with its password, in its errors and at the level `trace`.
-async fn connect_postgres(url: &str, options: PoolOptions) -> Result<Pool> {
+async fn connect_postgres(url: &str, options: PoolOptions, condition: &Condition) -> Result<Pool> {
     let limits = options.limits();
     let server = postgres_server(url)?;
     // Who switches the cache of statements off has a pooler in between.
     let shares_sessions =
         server.to_url_lossy().query_pairs().any(|(name, value)| name == "statement-cache-capacity" && value == "0");
+    let spoilt = condition.clone();
     let pool = PgPoolOptions::new()
         .max_connections(options.connections)
         .acquire_timeout(options.acquire_timeout)
         .idle_timeout(options.idle_timeout)
         .test_before_acquire(false)
-        .before_acquire(|connection, metadata| {
+        .before_acquire(move |connection, metadata| {
+            let is_spoilt = spoilt.has_spoilt(metadata.age);
             Box::pin(async move {
+                if is_spoilt {
+                    return Ok(false);
+                }
                 if metadata.idle_for < PROVEN {
                     return Ok(true);
                 }
@@ -303,7 +328,7 @@ async fn connect_postgres(url: &str, options: PoolOptions) -> Result<Pool> {
     // In one round trip and without preparing anything, for a pooler may be in between.
     let citus = sqlx::raw_sql("SELECT 1 FROM pg_extension WHERE extname = 'citus'").fetch_optional(&pool).await;
     let is_citus = citus.map_err(cannot_be_opened)?.is_some();
-    Ok(Pool::postgres(DatabaseConnection::from(pool), limits, is_citus, shares_sessions))
+    Ok(Pool::postgres(DatabaseConnection::from(pool), limits, condition.clone(), is_citus, shares_sessions))
 }
 
 /// Reads a PostgreSQL URL.

@@ -74,6 +74,12 @@ const JOINS: [Join; 9] = {
 
 impl FromQueryResult for EventView {
     fn from_query_result(row: &QueryResult, _: &str) -> Result<Self, DbErr> {
+        Self::read(row).map_err(|cause| unreadable(row, &cause))
+    }
+}
+
+impl EventView {
+    fn read(row: &QueryResult) -> Result<Self, DbErr> {
         let named = |alias: &str| -> Result<Option<Named>, DbErr> {
             let prefix = format!("{alias}_");
             let Some(id) = row.try_get(&prefix, "id")? else { return Ok(None) };
@@ -92,6 +98,15 @@ impl FromQueryResult for EventView {
             referred_by_participant: named("bp")?,
         })
     }
+}
+
+/// Says for the log which row it is.
+fn unreadable(row: &QueryResult, cause: &DbErr) -> DbErr {
+    let integer = |column| row.try_get("", column).map_or("?".to_owned(), |value: i64| value.to_string());
+    let (number, organisation) = (integer("number"), integer("organisation_id"));
+    DbErr::Type(format!(
+        "the event of number {number} cannot be read, of the organisation of id {organisation}: {cause}"
+    ))
 }
 
 /// Selects the views of the events that `events` selects: the newest first. What is joined is looked up for them alone.

@@ -11,6 +11,7 @@
 pub mod access_tokens;
 pub mod bulk_load;
 mod caller;
+mod condition;
 pub mod connect;
 pub mod counters;
 pub mod directory;
@@ -21,6 +22,7 @@ pub mod idempotency;
 pub mod parties;
 pub mod places;
 mod pool;
+mod probe;
 pub mod referral_events;
 mod session;
 mod settings;
@@ -29,8 +31,10 @@ mod transaction;
 pub mod users;
 
 pub use caller::to_its_end;
+pub use condition::Fault;
 pub use connect::{Database, PoolOptions};
 pub use error::{is_contention, is_unclear, is_unique_violation};
 pub use pool::Pool;
+pub use probe::Probe;
 pub use sql::OfDirectory;
 pub use transaction::Transaction;

@@ -6,6 +6,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, ExecResult,
 use tracing::Instrument;
 
 use super::{
+    condition::Condition,
     session::{Connection, Session},
     settings::{self, Access, Limits},
     transaction::{Observer, Transaction},
@@ -15,6 +16,7 @@ use super::{
 pub struct Pool {
     connection: DatabaseConnection,
     limits: Limits,
+    condition: Condition,
     /// What begins a transaction that writes, and one that reads.
     begin: [Arc<str>; 2],
     /// Whether another transaction of the same connection may run in another session of the database, as behind a
@@ -27,24 +29,29 @@ pub struct Pool {
 impl Pool {
     /// On SQLite a transaction that writes takes the write lock at once: one that reads first and asks for the lock
     /// later can be refused it.
-    pub(super) fn sqlite(connection: DatabaseConnection, limits: Limits) -> Self {
+    pub(super) fn sqlite(connection: DatabaseConnection, limits: Limits, condition: Condition) -> Self {
         let begin = ["BEGIN IMMEDIATE".into(), "BEGIN".into()];
-        Self { connection, limits, begin, shares_sessions: false, observer: None }
+        Self { connection, limits, condition, begin, shares_sessions: false, observer: None }
     }
 
     pub(super) fn postgres(
         connection: DatabaseConnection,
         limits: Limits,
+        condition: Condition,
         is_citus: bool,
         shares_sessions: bool,
     ) -> Self {
         let begin = [Access::Write, Access::Read]
             .map(|access| settings::begin(access, limits, is_citus, shares_sessions).into());
-        Self { connection, limits, begin, shares_sessions, observer: None }
+        Self { connection, limits, condition, begin, shares_sessions, observer: None }
     }
 
     pub(super) fn connection(&self) -> &DatabaseConnection {
         &self.connection
+    }
+
+    pub(super) fn condition(&self) -> &Condition {
+        &self.condition
     }
 
     pub(super) fn limits(&self) -> Limits {
@@ -71,12 +78,26 @@ impl Pool {
         self.observer.clone()
     }
 
+    /// Takes a connection; fails at once where the database is known to be out of reach, or is found to be meanwhile.
     pub(super) async fn acquire(&self) -> Result<Connection, DbErr> {
-        let acquired = match self.get_database_backend() {
-            DbBackend::Sqlite => self.connection.get_sqlite_connection_pool().acquire().await.map(Connection::Sqlite),
-            _ => self.connection.get_postgres_connection_pool().acquire().await.map(Connection::Postgres),
+        let has_connection = || match self.get_database_backend() {
+            DbBackend::Sqlite => true,
+            _ => self.connection.get_postgres_connection_pool().num_idle() > 0,
         };
-        acquired.map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error))))
+        self.condition.check(has_connection)?;
+        let acquired = async {
+            match self.get_database_backend() {
+                DbBackend::Sqlite => {
+                    self.connection.get_sqlite_connection_pool().acquire().await.map(Connection::Sqlite)
+                }
+                _ => self.connection.get_postgres_connection_pool().acquire().await.map(Connection::Postgres),
+            }
+        };
+        tokio::select! {
+            biased;
+            acquired = acquired => acquired.map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error)))),
+            fault = self.condition.out_of_reach() => Err(fault.into()),
+        }
     }
 
     fn tell(&self, statement: &str) {
@@ -120,7 +141,11 @@ impl ConnectionTrait for Pool {
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        run!(self.execute_raw(statement))
+        let executed: Result<_, DbErr> = run!(self.execute_raw(statement));
+        let executed = executed?;
+        // What it wrote is committed.
+        self.condition.check_files()?;
+        Ok(executed)
     }
 
     /// In no transaction of ours, for it takes one round trip behind a pooler too; some statements may not be in any.

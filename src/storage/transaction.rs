@@ -11,6 +11,7 @@ use tokio::{
 
 use super::{
     caller::{Outcome, Work},
+    condition::Condition,
     error::{is_unclear, of_the_connection},
     pool::Pool,
     session::Session,
@@ -28,6 +29,7 @@ pub struct Transaction {
     backend: DbBackend,
     observer: Option<Observer>,
     work: Option<Arc<Work>>,
+    condition: Condition,
 }
 
 /// The session of a transaction.
@@ -50,6 +52,7 @@ impl Transaction {
             backend: pool.get_database_backend(),
             observer: pool.observer(),
             work: Work::current(),
+            condition: pool.condition().clone(),
         };
         transaction.check()?;
         transaction.observe("BEGIN");
@@ -63,6 +66,7 @@ impl Transaction {
         Ok(transaction)
     }
 
+    /// On SQLite it fails also where what was committed is in a file that nobody finds any more.
     pub async fn commit(mut self) -> Result<(), DbErr> {
         self.check()?;
         if self.talk.get_mut().cannot_be_committed() {
@@ -79,7 +83,8 @@ impl Transaction {
             Err(_) => talk.session.spoil(),
         }
         // At COMMIT it is a worker of Citus that was lost.
-        ended.map(|_| ()).map_err(|error| if is_unclear(&error) { of_the_connection(error) } else { error })
+        ended.map_err(|error| if is_unclear(&error) { of_the_connection(error) } else { error })?;
+        Ok(self.condition.check_files()?)
     }
 
     pub async fn rollback(mut self) -> Result<(), DbErr> {

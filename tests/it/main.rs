@@ -20,6 +20,7 @@ mod circles;
 mod command_line;
 mod connections;
 mod descriptors;
+mod database_faults;
 mod details;
 mod discovery;
 mod documented_example;
@@ -29,6 +30,7 @@ mod error_catalogue;
 mod fields_set;
 mod frozen_replicas;
 mod hang_ups;
+mod health;
 mod idempotency;
 mod identifiers;
 mod import_command;
@@ -89,6 +91,7 @@ fn main() {
         command_line::tests(),
         connections::tests(),
         descriptors::tests(),
+        database_faults::tests(),
         details::tests(),
         discovery::tests(),
         documented_example::tests(),
@@ -98,6 +101,7 @@ fn main() {
         fields_set::tests(),
         frozen_replicas::tests(),
         hang_ups::tests(),
+        health::tests(),
         idempotency::tests(),
         identifiers::tests(),
         import_command::tests(),

@@ -49,6 +49,8 @@ impl Answers {
         let status = Status { code: answer.code, description: answer.description, message: &message };
         let body = serde_json::to_vec(&Envelope { data: NoData {}, status }).unwrap_or_default();
         let mut response = response(if self.always_ok { StatusCode::OK } else { answer.http }, body);
+        // For the layers outside, whatever the HTTP status says.
+        response.extensions_mut().insert(error.kind());
         let headers = response.headers_mut();
         if let Some(seconds) = status::retry_after_seconds(error) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));

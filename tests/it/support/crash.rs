@@ -13,6 +13,11 @@ impl Cluster {
         programs().is_none().then_some("no server programs")
     }
 
+    /// Lets the server begin as one that follows another, from its next start on: it takes no writes until it is promoted.
+    pub fn stand_by(&self) {
+        fs::write(self.data().join("standby.signal"), "").expect("a file");
+    }
+
     /// Ends the server and all its processes at once, in the middle of whatever they do. It can serve again, on the
     /// same data and port.
     pub fn crash(&mut self) {

@@ -5,6 +5,7 @@ mod bad;
 mod bytes_codec;
 mod crash;
 mod engine;
+mod health;
 mod imports;
 mod looking_back;
 mod methods;
@@ -16,6 +17,7 @@ mod proxy;
 pub mod raw;
 mod rows;
 mod server;
+mod small_disk;
 pub mod small_world;
 mod world;
 
@@ -34,6 +36,7 @@ pub use postgres::Cluster;
 pub use process::{Ended, Process, Workplace, signal};
 pub use proxy::{Fault, Proxy};
 pub use server::{Server, answer, envelope, message};
+pub use small_disk::SmallDisk;
 pub use world::{EVENT_FIELDS, event};
 
 /// Which of the two surfaces a test calls.
@@ -70,7 +73,8 @@ pub struct Runs {
 
 /// `tests!(Both: a, b)` lists the tests of a module that run on both transports; `Grpc` and `Rest` those of one,
 /// `NoCalls` those that need a database alone, `Sqlite` and `Postgres` those about one database, `OwnPostgres` those
-/// that start and end one, `Curl` those that call with curl, `Pooled` and `PooledNoCalls` those behind a pooler, `Once` those that need no server in this process.
+/// that start and end one, `SqliteOnSmallDisk` and `PostgresOnSmallDisk` those that fill a disk, `Curl` those that call
+/// with curl, `Pooled` and `PooledNoCalls` those behind a pooler, `Once` those that need no server in this process.
 macro_rules! tests {
     ($($runs:ident: $($name:ident),+;)+) => {
         pub fn tests() -> Vec<$crate::support::Test> {
@@ -86,7 +90,7 @@ pub(crate) use tests;
 
 #[allow(non_upper_case_globals)]
 pub mod runs {
-    use super::{Cluster, Engine, Runs, Transport};
+    use super::{Cluster, Engine, Runs, SmallDisk, Transport};
     /// Why curl cannot be run here, if so.
     fn curl_is_missing() -> Option<&'static str> {
         let is_there = std::process::Command::new("curl").arg("--version").output().is_ok();
@@ -104,6 +108,9 @@ pub mod runs {
     pub const Postgres: Runs = Runs { engines: &[Engine::Postgres], ..on(&[Transport::Rest]) };
     pub const Curl: Runs = Runs { missing: |_| curl_is_missing(), ..Sqlite };
     pub const OwnPostgres: Runs = Runs { missing: |_| Cluster::missing(), ..Postgres };
+    pub const SqliteOnSmallDisk: Runs = Runs { missing: |_| SmallDisk::missing(), ..Sqlite };
+    pub const PostgresOnSmallDisk: Runs =
+        Runs { missing: |_| Cluster::missing().or_else(SmallDisk::missing), ..Postgres };
     pub const Pooled: Runs = Runs { engines: &[Engine::Pgbouncer], ..Both };
     pub const PooledNoCalls: Runs = Runs { engines: &[Engine::Pgbouncer], ..NoCalls };
     /// For a test that needs neither the server nor the database of a setup.

@@ -117,6 +117,26 @@ impl Cluster {
         cluster
     }
 
+    /// Another cluster with the same data, as a backup would make it; the server must have ended.
+    pub fn copied(&self) -> Self {
+        let directory = tempfile::Builder::new().prefix("referral-events-postgres-").tempdir().expect("a directory");
+        let copied = Command::new("cp").arg("-a").arg(self.data()).arg(directory.path()).status().expect("cp");
+        assert!(copied.success(), "the data are not copied");
+        if let Some((uid, gid)) = unprivileged_user() {
+            chown(directory.path(), Some(uid), Some(gid)).expect("a directory for the server's user");
+        }
+        Self { directory, port: free_port(), settings: self.settings.clone(), server: None }
+    }
+
+    /// Runs a statement in the database `postgres`, as the superuser.
+    pub fn execute(&self, sql: &str) {
+        execute(&self.url(), sql);
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Without a database's name.
     pub fn url(&self) -> String {
         format!("postgres://postgres@127.0.0.1:{}", self.port)

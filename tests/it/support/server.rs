@@ -270,6 +270,10 @@ impl Server {
         rows
     }
 
+    pub fn database_url(&self) -> String {
+        self.files.url.clone()
+    }
+
     /// The SQLite file and its log, byte for byte.
     pub fn file_contents(&self) -> Vec<Vec<u8>> {
         let file = self.files.url.trim_start_matches("sqlite:");

@@ -1,0 +1,149 @@
+//! Whether the database can be used at present, as far as is known.
+//!
+//! [`Probe`](super::Probe) finds out. What it found is shared by all clones of the database: calls that could only wait
+//! for nothing are refused at once, and the server says so to those who ask for its health.
+
+use std::{
+    fmt, fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError, RwLock},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::watch;
+
+/// Why the database cannot be used, or not wholly. Its text is for callers and operators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    #[error("The database cannot be reached; try again.")]
+    Unreachable,
+    /// It may only have much to do, so calls still try.
+    #[error("The database does not answer in time; try again.")]
+    Silent,
+    #[error("The database has no connection or no memory left; try again.")]
+    Exhausted,
+    #[error("The database takes no writes at present; try again.")]
+    ReadOnly,
+    #[error("The database has no room left, or cannot write to its disk; try again.")]
+    Full,
+    #[error("The database is busy; try again.")]
+    Busy,
+    #[error("Another program holds the database; try again.")]
+    Locked,
+    /// What is written to the open file would be found by nobody.
+    #[error("The database's file is gone or is another one; the operator has to restart the service.")]
+    FileGone,
+    /// It answers with an error that says none of these.
+    #[error("The database fails; try again.")]
+    Failing,
+}
+
+/// What is known, shared by all who use a database.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Condition(Arc<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    fault: watch::Sender<Option<Fault>>,
+    /// When sessions were last known to lead to a server that cannot be used.
+    spoilt_on: Mutex<Option<Instant>>,
+    /// The files that a SQLite database consists of, as they were opened.
+    files: RwLock<Vec<OpenFile>>,
+}
+
+impl Condition {
+    pub(super) fn fault(&self) -> Option<Fault> {
+        *self.0.fault.borrow()
+    }
+
+    /// Takes note of what was found.
+    pub(super) fn set(&self, found: Option<Fault>) {
+        if matches!(found, Some(Fault::Unreachable | Fault::ReadOnly)) {
+            *self.0.spoilt_on.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        }
+        self.0.fault.send_replace(found);
+    }
+
+    /// Whether a session of this age may lead to a server that could not be used since: another one has taken its place
+    /// perhaps.
+    pub(super) fn has_spoilt(&self, age: Duration) -> bool {
+        let spoilt_on = *self.0.spoilt_on.lock().unwrap_or_else(PoisonError::into_inner);
+        spoilt_on.is_some_and(|spoilt_on| spoilt_on.elapsed() <= age)
+    }
+
+    /// Fails where a call could only wait for nothing, or where the files are not the ones any more that were opened: a
+    /// connection opened then would be to other files than the rest. `has_connection` says whether there is a connection
+    /// that waits to be used.
+    pub(super) fn check(&self, has_connection: impl FnOnce() -> bool) -> Result<(), Fault> {
+        match self.fault() {
+            Some(fault @ (Fault::Unreachable | Fault::FileGone)) => Err(fault),
+            Some(Fault::Exhausted) if !has_connection() => Err(Fault::Exhausted),
+            _ => self.check_files(),
+        }
+    }
+
+    /// Waits until the database is known to be out of reach.
+    pub(super) async fn out_of_reach(&self) -> Fault {
+        let mut known = self.0.fault.subscribe();
+        // The sender lives as long as this.
+        _ = known.wait_for(|fault| *fault == Some(Fault::Unreachable)).await;
+        Fault::Unreachable
+    }
+
+    /// Fails where a file of the database is not the one any more that was opened. Looked at once something is
+    /// committed, this proves that it is where the next one to open the database finds it.
+    pub(super) fn check_files(&self) -> Result<(), Fault> {
+        let files = self.0.files.read().unwrap_or_else(PoisonError::into_inner);
+        if files.iter().all(OpenFile::is_there) { Ok(()) } else { Err(Fault::FileGone) }
+    }
+
+    /// Takes the SQLite file for the one that is there now.
+    pub(super) fn know_file(&self, file: &Path) {
+        *self.0.files.write().unwrap_or_else(PoisonError::into_inner) = vec![OpenFile::at(file)];
+    }
+
+    /// Takes the log and the index of the log of a SQLite file for those that are there now. They stay the same for as
+    /// long as a connection is open.
+    pub(super) fn know_log(&self, file: &Path) {
+        let beside = |suffix: &str| {
+            let mut name = file.as_os_str().to_owned();
+            name.push(suffix);
+            OpenFile::at(Path::new(&name))
+        };
+        let mut files = self.0.files.write().unwrap_or_else(PoisonError::into_inner);
+        files.truncate(1);
+        files.extend(["-wal", "-shm"].map(beside));
+    }
+
+    pub(super) fn forget_log(&self) {
+        self.0.files.write().unwrap_or_else(PoisonError::into_inner).truncate(1);
+    }
+}
+
+/// A file, by its path and by what it is whatever its path.
+struct OpenFile {
+    path: PathBuf,
+    /// Device and inode; `None` where there was no file.
+    identity: Option<(u64, u64)>,
+}
+
+impl OpenFile {
+    fn at(path: &Path) -> Self {
+        Self { path: path.to_owned(), identity: identity(path) }
+    }
+
+    fn is_there(&self) -> bool {
+        self.identity.is_none() || identity(&self.path) == self.identity
+    }
+}
+
+impl fmt::Debug for OpenFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.path.fmt(f)
+    }
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
+}
