@@ -121,16 +121,23 @@ pub enum MissingKeys {
     Refuse,
 }
 
-impl Keys {
-    /// The keys as set; one that is not set comes from where `missing` says.
-    pub fn resolve(token: Option<&str>, hash: Option<&str>, database_url: &str, missing: MissingKeys) -> Result<Self> {
+/// The keys as far as they are set, and where the others come from.
+#[derive(Debug)]
+pub struct KeySettings {
+    token: Option<Key>,
+    hash: Option<Key>,
+    /// The file that has those that are not set; `None` where both are.
+    file: Option<PathBuf>,
+}
+
+impl KeySettings {
+    /// Reads what is set; a key that is not set comes from where `missing` says.
+    pub fn read(token: Option<&str>, hash: Option<&str>, database_url: &str, missing: MissingKeys) -> Result<Self> {
         let token = token.map(|text| parse(TOKEN_KEY, text)).transpose()?;
         let hash = hash.map(|text| parse(HASH_KEY, text)).transpose()?;
-        if let (Some(token), Some(hash)) = (&token, &hash) {
-            return Ok(Self { token: token.clone(), hash: hash.clone() });
-        }
         let file = match (missing, sqlite_path(database_url)) {
-            (MissingKeys::KeepBesideDatabase, Some(path)) => key_file(&path),
+            _ if token.is_some() && hash.is_some() => None,
+            (MissingKeys::KeepBesideDatabase, Some(path)) => Some(key_file(&path)),
             _ => {
                 return Err(SettingError::new(format!(
                     "{TOKEN_KEY} and {HASH_KEY} must be set, each to 64 hex digits: keys are made only for a SQLite \
@@ -138,10 +145,31 @@ impl Keys {
                 )));
             }
         };
-        let kept = read_or_make(&file)?;
-        Ok(Self { token: token.unwrap_or(kept.token), hash: hash.unwrap_or(kept.hash) })
+        Ok(Self { token, hash, file })
     }
 
+    /// The file that the hash key comes from; `None` where it is set.
+    pub fn hash_key_file(&self) -> Option<PathBuf> {
+        self.file.clone().filter(|_| self.hash.is_none())
+    }
+
+    /// The same where the file is not there, so that [`keys`](Self::keys) makes a new hash key.
+    pub fn hash_key_to_make(&self) -> Option<PathBuf> {
+        self.hash_key_file().filter(|file| !file.exists())
+    }
+
+    /// The keys; where the file is needed and not there, it is made.
+    pub fn keys(self) -> Result<Keys> {
+        let kept = self.file.as_deref().map(read_or_make).transpose()?;
+        let (kept_token, kept_hash) = kept.map(|kept| (kept.token, kept.hash)).unzip();
+        match (self.token.or(kept_token), self.hash.or(kept_hash)) {
+            (Some(token), Some(hash)) => Ok(Keys { token, hash }),
+            _ => Err(SettingError::new("a key is neither set nor in a file")),
+        }
+    }
+}
+
+impl Keys {
     /// New keys, kept nowhere.
     pub fn generate() -> Result<Self> {
         let generate = || Key::generate().map_err(|error| SettingError::new(format!("no key can be made: {error}")));

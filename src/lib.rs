@@ -9,7 +9,7 @@
 //! - [`auth`]: who calls, and what they may do.
 //! - [`referral`]: events and their rules. [`directory`]: the reference data that events name.
 //! - [`storage`]: the database.
-//! - [`secret`], [`error`]: what all of them use.
+//! - [`secret`], [`error`], [`logging`]: what all of them use.
 
 pub mod auth;
 pub mod cli;
@@ -17,6 +17,7 @@ pub mod config;
 pub mod contract;
 pub mod directory;
 pub mod error;
+pub mod logging;
 pub mod referral;
 pub mod secret;
 pub mod server;

@@ -1,4 +1,4 @@
-use std::process::ExitCode;
+use std::{io::Write, process::ExitCode};
 
 use clap::Parser;
 use referral_events::cli::{self, Cli};
@@ -13,7 +13,7 @@ fn main() -> ExitCode {
             code
         }
         Err(error) => {
-            eprintln!("error: no threads can be started: {error}");
+            _ = writeln!(std::io::stderr(), "error: no threads can be started: {error}");
             ExitCode::FAILURE
         }
     }

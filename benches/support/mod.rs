@@ -19,7 +19,7 @@ use std::{
 use chrono::Utc;
 use referral_events::{
     auth::password,
-    config::{Keys, MissingKeys},
+    config::{KeySettings, Keys, MissingKeys},
     secret::{CodeHasher, Secret},
     storage::{Database, PoolOptions, entity::user, users},
 };
@@ -105,7 +105,8 @@ impl Bench {
         database.migrate().await.expect("a schema");
         let organisation_id = add_organisation(&database, ORGANISATION).await;
         database.close().await.expect("a close");
-        let keys = Keys::resolve(Some(KEYS[0]), Some(KEYS[1]), &url, MissingKeys::Refuse).expect("keys");
+        let keys = KeySettings::read(Some(KEYS[0]), Some(KEYS[1]), &url, MissingKeys::Refuse).expect("keys");
+        let keys = keys.keys().expect("keys");
         Self { url, keys, organisation_id, file, _directory: directory }
     }
 

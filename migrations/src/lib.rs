@@ -16,6 +16,8 @@ mod m20261124_000007_cover_look_ups;
 mod m20261124_000008_compare_bytes;
 mod m20261124_000009_make_counters;
 mod m20261124_000010_forget_organisations;
+mod m20261126_000012_tell_programs_apart;
+mod m20261126_000013_watch_the_clock;
 mod table;
 
 pub use sea_orm_migration::MigratorTrait;
@@ -37,6 +39,14 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000008_compare_bytes::Migration),
             Box::new(m20261124_000009_make_counters::Migration),
             Box::new(m20261124_000010_forget_organisations::Migration),
+            Box::new(m20261126_000012_tell_programs_apart::Migration),
+            Box::new(m20261126_000013_watch_the_clock::Migration),
         ]
     }
 }
+
+/// The steps that programs can do without knowing, each with the last step that they need to know for that: a program
+/// that knows the second of a pair starts on a schema that has the first. A step that is not here keeps all programs from
+/// starting that do not know it. `docs/upgrading.md` says which steps belong here.
+pub const COMPATIBLE: [(&str, &str); 1] =
+    [("m20261126_000013_watch_the_clock", "m20261126_000012_tell_programs_apart")];

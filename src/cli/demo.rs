@@ -4,7 +4,7 @@ use std::{io::Cursor, net::SocketAddr};
 
 use chrono::Utc;
 
-use super::Failure;
+use super::{Failure, say};
 use crate::{
     auth::{self, Authenticator, Credentials, Role},
     config::{Keys, SettingError},
@@ -87,12 +87,12 @@ pub async fn print_calls(address: SocketAddr, database: &Database, keys: &Keys) 
     };
     let token = Authenticator::new(database.clone(), &keys.token).create_token(credentials).await?;
     let token = token.expose();
-    println!(
+    say(&format!(
         "The demo organisation is \"{NAME}\", its user \"{NAME}\", the password \"{NAME}\". The documented example:\n\n\
          curl http://{address}/customer_events/bulk/referrals/create -H 'content-type: application/json' \
          -H 'authorization: Bearer {token}' -d '{EXAMPLE}'\n\n\
          grpcurl -plaintext -H 'authorization: Bearer {token}' -d '{EXAMPLE}' {address} \
          referral.v1.ReferralEventService/BulkCreateReferralEvents\n"
-    );
+    ));
     Ok(())
 }

@@ -2,19 +2,25 @@
 
 mod demo;
 mod import;
+mod keys;
 mod migrate;
 mod organisation;
 mod serve;
 mod user;
 
-use std::{io::IsTerminal, process::ExitCode, time::Duration};
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::{Args, Parser, Subcommand, value_parser};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    config::{HASH_KEY, Keys, MissingKeys, SettingError, TOKEN_KEY},
+    config::{HASH_KEY, MissingKeys, SettingError, TOKEN_KEY},
     error::Error,
+    logging::Log,
     secret::CodeHasher,
     storage::{Database, PoolOptions},
 };
@@ -121,27 +127,41 @@ impl From<sea_orm::DbErr> for Failure {
 
 /// Runs a command to its end.
 pub async fn run(cli: Cli) -> ExitCode {
+    let mut log = match start_log(&cli.settings.log) {
+        Ok(log) => log,
+        Err(failure) => {
+            _ = writeln!(io::stderr(), "error: {failure}");
+            return ExitCode::FAILURE;
+        }
+    };
     match dispatch(cli).await {
         Ok(code) => code,
         Err(failure) => {
-            eprintln!("error: {failure}");
+            log.say(&format!("error: {failure}"));
             ExitCode::FAILURE
         }
     }
 }
 
+fn start_log(setting: &str) -> Result<Log, Failure> {
+    let filter = EnvFilter::try_new(setting)
+        .map_err(|error| SettingError::new(format!("the log setting cannot be read: {error}")))?;
+    Ok(Log::start(filter)?)
+}
+
+/// Prints a line for whoever ran the command. Where nobody is there to read it, what was done is done all the same.
+fn say(line: &str) {
+    _ = writeln!(io::stdout(), "{line}");
+}
+
 async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
     let settings = cli.settings;
-    let filter = EnvFilter::try_new(&settings.log)
-        .map_err(|error| SettingError::new(format!("the log setting cannot be read: {error}")))?;
-    let logger = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    logger.with_ansi(std::io::stderr().is_terminal()).init();
     match cli.command {
         Command::Serve(arguments) => serve::run(arguments, settings).await?,
         Command::Migrate => migrate::run(&settings).await?,
         Command::Import(arguments) => {
-            let database = settings.open(COMMAND_TIME_LIMIT).await?;
-            let hasher = CodeHasher::new(&settings.keys(MissingKeys::KeepBesideDatabase)?.hash);
+            let (database, keys) = keys::open(&settings, MissingKeys::KeepBesideDatabase, COMMAND_TIME_LIMIT).await?;
+            let hasher = CodeHasher::new(&keys.hash);
             let all_imported = import::run(arguments, &database, &hasher).await?;
             database.close().await?;
             if !all_imported {
@@ -158,10 +178,6 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
 const COMMAND_TIME_LIMIT: Duration = Duration::from_secs(24 * 3600);
 
 impl Settings {
-    fn keys(&self, missing: MissingKeys) -> Result<Keys, Failure> {
-        Ok(Keys::resolve(self.token_key.as_deref(), self.hash_key.as_deref(), &self.database_url, missing)?)
-    }
-
     async fn connect(&self, time_limit: Duration) -> Result<Database, Failure> {
         let options = PoolOptions {
             connections: self.database_connections,
@@ -172,12 +188,17 @@ impl Settings {
         Ok(Database::connect_with(&self.database_url, options).await?)
     }
 
-    /// The database, its schema up to date: SQLite is brought there, PostgreSQL must be already.
+    /// The database, its schema up to date: SQLite is brought there, PostgreSQL must be already. One that is newer is
+    /// taken where this program can use it.
     async fn open(&self, time_limit: Duration) -> Result<Database, Failure> {
         let database = self.connect(time_limit).await?;
         if database.is_sqlite() {
             database.migrate().await?;
-        } else if database.pending_migrations().await? > 0 {
+            return Ok(database);
+        }
+        let schema = database.schema().await?;
+        schema.check()?;
+        if !schema.missing.is_empty() {
             let message = "the database's schema is behind this version; run: referral-events migrate";
             return Err(SettingError::new(message).into());
         }

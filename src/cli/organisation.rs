@@ -3,7 +3,7 @@
 use chrono::Utc;
 use clap::Subcommand;
 
-use super::{COMMAND_TIME_LIMIT, Failure, Settings};
+use super::{COMMAND_TIME_LIMIT, Failure, Settings, say};
 use crate::{
     config::SettingError,
     storage::{Database, entity::organisation, is_unique_violation, users},
@@ -23,7 +23,7 @@ pub async fn run(command: OrganisationCommand, settings: &Settings) -> Result<()
     check_name(&name)?;
     let database = settings.open(COMMAND_TIME_LIMIT).await?;
     match users::add_organisation(&database, &name, Utc::now()).await {
-        Ok(_) => println!("added the organisation {name}"),
+        Ok(_) => say(&format!("added the organisation {name}")),
         Err(error) if is_unique_violation(&error) => {
             return Err(SettingError::new(format!("there is an organisation {name} already")).into());
         }

@@ -13,7 +13,7 @@ use tokio::{
     sync::oneshot,
 };
 
-use super::{DEFAULT_DATABASE_URL, Failure, Settings, demo};
+use super::{DEFAULT_DATABASE_URL, Failure, Settings, demo, keys, say};
 use crate::{
     config::{Config, ConnectionLimits, MissingKeys, SettingError},
     referral::{Rules, release::Release},
@@ -131,9 +131,8 @@ pub async fn run(arguments: ServeArguments, mut settings: Settings) -> Result<()
     };
     let missing = if is_loopback { MissingKeys::KeepBesideDatabase } else { MissingKeys::Refuse };
     let connections = arguments.connections(settings.database_connections)?;
-    let keys = settings.keys(missing)?;
     let time_limit = Duration::from_secs(arguments.time_limit);
-    let database = settings.open(time_limit).await?;
+    let (database, keys) = keys::open(&settings, missing, time_limit).await?;
     let listener = TcpListener::bind(arguments.listen)
         .await
         .map_err(|error| SettingError::new(format!("{} cannot be listened on: {error}", arguments.listen)))?;
@@ -142,7 +141,7 @@ pub async fn run(arguments: ServeArguments, mut settings: Settings) -> Result<()
         demo::prepare(&database, &keys).await?;
         demo::print_calls(address, &database, &keys).await?;
     }
-    println!("serving gRPC and REST on {address}");
+    say(&format!("serving gRPC and REST on {address}"));
     let config = Config {
         rules: Rules {
             allow_circles: arguments.allow_circles,

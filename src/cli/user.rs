@@ -5,6 +5,7 @@ use clap::{Subcommand, builder::PossibleValuesParser};
 use super::{
     COMMAND_TIME_LIMIT, Failure, Settings,
     organisation::{check_name, find},
+    say,
 };
 use crate::{
     auth::{self, Role},
@@ -49,7 +50,7 @@ pub async fn run(command: UserCommand, settings: &Settings) -> Result<(), Failur
     }
     let user = auth::new_user(organisation.id, &name, password, role, unit).await?;
     match users::add_user(database.write(), user).await {
-        Ok(()) => println!("added the user {name} of {}", organisation.name),
+        Ok(()) => say(&format!("added the user {name} of {}", organisation.name)),
         Err(error) if is_unique_violation(&error) => {
             return Err(SettingError::new(format!("there is a user {name} already")).into());
         }

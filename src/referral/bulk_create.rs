@@ -248,8 +248,16 @@ impl ReferralEvents {
             true => (Vec::new(), 0),
             false => {
                 let allow_circles = self.rules.allow_circles;
-                judgement::reach(transaction, organisation_id, allow_circles, &candidates, directory_version, way)
-                    .await?
+                judgement::reach(
+                    transaction,
+                    organisation_id,
+                    allow_circles,
+                    &candidates,
+                    directory_version,
+                    call.now,
+                    way,
+                )
+                .await?
             }
         };
         let (rows, passwords) = report(call, &candidates, verdicts, first_number, &mut slots);

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DbErr};
 
 use super::{
@@ -27,13 +28,14 @@ pub enum Way {
     Rehearsing,
 }
 
-/// Judges the candidates and takes the numbers of those to create, which begin at the number answered.
+/// Judges the candidates and takes the numbers of those to create, `now`, which begin at the number answered.
 pub async fn reach(
     transaction: &Transaction,
     organisation_id: i64,
     allow_circles: bool,
     candidates: &[Candidate<'_>],
     directory_version: Option<i64>,
+    now: DateTime<Utc>,
     way: Way,
 ) -> Result<(Vec<Verdict>, i64), Interrupted> {
     let referred: Vec<i64> = candidates.iter().map(|candidate| candidate.event.referred.account_key).collect();
@@ -55,7 +57,7 @@ pub async fn reach(
         // One that is refused for what the call itself says may be an event that the database has.
         if verdicts.iter().all(|verdict| !matches!(verdict, Verdict::Refuse { .. })) {
             counters::take_turn(transaction, organisation_id).await?;
-            let numbers = take_numbers(transaction, organisation_id, &verdicts, directory_version, asked).await?;
+            let numbers = take_numbers(transaction, organisation_id, &verdicts, directory_version, now, asked).await?;
             if !numbers.any_is_a_referrer {
                 return Ok((verdicts, numbers.first));
             }
@@ -82,7 +84,7 @@ pub async fn reach(
     if !verdicts.iter().any(is_to_create) {
         return Ok((verdicts, 0));
     }
-    let numbers = take_numbers(transaction, organisation_id, &verdicts, directory_version, &[]).await?;
+    let numbers = take_numbers(transaction, organisation_id, &verdicts, directory_version, now, &[]).await?;
     Ok((verdicts, numbers.first))
 }
 
@@ -96,10 +98,11 @@ async fn take_numbers(
     organisation_id: i64,
     verdicts: &[Verdict],
     resolved_in: Option<i64>,
+    now: DateTime<Utc>,
     account_keys: &[i64],
 ) -> Result<Numbers, Interrupted> {
     let count = verdicts.iter().filter(|verdict| is_to_create(verdict)).count();
-    let numbers = counters::take_numbers(transaction, organisation_id, count, account_keys).await?;
+    let numbers = counters::take_numbers(transaction, organisation_id, count, now, account_keys).await?;
     if resolved_in.is_some_and(|version| version != numbers.directory_version) {
         return Err(Interrupted::DirectoryChanged);
     }

@@ -1,6 +1,6 @@
 //! Looking back: one event, lists of events, and cancelling an event.
 
-use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use chrono::{SubsecRound, Utc};
 use uuid::Uuid;
 
 use super::{
@@ -15,7 +15,8 @@ use crate::{
     secret::equal_in_constant_time,
     storage::{
         counters,
-        event_views::{self, EventName, EventView, NumberRange, Page},
+        event_views::{self, EventName, EventView, Page},
+        number_ranges::{self, NumberRange},
         referral_events, to_its_end,
     },
 };
@@ -39,10 +40,6 @@ pub struct ListRequest {
 
 const DEFAULT_NUMBER_OF_RESULTS: u32 = 100;
 const MAXIMUM_NUMBER_OF_RESULTS: u32 = 1000;
-
-/// How far apart the moment in an event's id and the one it was created on may lie, with what the clocks of several
-/// servers may differ: an event gets its id when its turn has come, which takes no longer than a call may.
-const CLOCK_SLACK: TimeDelta = TimeDelta::minutes(10);
 
 impl ReferralEvents {
     /// The event that the identifier names.
@@ -89,11 +86,10 @@ impl ReferralEvents {
             })?,
             None => i64::MAX,
         };
-        let mut range = NumberRange { above: 0, below: i64::MAX };
+        let mut range = NumberRange::ALL;
         if filter.created_on_from.is_some() || filter.created_on_to.is_some() {
-            let from = filter.created_on_from.map(|from| first_id(from - CLOCK_SLACK));
-            let to = filter.created_on_to.map(|to| first_id(to + CLOCK_SLACK));
-            range = event_views::find_number_range(&transaction, organisation_id, from, to).await?;
+            let (from, to) = (filter.created_on_from, filter.created_on_to);
+            range = number_ranges::find_number_range(&transaction, organisation_id, from, to).await?;
         }
         range.below = range.below.min(below);
         let Page { events, next_below } =
@@ -141,12 +137,6 @@ impl ReferralEvents {
         let below = i64::from_str_radix(token.get(..16)?, 16).ok()?;
         equal_in_constant_time(token, &self.page_token(organisation_id, list, below)).then_some(below)
     }
-}
-
-/// An id at the beginning of this millisecond.
-fn first_id(date: DateTime<Utc>) -> Uuid {
-    let milliseconds = u128::try_from(date.timestamp_millis()).unwrap_or(0);
-    Uuid::from_u128(milliseconds << 80)
 }
 
 fn not_found() -> Error {

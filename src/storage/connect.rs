@@ -18,6 +18,7 @@ use super::{
     error::is_contention,
     pool::Pool,
     probe::Probe,
+    schema::{self, Schema},
     session::{PROOF, Session},
     settings::{self, Access, DEALLOCATE, Limits},
     transaction::{Observer, Transaction},
@@ -137,8 +138,9 @@ impl Database {
         Ok(Self { write, read, condition })
     }
 
-    /// Brings the schema up to date, in one transaction, and answers how many steps were missing. Of several programs
-    /// that do so at once, one does it while the others wait, and then find nothing missing.
+    /// Brings the schema up to date, in one transaction, and answers how many steps were missing; one that is newer, and
+    /// that this program can use, stays as it is. Of several programs that do so at once, one does it while the others
+    /// wait, and then find nothing missing.
     pub async fn migrate(&self) -> Result<usize> {
         // On PostgreSQL, IF NOT EXISTS fails over a table that another is just making. The second look finds it made.
         if Migrator::install(&self.write).await.is_err() {
@@ -156,15 +158,20 @@ impl Database {
         if !self.is_sqlite() {
             transaction.execute_unprepared("LOCK TABLE seaql_migrations IN EXCLUSIVE MODE").await?;
         }
-        let missing = Migrator::get_pending_migrations_read_only(&transaction).await?.len();
-        Migrator::up(&transaction, None).await?;
+        let schema = Schema::look_at(&transaction).await?;
+        schema.check()?;
+        // The migrator fails over steps that it does not know.
+        if !schema.missing.is_empty() {
+            Migrator::up(&transaction, None).await?;
+            schema::keep_compatible_steps(&transaction).await?;
+        }
         transaction.commit().await?;
-        Ok(missing)
+        Ok(schema.missing.len())
     }
 
-    /// How many steps of the schema are missing.
-    pub async fn pending_migrations(&self) -> Result<usize> {
-        Ok(Migrator::get_pending_migrations_read_only(&self.write).await?.len())
+    /// How the schema stands to that of this program.
+    pub async fn schema(&self) -> Result<Schema> {
+        Ok(Schema::look_at(&self.write).await?)
     }
 
     /// Begins a transaction that will write. On SQLite it takes the write lock at once: a transaction that reads

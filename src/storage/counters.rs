@@ -1,5 +1,6 @@
 //! The counters of an organisation, which are made with it.
 
+use chrono::{DateTime, Utc};
 use sea_orm::{ActiveValue::Set, ConnectionTrait, DbBackend, DbErr, EntityTrait, FromQueryResult, Value};
 
 use super::{
@@ -96,18 +97,37 @@ struct LastNumber {
     any_is_a_referrer: bool,
 }
 
-/// Takes the numbers of `count` new events; asks in the same statement whether any of the accounts has referred
-/// somebody, for who waits for a turn waits for each of its statements.
+/// How far behind the latest event before it an event's date may lie, in microseconds, for the clock to count as the same
+/// one: a day. One that is set back by more makes a new beginning.
+const SAME_CLOCK: i64 = 86_400_000_000;
+/// As far behind as can be.
+const ANY_LAG: i64 = i64::MAX;
+
+/// Takes the numbers of `count` new events, created at `now`; asks in the same statement whether any of the accounts has
+/// referred somebody, for who waits for a turn waits for each of its statements.
 pub async fn take_numbers(
     transaction: &Transaction,
     organisation_id: i64,
     count: usize,
+    now: DateTime<Utc>,
     account_keys: &[i64],
 ) -> Result<Numbers, DbErr> {
     let mut values = taking(organisation_id, Counter::EventNumber, count)?;
-    values.push(json(&account_keys));
-    let any_is_a_referrer = any_is_a_referrer(transaction.get_database_backend(), 4);
-    let sql = format!("{TAKE}, {DIRECTORY_VERSION} AS directory_version, {any_is_a_referrer} AS any_is_a_referrer");
+    values.extend([now.timestamp_micros().into(), json(&account_keys)]);
+    let any_is_a_referrer = any_is_a_referrer(transaction.get_database_backend(), 5);
+    // What was there before it stands on the right of each equals sign. Of a second beginning and all after it is only
+    // known that what comes before it may lie behind anything.
+    let sql = format!(
+        "UPDATE counters SET last_value = last_value + $3, \
+         latest_creation = CASE WHEN latest_creation BETWEEN $4 AND $4 + {SAME_CLOCK} THEN latest_creation ELSE $4 END, \
+         greatest_lag = CASE WHEN latest_creation - $4 > {SAME_CLOCK} THEN 0 \
+         WHEN latest_creation - $4 > greatest_lag THEN latest_creation - $4 ELSE greatest_lag END, \
+         steady_from = CASE WHEN latest_creation - $4 > {SAME_CLOCK} THEN last_value + 1 ELSE steady_from END, \
+         greatest_lag_before = CASE WHEN latest_creation - $4 <= {SAME_CLOCK} THEN greatest_lag_before \
+         WHEN steady_from = 0 THEN greatest_lag ELSE {ANY_LAG} END \
+         WHERE organisation_id = $1 AND name = $2 \
+         RETURNING last_value, {DIRECTORY_VERSION} AS directory_version, {any_is_a_referrer} AS any_is_a_referrer"
+    );
     let last = LastNumber::find_by_statement(statement(transaction, sql, values)).one(transaction).await?;
     let LastNumber { last_value, directory_version, any_is_a_referrer } =
         last.ok_or_else(|| missing(Counter::EventNumber))?;

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::{
     entity::referral_event::{Column, Model},
+    number_ranges::NumberRange,
     sql::{events_by_referrer, left_join, statement},
 };
 
@@ -223,38 +224,6 @@ impl EventFilter {
             || self.created_on_from.is_some()
             || self.created_on_to.is_some()
     }
-}
-
-/// The numbers between which events are looked for, both excluded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NumberRange {
-    pub above: i64,
-    pub below: i64,
-}
-
-/// The numbers of the events whose ids lie in a period; what is `None` is open. Ids begin with the time and numbers rise
-/// with it, so that a period is found without reading what is outside.
-pub async fn find_number_range<C: ConnectionTrait>(
-    connection: &C,
-    organisation_id: i64,
-    from: Option<Uuid>,
-    to: Option<Uuid>,
-) -> Result<NumberRange, DbErr> {
-    #[derive(FromQueryResult)]
-    struct Ends {
-        above: Option<i64>,
-        below: Option<i64>,
-    }
-    // The last event before the period and the first one after it: those within may have been numbered in another order
-    // than their ids are in.
-    let sql = "SELECT (SELECT e.number FROM referral_events e WHERE e.organisation_id = $1 AND e.id < $2 \
-               ORDER BY e.id DESC LIMIT 1) AS above, \
-               (SELECT e.number FROM referral_events e WHERE e.organisation_id = $1 AND e.id > $3 \
-               ORDER BY e.id LIMIT 1) AS below";
-    let values = vec![organisation_id.into(), from.unwrap_or(Uuid::nil()).into(), to.unwrap_or(Uuid::max()).into()];
-    let ends = Ends::find_by_statement(statement(connection, sql, values)).one(connection).await?;
-    let Ends { above, below } = ends.unwrap_or(Ends { above: None, below: None });
-    Ok(NumberRange { above: above.unwrap_or(0), below: below.unwrap_or(i64::MAX) })
 }
 
 /// The most events that are read for a page. Where hardly any meets the filter, a page is what was found among them.

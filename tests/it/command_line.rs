@@ -100,12 +100,14 @@ async fn a_public_address_needs_keys(_: Setup) {
     // Keys that lie there from a time on loopback don't count either.
     workplace.add_caller("pw");
     drop(workplace.serve(&[]));
-    assert!(workplace.path("referral-events.db.keys").exists());
+    let kept = fs::read_to_string(workplace.path("referral-events.db.keys")).expect("a key file");
     let ended = workplace.run(&["serve", "--listen", "0.0.0.0:0"]);
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(1), message));
 
+    // The key that codes are hashed with must be the one from that time.
+    let hash_key = kept.lines().find_map(|line| line.strip_prefix("REFERRAL_EVENTS_HASH_KEY=")).expect("a key");
     workplace.set("REFERRAL_EVENTS_TOKEN_KEY", KEY);
-    workplace.set("REFERRAL_EVENTS_HASH_KEY", OTHER_KEY);
+    workplace.set("REFERRAL_EVENTS_HASH_KEY", hash_key);
     let mut server = workplace.serve_on("0.0.0.0:0", &[]);
     server.address.set_ip([127, 0, 0, 1].into());
     server.login("pw").await;

@@ -17,6 +17,7 @@ mod broken_talk;
 mod budget;
 mod cancelling;
 mod circles;
+mod clocks;
 mod command_line;
 mod connections;
 mod descriptors;
@@ -39,9 +40,11 @@ mod import_kinds;
 mod import_rows;
 mod interleavings;
 mod isolation;
+mod keys;
 mod limits;
 mod list_refusals;
 mod lists;
+mod logging;
 mod looking_back;
 mod messages;
 mod migrations;
@@ -88,6 +91,7 @@ fn main() {
         budget::tests(),
         cancelling::tests(),
         circles::tests(),
+        clocks::tests(),
         command_line::tests(),
         connections::tests(),
         descriptors::tests(),
@@ -110,9 +114,11 @@ fn main() {
         import_rows::tests(),
         interleavings::tests(),
         isolation::tests(),
+        keys::tests(),
         limits::tests(),
         list_refusals::tests(),
         lists::tests(),
+        logging::tests(),
         looking_back::tests(),
         messages::tests(),
         migrations::tests(),

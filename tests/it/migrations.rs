@@ -2,16 +2,22 @@
 
 use std::thread;
 
-use migrations::{Migrator, MigratorTrait};
-use referral_events::storage::Database;
+use chrono::{DateTime, Utc};
+use migrations::{COMPATIBLE, Migrator, MigratorTrait};
+use referral_events::storage::{Database, number_ranges::find_number_range};
 use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement};
+use uuid::Uuid;
 
 use crate::support::{Engine, Setup, Workplace, tests};
 
 tests! {
     NoCalls: of_programs_that_migrate_at_once_one_does_it_and_all_succeed, a_schema_that_is_behind_is_brought_up_to_date,
         states_that_were_stored_before_are_known_to_accounts_and_participants,
-        organisations_from_before_have_their_counters;
+        organisations_from_before_have_their_counters,
+        lists_by_creation_are_complete_of_events_from_before,
+        a_program_starts_on_a_newer_schema_whose_steps_are_compatible,
+        a_newer_schema_that_is_not_compatible_is_refused;
+    Once: steps_that_are_marked_compatible_need_earlier_ones;
     Postgres: nothing_but_migrate_touches_a_schema_that_is_behind, indexes_compare_texts_by_their_bytes;
 }
 
@@ -156,6 +162,156 @@ async fn organisations_from_before_have_their_counters(setup: Setup) {
     };
     assert_eq!(counters("early").await, expected(41));
     assert_eq!(counters("late").await, expected(0));
+    database.close().await.expect("a close");
+}
+
+/// A database that has all steps before the one whose name ends so.
+async fn before_step(engine: Engine, name: &str) -> Workplace {
+    let steps = Migrator::migrations().iter().position(|step| step.name().ends_with(name)).expect("a step");
+    with_steps(engine, steps as u32).await
+}
+
+async fn lists_by_creation_are_complete_of_events_from_before(setup: Setup) {
+    let workplace = before_step(setup.engine, "watch_the_clock").await;
+    let database = Database::connect(&workplace.database_url()).await.expect("a database");
+    let connection = database.write();
+    let date = |text: &str| text.parse::<DateTime<Utc>>().expect("a date");
+    // One whose clock was set back by an hour and then by two minutes; one whose clock was years ahead; one without events.
+    let organisations: [(i64, &[&str]); 3] = [
+        (1, &["2026-11-26T12:00:00Z", "2026-11-26T11:00:00.5Z", "2026-11-26T11:30:00Z", "2026-11-26T11:28:00Z"]),
+        (2, &["2026-11-26T12:00:00Z", "2099-01-01T00:00:00Z", "2026-11-26T12:00:01Z"]),
+        (3, &[]),
+    ];
+    for (organisation_id, dates) in organisations {
+        let statements = [
+            format!(
+                "INSERT INTO organisations (id, name, created_on) VALUES ({organisation_id}, 'o{organisation_id}', CURRENT_TIMESTAMP)"
+            ),
+            format!(
+                "INSERT INTO counters (organisation_id, name, last_value) VALUES ({organisation_id}, 'event_number', {})",
+                dates.len()
+            ),
+        ];
+        for sql in statements {
+            connection.execute_unprepared(&sql).await.expect("a row");
+        }
+        for (number, created_on) in (1_i64..).zip(dates) {
+            let sql = "INSERT INTO referral_events (organisation_id, id, number, performed_on, referred_account_key, \
+                       referred_by_account_key, external_system, created_on) VALUES ($1, $2, $3, $4, $3, 99, '', $4)";
+            let id = Uuid::from_u128(number as u128);
+            let values = [organisation_id.into(), id.into(), number.into(), date(created_on).into()];
+            let row = Statement::from_sql_and_values(connection.get_database_backend(), sql, values);
+            connection.execute_raw(row).await.expect("a row");
+        }
+    }
+    migrate(&workplace);
+    let periods = [
+        ("2026-11-26T11:00:00Z", "2026-11-26T11:29:00Z"),
+        ("2026-11-26T11:28:00Z", "2026-11-26T11:28:00Z"),
+        ("2026-11-26T12:00:00Z", "2026-11-26T12:00:01Z"),
+        ("2099-01-01T00:00:00Z", "2099-01-01T00:00:00Z"),
+        ("2020-01-01T00:00:00Z", "2100-01-01T00:00:00Z"),
+    ];
+    for (organisation_id, dates) in organisations {
+        for (from, to) in periods {
+            let (from, to) = (date(from), date(to));
+            let range = find_number_range(connection, organisation_id, Some(from), Some(to)).await.expect("a range");
+            for (number, created_on) in (1_i64..).zip(dates) {
+                let within = range.above < number && number < range.below;
+                assert!(within || !(from..=to).contains(&date(created_on)), "{number} of {organisation_id} is missing");
+            }
+        }
+    }
+    database.close().await.expect("a close");
+}
+
+/// Makes the schema look as one that a newer program has brought up to date.
+async fn plant(workplace: &Workplace, step: &str, needs: Option<&str>) {
+    let database = Database::connect(&workplace.database_url()).await.expect("a database");
+    let mut statements = vec![format!("INSERT INTO seaql_migrations (version, applied_at) VALUES ('{step}', 1)")];
+    statements
+        .extend(needs.map(|needs| format!("INSERT INTO compatible_steps (step, needs) VALUES ('{step}', '{needs}')")));
+    for sql in statements {
+        database.write().execute_unprepared(&sql).await.expect("a row");
+    }
+    database.close().await.expect("a close");
+}
+
+const NEWER: [&str; 2] = ["m29990101_000001_add_a_column", "m29990102_000002_add_a_table"];
+
+const COMMANDS: [&[&str]; 4] = [
+    &["serve", "--listen", "127.0.0.1:0"],
+    &["organisation", "add", "other"],
+    &["user", "add", "carl", "--organisation", "acme", "--role", "caller"],
+    &["import", "--organisation", "acme", "units", "-"],
+];
+
+async fn a_program_starts_on_a_newer_schema_whose_steps_are_compatible(setup: Setup) {
+    let workplace = Workplace::over(setup.engine.create_database());
+    migrate(&workplace);
+    workplace.add_caller("a password");
+    let replica = workplace.serve(&[]);
+    let last = Migrator::migrations().last().expect("a step").name().to_owned();
+    for step in NEWER {
+        plant(&workplace, step, Some(&last)).await;
+    }
+    // The one that serves already, and one that is started now.
+    replica.login("a password").await;
+    workplace.serve(&[]).login("a password").await;
+    for command in &COMMANDS[1..] {
+        workplace.run_well(command, "name,alternative_code\nAdmin Unit,U1\n");
+    }
+    let expected = format!(
+        "applied 0 steps; the schema is of a newer version, which this one can use: it has {} besides\n",
+        NEWER.join(", ")
+    );
+    assert_eq!(workplace.run_well(&["migrate"], "").stdout, expected);
+}
+
+async fn a_newer_schema_that_is_not_compatible_is_refused(setup: Setup) {
+    let last = Migrator::migrations().last().expect("a step").name().to_owned();
+    // One that is not marked; one that only programs can do without which know another that this one does not.
+    for (needs, unusable) in [([Some(last.as_str()), None], 1..2), ([None, Some(NEWER[0])], 0..2)] {
+        let workplace = Workplace::over(setup.engine.create_database());
+        migrate(&workplace);
+        workplace.add_caller("a password");
+        let before = schema(&workplace).await;
+        for (step, needs) in NEWER.into_iter().zip(needs) {
+            plant(&workplace, step, needs).await;
+        }
+        let message = format!(
+            "error: the database's schema is newer than this program, version {}, which cannot use it: it does not know \
+             {}; run the version that the schema was brought up to date with\n",
+            env!("CARGO_PKG_VERSION"),
+            NEWER[unusable].join(", ")
+        );
+        for command in COMMANDS.into_iter().chain([&["migrate"][..]]) {
+            let ended = workplace.run(command);
+            assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{command:?}: {ended:?}");
+            // PostgreSQL has notices for the log before.
+            assert!(ended.stderr.ends_with(&message), "{command:?}: {ended:?}");
+        }
+        let after: Vec<String> =
+            schema(&workplace).await.into_iter().filter(|line| !NEWER.contains(&line.as_str())).collect();
+        assert_eq!(after, before);
+    }
+}
+
+async fn steps_that_are_marked_compatible_need_earlier_ones(_: Setup) {
+    let steps: Vec<String> = Migrator::migrations().iter().map(|step| step.name().to_owned()).collect();
+    let position = |name: &str| steps.iter().position(|step| step == name).unwrap_or_else(|| panic!("no step {name}"));
+    for (step, needs) in COMPATIBLE {
+        assert!(position(needs) < position(step), "{step}");
+    }
+    // Migrating keeps the marks, for programs that do not have them.
+    let workplace = Workplace::new();
+    migrate(&workplace);
+    let database = Database::connect(&workplace.database_url()).await.expect("a database");
+    let sql = "SELECT step, needs FROM compatible_steps ORDER BY step";
+    let rows = database.read().query_all_raw(Statement::from_string(DbBackend::Sqlite, sql)).await.expect("rows");
+    let text = |row: &QueryResult, column| row.try_get::<String>("", column).expect("a text");
+    let marked: Vec<(String, String)> = rows.iter().map(|row| (text(row, "step"), text(row, "needs"))).collect();
+    assert_eq!(marked, COMPATIBLE.map(|(step, needs)| (step.to_owned(), needs.to_owned())));
     database.close().await.expect("a close");
 }
 

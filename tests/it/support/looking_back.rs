@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use referral_events::storage::{
     bulk_load::{self, NewEvent},
-    users,
+    counters, users,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -70,38 +70,64 @@ pub fn numbers(page: &Answer) -> Vec<i64> {
 /// An event to insert: its number, when it was created and its classification.
 pub type Row = (i64, DateTime<Utc>, Option<i64>);
 
+const NO_STRINGS: [Option<String>; 8] = [const { None }; 8];
+
+fn new_event((number, created_on, classification_key): &Row, referrer: i64) -> NewEvent<'static> {
+    NewEvent {
+        id: Uuid::from_u128(((created_on.timestamp_millis() as u128) << 80) + *number as u128),
+        number: *number,
+        classification_key: *classification_key,
+        performed_by_business_unit_key: None,
+        performed_by_unit_key: None,
+        performed_by_tap_key: None,
+        performed_by_device_key: None,
+        performed_on: *created_on,
+        description: None,
+        referred_account_key: 1_000_000 + number,
+        referred_by_account_key: referrer,
+        external_system: "",
+        external_system_reference_number: None,
+        content_hash: None,
+        udf_strings: &NO_STRINGS,
+        udf_floats: [None; 4],
+        udf_dates: [None; 4],
+        created_on: *created_on,
+    }
+}
+
 impl Server {
+    /// The key of acme.
+    pub async fn acme(&self) -> i64 {
+        let organisation = users::find_organisation(self.database.read(), "acme").await;
+        organisation.expect("a look-up").expect("an organisation").id
+    }
+
     /// Inserts events of one referrer, by the way the service itself takes.
     pub async fn insert(&self, rows: Vec<Row>) {
-        let referrer = self.account("60").await;
-        let organisation = users::find_organisation(self.database.read(), "acme").await;
-        let organisation_id = organisation.expect("a look-up").expect("an organisation").id;
-        let strings = [const { None }; 8];
-        let new = |(number, created_on, classification_key): &Row| NewEvent {
-            id: Uuid::from_u128(((created_on.timestamp_millis() as u128) << 80) + *number as u128),
-            number: *number,
-            classification_key: *classification_key,
-            performed_by_business_unit_key: None,
-            performed_by_unit_key: None,
-            performed_by_tap_key: None,
-            performed_by_device_key: None,
-            performed_on: *created_on,
-            description: None,
-            referred_account_key: 1_000_000 + number,
-            referred_by_account_key: referrer,
-            external_system: "",
-            external_system_reference_number: None,
-            content_hash: None,
-            udf_strings: &strings,
-            udf_floats: [None; 4],
-            udf_dates: [None; 4],
-            created_on: *created_on,
-        };
+        let (organisation_id, referrer) = (self.acme().await, self.account("60").await);
         let transaction = self.database.begin().await.expect("a transaction");
         for rows in rows.chunks(5000) {
-            let rows: Vec<NewEvent> = rows.iter().map(new).collect();
+            let rows: Vec<NewEvent> = rows.iter().map(|row| new_event(row, referrer)).collect();
             assert!(bulk_load::insert_events(&transaction, organisation_id, &rows).await.expect("an insert"));
         }
         transaction.commit().await.expect("a commit");
+    }
+
+    /// Creates so many events, by a call each, at these moments of the servers' clocks. Answers their numbers.
+    pub async fn create_at(&self, calls: &[(DateTime<Utc>, usize)]) -> Vec<(i64, DateTime<Utc>)> {
+        let (organisation_id, referrer) = (self.acme().await, self.account("60").await);
+        let mut created = Vec::new();
+        let transaction = self.database.begin().await.expect("a transaction");
+        for (now, count) in calls {
+            let numbers = counters::take_numbers(&transaction, organisation_id, *count, *now, &[]).await;
+            let first = numbers.expect("numbers").first;
+            let numbers = first..first + *count as i64;
+            let rows: Vec<NewEvent> =
+                numbers.clone().map(|number| new_event(&(number, *now, None), referrer)).collect();
+            assert!(bulk_load::insert_events(&transaction, organisation_id, &rows).await.expect("an insert"));
+            created.extend(numbers.map(|number| (number, *now)));
+        }
+        transaction.commit().await.expect("a commit");
+        created
     }
 }

@@ -131,13 +131,24 @@ impl Workplace {
     }
 
     pub fn serve_on(&self, listen: &str, arguments: &[&str]) -> Process {
-        let arguments = [&["serve", "--listen", listen], arguments].concat();
-        let mut child = self.command(&arguments).spawn().expect("a process");
+        self.start([&["serve", "--listen", listen], arguments].concat(), Stdio::piped())
+    }
+
+    /// Runs a server whose log goes where `log` leads.
+    pub fn serve_logging_to(&self, log: Stdio) -> Process {
+        self.start(vec!["serve", "--listen", "127.0.0.1:0"], log)
+    }
+
+    /// Runs a command whose outputs go elsewhere.
+    pub fn spawn(&self, arguments: &[&str], stdout: Stdio, stderr: Stdio) -> Child {
+        self.command(arguments).stdin(Stdio::null()).stdout(stdout).stderr(stderr).spawn().expect("a process")
+    }
+
+    fn start(&self, arguments: Vec<&str>, stderr: Stdio) -> Process {
+        let mut child = self.command(&arguments).stderr(stderr).spawn().expect("a process");
         let output = Arc::new(Mutex::new(String::new()));
-        let readers = vec![
-            keep(child.stdout.take().expect("an output"), output.clone()),
-            keep(child.stderr.take().expect("an output"), output.clone()),
-        ];
+        let mut readers = vec![keep(child.stdout.take().expect("an output"), output.clone())];
+        readers.extend(child.stderr.take().map(|log| keep(log, output.clone())));
         let started = Instant::now();
         loop {
             let text = output.lock().expect("a lock").clone();
@@ -164,6 +175,11 @@ fn keep(source: impl Read + Send + 'static, output: Arc<Mutex<String>>) -> JoinH
 }
 
 impl Process {
+    /// A server at this address of which nothing is heard.
+    pub fn unheard(child: Child, address: SocketAddr) -> Self {
+        Self { child, address, output: Arc::default(), readers: Vec::new() }
+    }
+
     pub fn id(&self) -> u32 {
         self.child.id()
     }

@@ -1,0 +1,126 @@
+//! The log: lines on standard error that nobody ever waits for.
+//!
+//! A thread of its own writes them. What it cannot write in time, because nobody reads, or at all, because the disk is
+//! full or the reader gone, is dropped, counted, and told once lines get through again.
+
+use std::{
+    backtrace::{Backtrace, BacktraceStatus},
+    fs::File,
+    io::{self, IsTerminal, Write},
+    os::fd::AsFd,
+    panic::{self, AssertUnwindSafe, PanicHookInfo},
+    sync::{
+        OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use chrono::{SecondsFormat, Utc};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::EnvFilter;
+
+/// How many lines wait to be written at most; those of a call that fails are some 300 bytes each.
+const WAITING_LINES: usize = 8192;
+/// How often it is told at most that lines were dropped.
+const TELLING: Duration = Duration::from_secs(10);
+
+/// Lines for which there was no place among those that wait.
+static WITHOUT_PLACE: OnceLock<ErrorCounter> = OnceLock::new();
+/// Lines that could not be written.
+static UNWRITABLE: AtomicUsize = AtomicUsize::new(0);
+
+/// How many lines of this process's log were dropped so far.
+pub fn dropped_lines() -> usize {
+    let without_place = WITHOUT_PLACE.get().map_or(0, ErrorCounter::dropped_lines);
+    without_place.saturating_add(UNWRITABLE.load(Ordering::Relaxed))
+}
+
+/// The log of this process. When it is dropped, the lines that still wait are written, for a second at most.
+pub struct Log {
+    lines: NonBlocking,
+    guard: Option<WorkerGuard>,
+}
+
+impl Log {
+    /// Starts the log: from here on whatever passes the filter is written to standard error, panics too.
+    pub fn start(filter: EnvFilter) -> io::Result<Self> {
+        let stderr = io::stderr();
+        // Standard error itself has a lock in this process, which a write that does not end would hold for ever.
+        let output = File::from(stderr.as_fd().try_clone_to_owned()?);
+        let builder = NonBlockingBuilder::default().buffered_lines_limit(WAITING_LINES).thread_name("log");
+        let (lines, guard) = builder.finish(Output { output, told: 0, told_at: None });
+        _ = WITHOUT_PLACE.set(lines.error_counter());
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(lines.clone())
+            .with_ansi(stderr.is_terminal())
+            .log_internal_errors(false)
+            .init();
+        // What panics would else write to standard error itself, and might wait there.
+        panic::set_hook(Box::new(log_panic));
+        Ok(Self { lines, guard: Some(guard) })
+    }
+
+    /// Writes a line that is not an event, after all that was logged before.
+    pub fn say(&mut self, line: &str) {
+        _ = self.lines.write_all(format!("{line}\n").as_bytes());
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        // Where the lines that wait leave no place, the guard says so on standard output, and panics if that is closed.
+        let guard = self.guard.take();
+        _ = panic::catch_unwind(AssertUnwindSafe(|| drop(guard)));
+    }
+}
+
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let message = panic.payload_as_str().unwrap_or("of no known kind");
+    let location = panic.location().map(ToString::to_string);
+    let backtrace = Backtrace::capture();
+    let backtrace = (backtrace.status() == BacktraceStatus::Captured).then_some(backtrace);
+    let backtrace = backtrace.as_ref().map(tracing::field::display);
+    tracing::error!(location, backtrace, "panicked: {message}");
+}
+
+/// Writes lines, each whole, and fails at none.
+struct Output {
+    output: File,
+    /// How many dropped lines were told, and when.
+    told: usize,
+    told_at: Option<Instant>,
+}
+
+impl Output {
+    /// Says, once a line got through, how many did not since this was said last.
+    fn tell(&mut self) {
+        let dropped = dropped_lines();
+        if dropped == self.told || self.told_at.is_some_and(|at| at.elapsed() < TELLING) {
+            return;
+        }
+        // Written here, for where lines are dropped there is no place for another one.
+        let now = Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true);
+        let lines = dropped - self.told;
+        let line = format!("{now}  WARN {}: {lines} lines of the log were dropped\n", module_path!());
+        if self.output.write_all(line.as_bytes()).is_ok() {
+            self.told = dropped;
+            self.told_at = Some(Instant::now());
+        }
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        match self.output.write_all(line) {
+            Ok(()) => self.tell(),
+            Err(_) => _ = UNWRITABLE.fetch_add(1, Ordering::Relaxed),
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

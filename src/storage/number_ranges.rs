@@ -1,0 +1,125 @@
+//! Where the events of a period are, among all events by number.
+//!
+//! Numbers rise in the order in which events come to be, and so do the dates of their creation, but for clocks that
+//! differ and clocks that are set back. How far at most an event's date lies behind the latest one before it is known
+//! (`counters::take_numbers` keeps it). So an event whose date is before the period by more than that has none of the
+//! period before it, and one whose date is after the period by more than that has none of it after it. That holds
+//! whichever events are looked at; halving finds two that are close to the period.
+
+use chrono::{DateTime, Datelike, TimeDelta, Utc};
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
+
+use super::sql::statement;
+
+/// The numbers between which events are looked for, both excluded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NumberRange {
+    pub above: i64,
+    pub below: i64,
+}
+
+impl NumberRange {
+    pub const ALL: Self = Self { above: 0, below: i64::MAX };
+
+    fn is_empty(self) -> bool {
+        self.below.saturating_sub(self.above) <= 1
+    }
+
+    /// The least range that has both.
+    fn joined(self, other: Self) -> Self {
+        match (self.is_empty(), other.is_empty()) {
+            (true, _) => other,
+            (_, true) => self,
+            _ => Self { above: self.above.min(other.above), below: self.below.max(other.below) },
+        }
+    }
+}
+
+/// What is added to the lag that is known, for servers that did not keep it: those of an older version. A call has its
+/// date from its beginning and its number from its turn, which is no longer than a call may take.
+const UNKNOWN_LAG: TimeDelta = TimeDelta::minutes(10);
+
+/// What is known of the dates of an organisation's events; see `counters::take_numbers`.
+#[derive(FromQueryResult)]
+struct Dates {
+    steady_from: i64,
+    greatest_lag: i64,
+    greatest_lag_before: i64,
+    newest: Option<i64>,
+}
+
+/// A range that has the numbers of all events created in a period; what is `None` is open. It is found without reading
+/// what is outside, and has hardly more than the period where the clock was not set back by more than a day.
+pub async fn find_number_range<C: ConnectionTrait>(
+    connection: &C,
+    organisation_id: i64,
+    from: Option<DateTime<Utc>>,
+    to: Option<DateTime<Utc>>,
+) -> Result<NumberRange, DbErr> {
+    let sql = "SELECT c.steady_from, c.greatest_lag, c.greatest_lag_before, \
+               (SELECT e.number FROM referral_events e WHERE e.organisation_id = $1 ORDER BY e.number DESC LIMIT 1) \
+               AS newest FROM counters c WHERE c.organisation_id = $1 AND c.name = 'event_number'";
+    let dates = Dates::find_by_statement(statement(connection, sql, vec![organisation_id.into()]));
+    let Some(Dates { steady_from, greatest_lag, greatest_lag_before, newest }) = dates.one(connection).await? else {
+        return Ok(NumberRange::ALL);
+    };
+    let end = newest.map_or(1, |newest| newest.saturating_add(1));
+    let before = NumberRange { above: 0, below: steady_from.min(end) };
+    let since = NumberRange { above: steady_from.saturating_sub(1).max(0), below: end };
+    let mut found = NumberRange { above: 0, below: 0 };
+    for (numbers, lag) in [(before, greatest_lag_before), (since, greatest_lag)] {
+        if !numbers.is_empty() {
+            found = found.joined(find_within(connection, organisation_id, numbers, lag, from, to).await?);
+        }
+    }
+    Ok(found)
+}
+
+/// The same among the events of these numbers, each of which lies behind no other before it by more than `lag`.
+async fn find_within<C: ConnectionTrait>(
+    connection: &C,
+    organisation_id: i64,
+    numbers: NumberRange,
+    lag: i64,
+    from: Option<DateTime<Utc>>,
+    to: Option<DateTime<Utc>>,
+) -> Result<NumberRange, DbErr> {
+    let NumberRange { mut above, mut below } = numbers;
+    let lag = TimeDelta::microseconds(lag) + UNKNOWN_LAG;
+    if let Some(date) = from.and_then(|from| comparable(from.checked_sub_signed(lag))) {
+        above = find_last_before(connection, organisation_id, numbers, date).await?;
+    }
+    if let Some(date) = to.and_then(|to| comparable(to.checked_add_signed(lag))) {
+        below = find_last_before(connection, organisation_id, numbers, date).await?.saturating_add(1);
+    }
+    Ok(NumberRange { above, below })
+}
+
+/// A date that the databases compare rightly, which SQLite does as texts; beyond those a period is open.
+fn comparable(date: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
+    date.filter(|date| (1..=9999).contains(&date.year()))
+}
+
+/// The last of the numbers, or the one before the first, at which halving finds an event created before `date`.
+async fn find_last_before<C: ConnectionTrait>(
+    connection: &C,
+    organisation_id: i64,
+    numbers: NumberRange,
+    date: DateTime<Utc>,
+) -> Result<i64, DbErr> {
+    #[derive(FromQueryResult)]
+    struct Last {
+        number: i64,
+    }
+    // The greatest power of two that is a step within the numbers.
+    let step = 1_i64 << (numbers.below - numbers.above).max(1).ilog2();
+    // What is not numbered has the date of the first event after it. A step is taken where that is before the date.
+    let sql = "WITH RECURSIVE steps (number, step) AS (SELECT CAST($2 AS BIGINT), CAST($4 AS BIGINT) UNION ALL \
+               SELECT s.number + CASE WHEN COALESCE((SELECT e.created_on < $5 FROM referral_events e \
+               WHERE e.organisation_id = $1 AND e.number >= s.number + s.step AND e.number < $3 \
+               ORDER BY e.number LIMIT 1), FALSE) THEN s.step ELSE 0 END, s.step / 2 FROM steps s WHERE s.step > 0) \
+               SELECT number FROM steps WHERE step = 0";
+    let values = vec![organisation_id.into(), numbers.above.into(), numbers.below.into(), step.into(), date.into()];
+    let last = Last::find_by_statement(statement(connection, sql, values)).one(connection).await?;
+    Ok(last.map_or(numbers.above, |last| last.number))
+}
