@@ -22,6 +22,15 @@ mod table;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
+pub use table::has_citus;
+
+/// What a transaction on PostgreSQL says before the steps, for the sake of Citus: without them it makes a table that
+/// refers to one of which each machine has a copy a table of its own kind at once, and cannot change such tables in one
+/// transaction. PostgreSQL without Citus takes them in silence.
+pub const FOR_CITUS: [&str; 2] = [
+    "SET LOCAL citus.enable_local_reference_table_foreign_keys = off",
+    "SET LOCAL citus.multi_shard_modify_mode = 'sequential'",
+];
 
 /// Brings a database to the schema of this version.
 pub struct Migrator;

@@ -2,7 +2,7 @@
 
 use sea_orm_migration::{prelude::*, schema::*};
 
-use crate::table::{distribute, drop_all, of_directory, reference, unique};
+use crate::table::{distribute, drop_all, of_directory, refer_before_distributing, reference, unique};
 
 /// Each after those that it refers to.
 const TABLES: [&str; 8] = [
@@ -22,6 +22,7 @@ pub struct Migration;
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        refer_before_distributing(manager).await?;
         // A place names its default TAP, rather than a TAP its place: two defaults are impossible that way. No
         // foreign key holds it, for TAPs refer to places already and a circle of keys can't be loaded in any order.
         let business_units = of_directory("business_units")

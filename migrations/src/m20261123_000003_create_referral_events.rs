@@ -10,7 +10,7 @@
 
 use sea_orm_migration::{prelude::*, schema::*};
 
-use crate::table::{distribute, drop_all, primary_key, unique};
+use crate::table::{distribute, drop_all, forget_organisations, primary_key, unique};
 
 const TABLE: &str = "referral_events";
 
@@ -64,6 +64,7 @@ impl MigrationTrait for Migration {
             .col("referred_by_account_key")
             .take();
         manager.create_index(by_referrer).await?;
+        forget_organisations(manager, TABLE).await?;
         distribute(manager, &[TABLE]).await
     }
 

@@ -2,7 +2,9 @@
 
 use sea_orm_migration::{prelude::*, schema::*};
 
-use crate::table::{distribute, drop_all, of_organisation, primary_key};
+use crate::table::{
+    distribute, drop_all, forget_organisations, of_organisation, primary_key, refer_before_distributing,
+};
 
 const TABLE: &str = "idempotency_keys";
 
@@ -12,6 +14,7 @@ pub struct Migration;
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        refer_before_distributing(manager).await?;
         let keys = of_organisation(TABLE)
             .col(text("method"))
             .col(text("idempotency_key"))
@@ -30,6 +33,7 @@ impl MigrationTrait for Migration {
             .col("created_on")
             .take();
         manager.create_index(by_age).await?;
+        forget_organisations(manager, TABLE).await?;
         distribute(manager, &[TABLE]).await
     }
 

@@ -5,6 +5,8 @@
 
 use sea_orm_migration::{prelude::*, schema::*};
 
+use crate::table::execute;
+
 /// Each a table, its column, and what holds where it is true.
 const EXCEPTIONS: [(&str, &str, &str); 2] = [
     (
@@ -31,7 +33,7 @@ impl MigrationTrait for Migration {
             let added = boolean(column).default(false).take();
             manager.alter_table(Table::alter().table(table).add_column(added).take()).await?;
             let update = format!("UPDATE {table} SET {column} = TRUE WHERE EXISTS ({holds})");
-            manager.get_connection().execute_unprepared(&update).await?;
+            execute(manager, &update).await?;
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 
 use sea_orm_migration::{prelude::*, sea_orm::DbBackend};
 
-use crate::table::unique;
+use crate::table::{execute, unique};
 
 /// Each a table, what names its rows, and what a look-up asks of them.
 const LOOK_UPS: [(&str, [&str; 2], [&str; 3]); 2] = [
@@ -29,7 +29,7 @@ impl MigrationTrait for Migration {
                 }
                 manager.create_index(covering).await?;
                 let constraint = format!("ALTER TABLE {table} DROP CONSTRAINT {table}_unique_{name}");
-                manager.get_connection().execute_unprepared(&constraint).await?;
+                execute(manager, &constraint).await?;
             }
         }
         Ok(())
@@ -44,7 +44,7 @@ impl MigrationTrait for Migration {
                 let constraint = format!(
                     "ALTER TABLE {table} ADD CONSTRAINT {table}_unique_{name} UNIQUE (organisation_id, {name})"
                 );
-                manager.get_connection().execute_unprepared(&constraint).await?;
+                execute(manager, &constraint).await?;
                 manager.drop_index(Index::drop().name(covering_name(table, name)).table(table).to_owned()).await?;
             }
         }

@@ -9,6 +9,8 @@ use sea_orm_migration::{
     sea_orm::{DbBackend, Statement},
 };
 
+use crate::table::execute;
+
 /// The tables that have texts in an index.
 const TABLES: [&str; 13] = [
     "organisations",
@@ -54,7 +56,7 @@ async fn collate(manager: &SchemaManager<'_>, collation: &str) -> Result<(), DbE
         let row = connection.query_one_raw(Statement::from_string(DbBackend::Postgres, changes)).await?;
         let row = row.ok_or_else(|| DbErr::RecordNotFound(table.to_owned()))?;
         let changes: String = row.try_get("", "changes")?;
-        connection.execute_unprepared(&format!("ALTER TABLE {table} {changes}")).await?;
+        execute(manager, &format!("ALTER TABLE {table} {changes}")).await?;
     }
     Ok(())
 }

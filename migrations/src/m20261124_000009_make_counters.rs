@@ -3,6 +3,8 @@
 
 use sea_orm_migration::prelude::*;
 
+use crate::table::execute;
+
 const COUNTERS: [&str; 4] = ["event_number", "directory_key", "directory_version", "turn"];
 
 #[derive(DeriveMigrationName)]
@@ -17,7 +19,7 @@ impl MigrationTrait for Migration {
                 "INSERT INTO counters (organisation_id, name, last_value) \
                  SELECT id, '{counter}', 0 FROM organisations WHERE TRUE ON CONFLICT (organisation_id, name) DO NOTHING"
             );
-            manager.get_connection().execute_unprepared(&missing).await?;
+            execute(manager, &missing).await?;
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use sea_orm_migration::{
     prelude::*,
     schema::*,
-    sea_orm::{DbBackend, Statement},
+    sea_orm::{ConnectionTrait, DbBackend, Statement},
 };
 
 /// A table of one organisation's rows: `organisation_id`, not null, and the reference to its organisation.
@@ -69,20 +69,42 @@ pub async fn replicate(manager: &SchemaManager<'_>, table: &str) -> Result<(), D
     on_citus(manager, &[table], |table| format!("SELECT create_reference_table('{table}')")).await
 }
 
+/// Where PostgreSQL has Citus, has no statistics made of which organisation has how many rows of `table`, as
+/// `m20261124_000010_forget_organisations` does elsewhere. Citus takes it over for all parts of a table, before the table
+/// is distributed and never after.
+pub async fn forget_organisations(manager: &SchemaManager<'_>, table: &str) -> Result<(), DbErr> {
+    on_citus(manager, &[table], |table| format!("ALTER TABLE {table} ALTER organisation_id SET STATISTICS 0")).await
+}
+
+/// Lets a table refer to one that each machine has a copy of before it is distributed itself; Citus would otherwise take
+/// it for one to keep whole. [`crate::FOR_CITUS`] has it for all steps together, this is for who calls the migrator.
+pub async fn refer_before_distributing(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+    if manager.get_database_backend() == DbBackend::Postgres {
+        execute(manager, crate::FOR_CITUS[0]).await?;
+    }
+    Ok(())
+}
+
 async fn on_citus(manager: &SchemaManager<'_>, tables: &[&str], call: fn(&str) -> String) -> Result<(), DbErr> {
-    if manager.get_database_backend() == DbBackend::Postgres && has_citus(manager).await? {
+    if manager.get_database_backend() == DbBackend::Postgres && has_citus(manager.get_connection()).await? {
         for table in tables {
-            manager.get_connection().execute_unprepared(&call(table)).await?;
+            execute(manager, &call(table)).await?;
         }
     }
     Ok(())
 }
 
+/// Runs a statement that has no parameters. Unlike one sent unprepared it is known to who reports its failure.
+pub async fn execute(manager: &SchemaManager<'_>, sql: &str) -> Result<(), DbErr> {
+    let statement = Statement::from_string(manager.get_database_backend(), sql);
+    manager.get_connection().execute_raw(statement).await.map(|_| ())
+}
+
 /// Whether the PostgreSQL database is one of Citus.
-pub async fn has_citus(manager: &SchemaManager<'_>) -> Result<bool, DbErr> {
+pub async fn has_citus<C: ConnectionTrait>(connection: &C) -> Result<bool, DbErr> {
     let is_installed = "SELECT 1 AS installed FROM pg_extension WHERE extname = 'citus'";
     let statement = Statement::from_string(DbBackend::Postgres, is_installed);
-    Ok(manager.get_connection().query_one_raw(statement).await?.is_some())
+    Ok(connection.query_one_raw(statement).await?.is_some())
 }
 
 /// Drops `tables`, in the order given.

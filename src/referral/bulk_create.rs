@@ -1,6 +1,6 @@
 //! The bulk call: validate, resolve, judge, store, report.
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound, Utc};
 use sea_orm::{ConnectionTrait, DbErr};
@@ -13,7 +13,8 @@ use super::{
     judgement::{self, Way},
     release::Release,
     report::{Created, Report, Slots},
-    resolve::{Resolved, ResolvedEvent, resolve},
+    resolve::{Resolved, resolve},
+    row::row,
     rules::{Candidate, Cause, Verdict},
     validate::validate,
     violation::Violation,
@@ -22,7 +23,8 @@ use crate::{
     error::{Error, ErrorKind, Result},
     secret::CodeHasher,
     storage::{
-        Database, Transaction, access_tokens,
+        Database, Transaction,
+        access_tokens::{self, UsedPassword},
         bulk_load::{self, NewEvent},
         idempotency::{self, Kept},
         is_contention, is_unclear, is_unique_violation, to_its_end, users,
@@ -156,8 +158,8 @@ impl ReferralEvents {
         const STEP: u32 = 200;
         let since = Utc::now() - self.rules.idempotency_retention;
         for organisation_id in users::list_organisation_ids(self.database.read()).await? {
-            while idempotency::remove_old(self.database.write(), organisation_id, since, STEP).await? == u64::from(STEP)
-            {
+            // A step may remove fewer than it could: another replica's took the same, or a call has just renewed one.
+            while idempotency::remove_old(self.database.write(), organisation_id, since, STEP).await? > 0 {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
@@ -167,15 +169,15 @@ impl ReferralEvents {
     /// One attempt, in one transaction. What the events name is looked up before it begins, for others can write
     /// meanwhile; where an import has changed the directory until the call had its turn, it is looked up once more.
     async fn attempt(&self, call: &Call, way: Way) -> Result<Answered, Interrupted> {
+        if way == Way::Rehearsing {
+            return self.rehearse(call).await;
+        }
         let organisation_id = call.organisation_id;
         let resolved = self.resolve(self.database.read(), call).await?;
         if resolved.candidates.is_empty() && call.idempotency.is_none() {
             return Ok(Answered::Now(resolved.slots.into_report(&call.identifiers)?));
         }
-        let transaction = match way {
-            Way::Rehearsing => self.database.begin_read().await?,
-            Way::Optimistic | Way::LookingUp => self.database.begin().await?,
-        };
+        let transaction = self.database.begin().await?;
         let since = call.now - self.rules.idempotency_retention;
         if let Some((Idempotency { key, method, .. }, fingerprint)) = &call.idempotency
             && let Some(kept) = idempotency::find(&transaction, organisation_id, method, key, since).await?
@@ -205,6 +207,15 @@ impl ReferralEvents {
             }
         }
         transaction.commit().await?;
+        Ok(Answered::Now(report))
+    }
+
+    /// Says what the call would do. All of it is looked up in one transaction, as it was at one moment.
+    async fn rehearse(&self, call: &Call) -> Result<Answered, Interrupted> {
+        let transaction = self.database.begin_read().await?;
+        let resolved = self.resolve(&transaction, call).await?;
+        let (report, _) = self.carry_out(&transaction, call, resolved, Way::Rehearsing).await?;
+        transaction.rollback().await?;
         Ok(Answered::Now(report))
     }
 
@@ -247,6 +258,9 @@ impl ReferralEvents {
         let (verdicts, first_number) = match candidates.is_empty() {
             true => (Vec::new(), 0),
             false => {
+                // Where nothing will be created, what is there already is all there is to say.
+                let is_abandoned = call.options.all_or_nothing && slots.any_failed();
+                let way = if is_abandoned && way == Way::Optimistic { Way::LookingUp } else { way };
                 let allow_circles = self.rules.allow_circles;
                 judgement::reach(
                     transaction,
@@ -276,21 +290,20 @@ struct ResolvedCall<'a> {
     directory_version: Option<i64>,
 }
 
-/// Reports what becomes of the candidates. Answers the rows to insert, and the one-time passwords that they use up: the
-/// keys of their access tokens, each with the number of the event.
+/// Reports what becomes of the candidates. Answers the rows to insert, and the one-time passwords that they use up.
 fn report<'a>(
     call: &Call,
     candidates: &'a [Candidate<'_>],
     verdicts: Vec<Verdict>,
     first_number: i64,
     slots: &mut Slots,
-) -> (Vec<NewEvent<'a>>, HashMap<i64, i64>) {
+) -> (Vec<NewEvent<'a>>, Vec<UsedPassword<'a>>) {
     let Options { validate_only, all_or_nothing } = call.options;
     let any_failed = slots.any_failed() || verdicts.iter().any(|verdict| matches!(verdict, Verdict::Refuse { .. }));
     let abandoned = all_or_nothing && any_failed;
     let mut numbers = first_number..;
     let mut rows = Vec::with_capacity(candidates.len());
-    let mut passwords = HashMap::new();
+    let mut passwords = Vec::new();
     for (Candidate { position, event }, verdict) in candidates.iter().zip(verdicts) {
         match verdict {
             Verdict::Refuse { violations, cause } => {
@@ -300,15 +313,20 @@ fn report<'a>(
                 });
                 slots.unprocessed(*position, violations, cause);
             }
+            // What is there stays there, whatever becomes of the others.
+            Verdict::Existing(created) => slots.processed(*position, Some(created), true),
             _ if abandoned => slots.unprocessed(*position, vec![Violation::not_attempted()], None),
             Verdict::Create if validate_only => slots.processed(*position, None, false),
             Verdict::Create => {
                 let created = Created { id: Uuid::now_v7(), number: numbers.next().unwrap_or(i64::MAX) };
                 rows.push(row(created, event, call.now));
-                passwords.extend(event.one_time_passwords().map(|used| (used.access_token_key, created.number)));
+                passwords.extend(event.one_time_passwords().map(|password| UsedPassword {
+                    access_token_key: password.access_token_key,
+                    hash: &password.hash,
+                    used_by: created.number,
+                }));
                 slots.processed(*position, Some(created), false);
             }
-            Verdict::Existing(created) => slots.processed(*position, Some(created), true),
             Verdict::Repeats { position: first } => slots.processed(*position, slots.created(first), true),
         }
     }
@@ -327,13 +345,12 @@ async fn pause(attempt: u32) {
     tokio::time::sleep(Duration::from_micros(random % (longest * 1000))).await;
 }
 
-/// Inserts the events, and uses up the one-time passwords that identified their parties, each by the event of the
-/// number beside its access token.
+/// Inserts the events, and uses up the one-time passwords that identified their parties.
 async fn store(
     transaction: &Transaction,
     organisation_id: i64,
     rows: &[NewEvent<'_>],
-    passwords: HashMap<i64, i64>,
+    passwords: Vec<UsedPassword<'_>>,
     way: Way,
 ) -> Result<(), Interrupted> {
     match bulk_load::insert_events(transaction, organisation_id, rows).await {
@@ -344,35 +361,10 @@ async fn store(
         Err(error) => return Err(error.into()),
     }
     if !passwords.is_empty() {
-        let passwords: Vec<(i64, i64)> = passwords.into_iter().collect();
         let used = access_tokens::use_one_time_passwords(transaction, organisation_id, &passwords).await?;
         if used < passwords.len() as u64 {
             return Err(Interrupted::Raced);
         }
     }
     Ok(())
-}
-
-fn row<'a>(created: Created, event: &'a ResolvedEvent<'_>, now: DateTime<Utc>) -> NewEvent<'a> {
-    let details = event.details;
-    NewEvent {
-        id: created.id,
-        number: created.number,
-        classification_key: event.classification_key,
-        performed_by_business_unit_key: event.performed_by.business_unit_key,
-        performed_by_unit_key: event.performed_by.unit_key,
-        performed_by_tap_key: event.performed_by.tap_key,
-        performed_by_device_key: event.performed_by.device_key,
-        performed_on: details.performed_on,
-        description: details.description.as_deref(),
-        referred_account_key: event.referred.account_key,
-        referred_by_account_key: event.referred_by.account_key,
-        external_system: &details.external_system,
-        external_system_reference_number: details.external_system_reference_number.as_deref(),
-        content_hash: event.content_hash.as_ref().map(|hash| hash.as_slice()),
-        udf_strings: &details.udf_strings,
-        udf_floats: details.udf_floats,
-        udf_dates: details.udf_dates,
-        created_on: now,
-    }
 }

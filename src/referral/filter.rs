@@ -1,6 +1,6 @@
 //! Which events a list is of: as a caller sent it, checked, and with what it names looked up.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use sea_orm::{ConnectionTrait, DbErr};
 
 use super::{
@@ -99,7 +99,9 @@ fn date(validator: &mut Validator, field: &str, instant: Option<Instant>) -> Opt
 fn earliest(validator: &mut Validator, field: &str, instant: Option<Instant>) -> Option<DateTime<Utc>> {
     let is_between = instant.is_some_and(|instant| instant.nanoseconds % 1000 != 0);
     let date = date(validator, field, instant)?;
-    if is_between { date.checked_add_signed(TimeDelta::microseconds(1)) } else { Some(date) }
+    // After the last microsecond of the year 9999, which no event can be of, comes no date that is written like the others.
+    let next = date.checked_add_signed(TimeDelta::microseconds(1)).filter(|next| next.year() <= 9999);
+    Some(if is_between { next.unwrap_or(date) } else { date })
 }
 
 /// Looks up what the filter names. Parties need not be active: it is about what was.
@@ -137,7 +139,7 @@ pub async fn resolve<C: ConnectionTrait>(
         let key = key.as_ref()?;
         match resolver.party(key, parties.next()?) {
             // A one-time password that was used identifies nobody any more.
-            Ok(party) if party.one_time_password.is_some_and(|password| password.used_by.is_some()) => {
+            Ok(party) if party.one_time_password.as_ref().is_some_and(|password| password.used_by.is_some()) => {
                 violations.push(Violation::invalid_access_token(&key.field()));
                 None
             }

@@ -71,8 +71,9 @@ pub async fn reach(
             is_circle_possible().await?
         }
     };
-    // A one-time password that another call used since it was resolved is a lost race.
-    let passwords: HashSet<i64> = candidates.iter().flat_map(|candidate| candidate.event.live_passwords()).collect();
+    // A one-time password that another call used since it was resolved, or an import replaced, is a lost race.
+    let passwords: HashSet<(i64, &str)> =
+        candidates.iter().flat_map(|candidate| candidate.event.live_passwords()).collect();
     if !passwords.is_empty()
         && access_tokens::count_live_one_time_passwords(transaction, organisation_id, &passwords).await?
             < passwords.len()

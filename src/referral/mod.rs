@@ -15,6 +15,7 @@ mod performed_by;
 pub mod release;
 mod report;
 mod resolve;
+mod row;
 mod rules;
 mod validate;
 pub mod violation;

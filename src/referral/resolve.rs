@@ -38,14 +38,14 @@ pub struct ResolvedEvent<'a> {
 
 impl ResolvedEvent<'_> {
     /// The one-time passwords that identified its parties.
-    pub fn one_time_passwords(&self) -> impl Iterator<Item = OneTimePassword> {
-        [&self.referred, &self.referred_by].into_iter().filter_map(|party| party.one_time_password)
+    pub fn one_time_passwords(&self) -> impl Iterator<Item = &OneTimePassword> {
+        [&self.referred, &self.referred_by].into_iter().filter_map(|party| party.one_time_password.as_ref())
     }
 
-    /// The access tokens whose one-time passwords identified its parties and were not used yet.
-    pub fn live_passwords(&self) -> impl Iterator<Item = i64> {
+    /// Those of them that were not used yet: the key of each one's access token, and its hash.
+    pub fn live_passwords(&self) -> impl Iterator<Item = (i64, &str)> {
         let live = self.one_time_passwords().filter(|password| password.used_by.is_none());
-        live.map(|password| password.access_token_key)
+        live.map(|password| (password.access_token_key, password.hash.as_str()))
     }
 }
 
@@ -61,9 +61,11 @@ pub struct ResolvedParty<'a> {
     pub one_time_password: Option<OneTimePassword>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OneTimePassword {
     pub access_token_key: i64,
+    /// What it was found by. Its access token may have been given another password since.
+    pub hash: String,
     /// The number of the event that used it up already.
     pub used_by: Option<i64>,
 }
@@ -283,7 +285,7 @@ impl Resolver<'_> {
                     })
                     .map(|(party, _)| (party, None))
             }
-            PartyBy::OneTimePassword(_) => effective
+            PartyBy::OneTimePassword(password) => effective
                 .filter(|(_, token)| {
                     let expired = token.one_time_password_expires_on.is_some_and(|end| end < self.now);
                     token.one_time_password_used_by.is_some() || !expired
@@ -291,8 +293,9 @@ impl Resolver<'_> {
                 // One that can still be used comes first, then the one that was used last.
                 .max_by_key(|(_, token)| (token.is_one_time_password_live, token.one_time_password_used_by))
                 .map(|(party, token)| {
+                    let hash = self.hasher.one_time_password(self.organisation_id, password);
                     let used_by = token.one_time_password_used_by;
-                    (party, Some(OneTimePassword { access_token_key: token.key, used_by }))
+                    (party, Some(OneTimePassword { access_token_key: token.key, hash, used_by }))
                 }),
             _ => effective.next().map(|(party, _)| (party, None)),
         }

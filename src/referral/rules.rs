@@ -1,6 +1,6 @@
 //! The rules between events, judged one event after another, each seeing those before it. Pure.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use super::{content::ContentHash, report::Created, resolve::ResolvedEvent, violation::Violation};
 
@@ -59,13 +59,23 @@ pub enum Verdict {
 
 /// Judges the candidates of one call in order, each knowing what becomes of those before it.
 pub fn judge(candidates: &[Candidate<'_>], known: Known, allow_circles: bool) -> Vec<Verdict> {
-    let mut judge = Judge { known, allow_circles, created: HashMap::new(), used_passwords: HashMap::new() };
+    let mut judge = Judge {
+        known,
+        allow_circles,
+        ways_up: HashMap::new(),
+        created: HashMap::new(),
+        used_passwords: HashMap::new(),
+    };
     candidates.iter().map(|candidate| judge.judge(candidate)).collect()
 }
 
 struct Judge<'a> {
     known: Known,
     allow_circles: bool,
+    /// Of the accounts whose way up was walked, how far it was found to lead: the account there, and the last event on the
+    /// way. What was walked once is one step from then on, so that a call's events together walk a long chain once. Holds
+    /// `None` where the way has no end.
+    ways_up: HashMap<i64, Option<Referral>>,
     /// The events of this call that are created, by external reference.
     created: HashMap<(&'a str, &'a str), (usize, ContentHash)>,
     /// The position of the event of this call that uses up the one-time password of an access token.
@@ -116,11 +126,11 @@ impl<'a> Judge<'a> {
     }
 
     /// What is wrong with the event, and the event that stands in its way.
-    fn violations(&self, Candidate { position, event }: &Candidate<'a>) -> (Vec<Violation>, Option<Cause>) {
+    fn violations(&mut self, Candidate { position, event }: &Candidate<'a>) -> (Vec<Violation>, Option<Cause>) {
         let (referred, referred_by) = (&event.referred, &event.referred_by);
         let mut violations = Vec::new();
         for party in [referred, referred_by] {
-            let used_up = party.one_time_password.is_some_and(|password| {
+            let used_up = party.one_time_password.as_ref().is_some_and(|password| {
                 password.used_by.is_some() || self.used_passwords.contains_key(&password.access_token_key)
             });
             if used_up {
@@ -143,7 +153,7 @@ impl<'a> Judge<'a> {
         if referred.account_key == referred_by.account_key {
             referral(Violation::self_referral);
         }
-        let known = self.known.referral_of.get(&referred.account_key);
+        let known = self.known.referral_of.get(&referred.account_key).copied();
         match known {
             Some(known) if known.referrer == referred_by.account_key => referral(Violation::referral_already_exists),
             Some(_) => referral(Violation::referred_by_another_participant),
@@ -160,23 +170,38 @@ impl<'a> Judge<'a> {
         (violations, cause)
     }
 
-    /// Where the way up from the referrer leads to the referred, the event by which it does.
-    fn closed_circle(&self, referred: i64, referrer: i64) -> Option<Cause> {
+    /// Where the way up from the referrer leads to the referred, whom nobody has referred, the event by which it does.
+    fn closed_circle(&mut self, referred: i64, referrer: i64) -> Option<Cause> {
         if self.allow_circles || referred == referrer {
             return None;
         }
-        // Circles from a time when they were allowed must not hold the walk.
-        let mut seen = HashSet::new();
-        let mut account = referrer;
-        while let Some(next) = self.known.referral_of.get(&account) {
-            if next.referrer == referred {
-                return Some(next.event);
-            }
-            if !seen.insert(account) {
-                return None;
-            }
-            account = next.referrer;
+        self.top_above(referrer).filter(|top| top.referrer == referred).map(|top| top.event)
+    }
+
+    /// The account at the end of the way up from an account, with the event that it referred the one below by; `None`
+    /// where the account was referred by nobody, and where its way leads into a circle from when they were allowed.
+    fn top_above(&mut self, account: i64) -> Option<Referral> {
+        let mut walked = Vec::new();
+        let mut top = None;
+        let mut at = account;
+        while let Some(step) = self.step_up(at) {
+            // An account that this walk comes to again has no way left: nothing on a circle has.
+            let step = step?;
+            walked.push(at);
+            at = step.referrer;
+            top = Some(step);
         }
-        None
+        self.ways_up.extend(walked.into_iter().map(|account| (account, top)));
+        top
+    }
+
+    /// As far up from an account as is known, if anybody referred it. The account has no way until the walk is over.
+    fn step_up(&mut self, account: i64) -> Option<Option<Referral>> {
+        if let Some(way) = self.ways_up.get_mut(&account) {
+            return Some(way.take());
+        }
+        let referral = *self.known.referral_of.get(&account)?;
+        self.ways_up.insert(account, None);
+        Some(Some(referral))
     }
 }

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use super::{
     condition::{Condition, Fault},
     error::is_contention,
+    migrate::{Progress, set_planner, take_steps},
     pool::Pool,
     probe::Probe,
     schema::{self, Schema},
@@ -88,6 +89,11 @@ const SQLITE_READER_CACHE: &str = "-2000";
 /// writes them. [`Database::checkpoint`] has most of them written before it comes to that.
 const SQLITE_LOG: &str = "16384";
 
+/// The bytes to which SQLite cuts its log when it begins it anew: twice those of [`SQLITE_LOG`], so that it is not made
+/// shorter and longer in turns under load. A log that grew beyond, while somebody read the database as it was before, would
+/// stay as large for good.
+const SQLITE_LOG_LIMIT: &str = "134217728";
+
 /// Rows of one answer that SQLite's thread may be ahead of ours.
 const SQLITE_ROW_BUFFER: usize = 4096;
 
@@ -151,7 +157,9 @@ impl Database {
             ..Default::default()
         };
         // The migrator takes none but a transaction of SeaORM.
-        let transaction = self.write.connection().begin_with_options(writing).await?;
+        let mut connection = self.write.connection().clone();
+        let progress = Progress::of(&mut connection);
+        let transaction = connection.begin_with_options(writing).await?;
         if self.write.shares_sessions() {
             transaction.execute_unprepared(DEALLOCATE).await?;
         }
@@ -162,9 +170,10 @@ impl Database {
         schema.check()?;
         // The migrator fails over steps that it does not know.
         if !schema.missing.is_empty() {
-            Migrator::up(&transaction, None).await?;
+            take_steps(&transaction, &progress).await?;
             schema::keep_compatible_steps(&transaction).await?;
         }
+        set_planner(&transaction).await?;
         transaction.commit().await?;
         Ok(schema.missing.len())
     }
@@ -272,6 +281,7 @@ async fn connect_sqlite(
             // FULL syncs the log at every commit: what was acknowledged survives a power cut.
             .pragma("synchronous", "FULL")
             .pragma("wal_autocheckpoint", SQLITE_LOG)
+            .pragma("journal_size_limit", SQLITE_LOG_LIMIT)
             .pragma("temp_store", "MEMORY")
             .pragma("cache_size", cache)
             // A page is read through a map at a tenth of what copying it to the cache costs.

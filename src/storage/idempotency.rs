@@ -63,9 +63,9 @@ pub async fn remove_old<C: ConnectionTrait>(
     since: DateTime<Utc>,
     limit: u32,
 ) -> Result<u64, DbErr> {
-    let sql = "DELETE FROM idempotency_keys WHERE organisation_id = $1 AND created_on < $2 AND idempotency_key IN \
-               (SELECT idempotency_key FROM idempotency_keys WHERE organisation_id = $1 AND created_on < $2 \
-               ORDER BY created_on LIMIT $3)";
+    let sql = "DELETE FROM idempotency_keys WHERE organisation_id = $1 AND created_on < $2 \
+               AND (method, idempotency_key) IN (SELECT method, idempotency_key FROM idempotency_keys \
+               WHERE organisation_id = $1 AND created_on < $2 ORDER BY created_on LIMIT $3)";
     let values = vec![organisation_id.into(), since.into(), i64::from(limit).into()];
     Ok(connection.execute_raw(statement(connection, sql, values)).await?.rows_affected())
 }

@@ -21,6 +21,7 @@ pub mod event_views;
 pub mod idempotency;
 pub mod key_checks;
 pub mod number_ranges;
+mod migrate;
 pub mod parties;
 pub mod places;
 mod pool;

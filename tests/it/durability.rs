@@ -12,7 +12,7 @@ use std::{
 
 use futures_util::future::join_all;
 use referral_events::storage::{Database, entity::referral_event};
-use sea_orm::EntityTrait;
+use sea_orm::{ConnectionTrait, DbBackend, EntityTrait, Statement};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -20,13 +20,17 @@ use tokio::{
     sync::mpsc,
 };
 
-use crate::support::{Answer, Cluster, Engine, Process, Setup, TestDatabase, Workplace, envelope, tests};
+use crate::support::{
+    Answer, Cluster, Engine, Process, Server, Setup, TestDatabase, Workplace, envelope, event, tests,
+};
 
 tests! {
     Rest:
         acknowledged_events_survive_a_kill;
     OwnPostgres:
         acknowledged_events_survive_a_crash_of_the_database;
+    Sqlite:
+        the_log_of_sqlite_shrinks_once_nobody_reads_the_database_as_it_was;
     Once:
         a_call_under_way_is_answered_before_the_server_stops,
         a_call_that_is_still_being_sent_is_answered_before_the_server_stops;
@@ -340,4 +344,30 @@ async fn no_new_connections(server: &Process) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     panic!("the server still takes connections");
+}
+
+async fn the_log_of_sqlite_shrinks_once_nobody_reads_the_database_as_it_was(setup: Setup) {
+    const LIMIT: u64 = 128 * 1024 * 1024;
+    let server = Server::start(setup).await;
+    let replica = server.replica().await;
+    let reader = replica.database.begin_read().await.expect("a transaction");
+    reader
+        .query_one_raw(Statement::from_string(DbBackend::Sqlite, "SELECT count(*) FROM referral_events"))
+        .await
+        .expect("a read");
+    for sql in ["CREATE TABLE filler (filler BLOB)", "INSERT INTO filler VALUES (zeroblob(160000000))"] {
+        replica.database.write().execute_unprepared(sql).await.expect("a statement");
+    }
+    assert!(server.log_size() > LIMIT, "{}", server.log_size());
+    reader.rollback().await.expect("an end");
+    // Callers go on all the while.
+    for n in 1..50 {
+        let answer = server.send(json!([event("1", &format!("{n:02}"), "60")])).await;
+        answer.assert_outcome(&["1"], &[]);
+        if server.log_size() <= LIMIT {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    panic!("the log still has {} bytes", server.log_size());
 }

@@ -2,8 +2,16 @@
 
 use std::time::Duration;
 
+use chrono::{TimeDelta, Utc};
 use futures_util::future::join_all;
-use referral_events::{config::Config, referral::Rules};
+use referral_events::{
+    config::Config,
+    referral::Rules,
+    storage::{
+        idempotency::{self, Kept},
+        users,
+    },
+};
 use serde_json::{Value, json};
 
 use crate::support::{Server, Setup, Workplace, event, tests};
@@ -21,6 +29,7 @@ tests! {
         a_key_is_forgotten_after_its_time,
         a_repeat_names_the_fields_it_wants,
         a_key_that_is_no_text_of_ascii_is_refused;
+    NoCalls: all_old_answers_are_removed_be_there_one_key_of_several_methods;
     Rest: a_repeat_after_a_crash_gets_the_answer_or_creates_it;
 }
 
@@ -166,6 +175,36 @@ async fn a_key_is_forgotten_after_its_time(setup: Setup) {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     panic!("the old answer is still there");
+}
+
+async fn all_old_answers_are_removed_be_there_one_key_of_several_methods(setup: Setup) {
+    let mut server = Server::start(setup).await;
+    server.stop().await;
+    let database = server.database.write();
+    let acme = users::find_organisation(database, "acme").await.expect("a look-up").expect("an organisation").id;
+    let keep = async |method: &str, key: usize, age: usize| {
+        let created_on = Utc::now() - TimeDelta::days(10) - TimeDelta::seconds(age as i64);
+        let kept = Kept { fingerprint: vec![0], answer: vec![0] };
+        let key = key.to_string();
+        assert!(idempotency::keep(database, acme, method, &key, &kept, created_on, created_on).await.expect("a row"));
+    };
+    // What one step takes is answers of one method; the same keys of the other would go with them, and more than a step.
+    for key in 0..150 {
+        keep("one", key, 2000 - key).await;
+        keep("other", key, 1000 - key).await;
+    }
+    for key in 150..400 {
+        keep("one", key, 500 - key).await;
+    }
+    assert_eq!(server.kept_answers().await, 550);
+    server.restart_with(Config::default()).await;
+    for _ in 0..200 {
+        if server.kept_answers().await == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{} old answers are still there", server.kept_answers().await);
 }
 
 async fn a_repeat_names_the_fields_it_wants(setup: Setup) {

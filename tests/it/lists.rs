@@ -20,7 +20,9 @@ tests! {
         a_list_has_what_a_look_at_every_event_finds,
         pages_stay_as_they_are_while_others_create_and_cancel,
         the_number_of_results_is_1_to_1000,
-        a_token_of_another_list_is_refused;
+        a_token_of_another_list_is_refused,
+        a_list_is_of_one_moment,
+        nothing_is_after_the_last_moment_of_the_year_9999;
 }
 
 /// Where an event was performed: the attribute, its code, and the codes of the business unit, unit, TAP and device.
@@ -351,4 +353,32 @@ async fn a_token_of_another_list_is_refused(setup: Setup) {
     let mut of_rita = with(&list, &token);
     of_rita["token"] = json!(server.login("acme", "rita").await);
     assert_eq!(replica.list(with(&list, &token)).await, server.list(of_rita).await);
+}
+
+async fn a_list_is_of_one_moment(setup: Setup) {
+    let server = Server::start(setup).await;
+    let replica = server.replica().await;
+    server.send(json!([event("1", "01", "20")])).await.assert_outcome(&["1"], &[]);
+    let filter = json!({"referred_accounts_receivable_identifier": {"number": "ACR01"}});
+    // Between the look-up of the account and that of its events.
+    let held = server.hold_at("LIMIT $17");
+    let rename = replica.import("acme", DirectoryKind::AccountsReceivable, "id,number\nACR01-ID,ACR99\n");
+    let (page, ()) = tokio::join!(server.list(filter.clone()), held.meanwhile(rename));
+    let events = page.data["customer_events_set"].as_array().expect("events");
+    let names: Vec<&Value> = events.iter().map(|event| &event["referred_accounts_receivable"]["number"]).collect();
+    assert_eq!(names, [&json!("ACR01")]);
+    server.list(filter).await.assert_refused("AccountsReceivableNotFound");
+}
+
+async fn nothing_is_after_the_last_moment_of_the_year_9999(setup: Setup) {
+    let server = Server::start(setup).await;
+    server.send(json!([event("1", "01", "20"), event("2", "02", "20")])).await.assert_outcome(&["1", "2"], &[]);
+    for end in ["9999-12-31T23:59:59.9999999Z", "9999-12-31T23:59:59.999999Z", "9999-12-31T23:59:59Z"] {
+        for filter in ["performed_on_from", "created_on_from"] {
+            assert_eq!(numbers(&server.list(json!({filter: end})).await), Vec::<i64>::new(), "{filter} {end}");
+        }
+        for filter in ["performed_on_to", "created_on_to"] {
+            assert_eq!(numbers(&server.list(json!({filter: end})).await), [2, 1], "{filter} {end}");
+        }
+    }
 }

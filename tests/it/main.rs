@@ -16,8 +16,10 @@ mod bad_messages;
 mod broken_talk;
 mod budget;
 mod cancelling;
+mod chains;
 mod circles;
 mod clocks;
+mod citus;
 mod command_line;
 mod connections;
 mod descriptors;
@@ -90,6 +92,8 @@ fn main() {
         broken_talk::tests(),
         budget::tests(),
         cancelling::tests(),
+        chains::tests(),
+        citus::tests(),
         circles::tests(),
         clocks::tests(),
         command_line::tests(),

@@ -16,7 +16,8 @@ tests! {
         organisations_from_before_have_their_counters,
         lists_by_creation_are_complete_of_events_from_before,
         a_program_starts_on_a_newer_schema_whose_steps_are_compatible,
-        a_newer_schema_that_is_not_compatible_is_refused;
+        a_newer_schema_that_is_not_compatible_is_refused,
+        a_step_that_fails_is_named_with_its_statement;
     Once: steps_that_are_marked_compatible_need_earlier_ones;
     Postgres: nothing_but_migrate_touches_a_schema_that_is_behind, indexes_compare_texts_by_their_bytes;
 }
@@ -355,4 +356,25 @@ async fn indexes_compare_texts_by_their_bytes(setup: Setup) {
     assert!(number("texts") > 0);
     assert_eq!(number("of_a_language"), 0);
     database.close().await.expect("a close");
+}
+
+async fn a_step_that_fails_is_named_with_its_statement(setup: Setup) {
+    for (steps, in_the_way, step, statement) in [
+        (4, "CREATE TABLE idempotency_keys (x INTEGER)", "m20261123_000005_create_idempotency_keys", "CREATE TABLE"),
+        (8, "DROP TABLE counters", "m20261124_000009_make_counters", "INSERT INTO counters"),
+    ] {
+        let workplace = with_steps(setup.engine, steps).await;
+        let before = schema(&workplace).await;
+        let database = Database::connect(&workplace.database_url()).await.expect("a database");
+        database.write().execute_unprepared(in_the_way).await.expect("a statement");
+        database.close().await.expect("a close");
+        let ended = workplace.run(&["migrate"]);
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
+        let named = format!("error: step {step} of the schema failed at {statement}");
+        assert!(ended.stderr.lines().any(|line| line.starts_with(&named)), "{ended:?}");
+        assert!(ended.stderr.contains("idempotency_keys") || ended.stderr.contains("counters"), "{ended:?}");
+        // None of the steps is taken then.
+        let steps = |lines: &[String]| lines.iter().filter(|line| line.starts_with("m2026")).count();
+        assert_eq!(steps(&schema(&workplace).await), steps(&before));
+    }
 }

@@ -15,6 +15,8 @@ tests! {
         a_retry_is_the_same_within_a_call_and_over_several,
         a_new_one_time_password_works_after_the_old_one_was_used,
         both_parties_may_be_identified_by_one_time_passwords;
+    Postgres:
+        a_call_by_a_one_time_password_that_is_being_replaced_does_not_use_up_the_new_one;
 }
 
 /// An event whose referrer is identified by the one-time password of token 26.
@@ -199,4 +201,34 @@ async fn both_parties_may_be_identified_by_one_time_passwords(setup: Setup) {
     second["request_unique_identifier"] = json!("2");
     let answer = server.send(json!([first, second])).await;
     answer.assert_outcome(&[], &[("1", "InvalidAccessToken"), ("2", "InvalidAccessToken")]);
+}
+
+async fn a_call_by_a_one_time_password_that_is_being_replaced_does_not_use_up_the_new_one(setup: Setup) {
+    let server = Server::start(setup).await;
+    let replica = server.replica().await;
+    // While its events are being loaded, and when the password is just about to be used up.
+    for (n, statement) in ["INSERT INTO referral_events", "UPDATE access_tokens"].into_iter().enumerate() {
+        let (old, new) = (json!(format!("10000{n}")), json!(format!("20000{n}")));
+        let by = |password: &Value, identifier: &str, referred: &str| {
+            let mut event = by_password(identifier, referred);
+            event["referred_by_rewards_participant_identifier"]["access_token_identifier"]["one_time_password"] =
+                password.clone();
+            event
+        };
+        let replace = async |password: &Value| {
+            let rows = format!(
+                "identifier,rewards_participant_number,one_time_password\nt26@example.com,RP26,{}\n",
+                password.as_str().expect("a text")
+            );
+            replica.import("acme", DirectoryKind::AccessTokens, rows).await;
+        };
+        replace(&old).await;
+        let (first, second) = (format!("0{}", 1 + 2 * n), format!("0{}", 2 + 2 * n));
+        let beside = event("beside", &format!("1{n}"), "20");
+        let held = server.hold_at(statement);
+        let call = server.send(json!([beside, by(&old, "old", &first)]));
+        let (answer, ()) = tokio::join!(call, held.meanwhile(replace(&new)));
+        answer.assert_outcome(&["beside"], &[("old", "InvalidAccessToken")]);
+        server.send(json!([by(&new, "new", &second)])).await.assert_outcome(&["new"], &[]);
+    }
 }

@@ -1,5 +1,6 @@
 //! Rehearsing a call, and creating all of its events or none.
 
+use referral_events::directory::DirectoryKind;
 use serde_json::{Value, json};
 
 use crate::support::{Answer, Engine, Server, Setup, event, tests};
@@ -11,6 +12,9 @@ tests! {
         a_rehearsal_finds_what_is_there_already,
         one_failing_event_fails_them_all,
         all_events_are_created_where_none_fails,
+        a_rehearsal_sees_the_directory_and_the_events_as_they_were_at_one_moment,
+        a_rehearsal_sees_the_events_as_they_were_at_one_moment,
+        what_is_there_already_is_answered_as_processed_where_another_event_fails,
         a_failing_call_of_all_or_nothing_uses_nothing_up;
     NoCalls: a_rehearsal_leaves_the_database_as_it_was;
 }
@@ -149,4 +153,74 @@ async fn a_failing_call_of_all_or_nothing_uses_nothing_up(setup: Setup) {
     }
     let answer = server.send(json!([event("1", "01", "20")])).await;
     assert_eq!(answer.processed()[0]["number"], "1");
+}
+
+fn suspended(digits: &str) -> String {
+    format!("number,state\nACR{digits},SUSPENDED\n")
+}
+
+async fn a_rehearsal_sees_the_directory_and_the_events_as_they_were_at_one_moment(setup: Setup) {
+    let server = Server::start(setup).await;
+    let replica = server.replica().await;
+    let first = server.send(json!([event("1", "01", "20")])).await;
+    // Between the look-ups of the directory and those of the events.
+    let held = server.hold_at("SELECT 1 WHERE EXISTS");
+    let change = async {
+        replica.import("acme", DirectoryKind::AccountsReceivable, suspended("01")).await;
+        let cancelled = replica.cancel(json!({"number": first.processed()[0]["number"]})).await;
+        assert_eq!(cancelled.code, "OK", "{cancelled:?}");
+    };
+    let rehearsal = server.bulk(request(&server, "validate_only", &[event("1", "01", "21"), event("2", "02", "21")]));
+    let (rehearsed, ()) = tokio::join!(rehearsal, held.meanwhile(change));
+    // There was no moment at which the account was active and not referred.
+    rehearsed.assert_outcome(&["2"], &[("1", "ReferredByAnotherParticipant")]);
+    let rehearsed = server.bulk(request(&server, "validate_only", &[event("1", "01", "21")])).await;
+    rehearsed.assert_outcome(&[], &[("1", "AccountsReceivableNotActive")]);
+}
+
+async fn a_rehearsal_sees_the_events_as_they_were_at_one_moment(setup: Setup) {
+    let server = Server::start(setup).await;
+    let replica = server.replica().await;
+    let mut referenced = event("1", "01", "20");
+    referenced["external_system_reference_number"] = json!("R1");
+    let first = server.send(json!([referenced])).await;
+    referenced["description"] = json!("other content");
+    // Between the look-up of who is referred and that of the references.
+    let held = server.hold_at("e.content_hash FROM");
+    let change = async {
+        let cancelled = replica.cancel(json!({"number": first.processed()[0]["number"]})).await;
+        assert_eq!(cancelled.code, "OK", "{cancelled:?}");
+    };
+    let rehearsal = server.bulk(request(&server, "validate_only", &[referenced.clone(), event("2", "02", "21")]));
+    let (rehearsed, ()) = tokio::join!(rehearsal, held.meanwhile(change));
+    rehearsed.assert_outcome(&["2"], &[("1", "ExternalReferenceConflict")]);
+    server.bulk(request(&server, "validate_only", &[referenced])).await.assert_outcome(&["1"], &[]);
+}
+
+async fn what_is_there_already_is_answered_as_processed_where_another_event_fails(setup: Setup) {
+    let server = Server::start(setup).await;
+    let referenced = |identifier: &str, referred: &str, unit: &str| {
+        let mut event = event(identifier, referred, "20");
+        event["external_system_reference_number"] = json!(identifier);
+        event["performed_by_unit_identifier"] = json!({"name": unit});
+        event
+    };
+    let stored = [referenced("1", "01", "Shop"), referenced("2", "02", "Kiosk"), referenced("3", "03", "Shop")];
+    let first = server.send(json!(stored)).await;
+    first.assert_outcome(&["1", "2", "3"], &[]);
+    // The place of the second is not found any more under the name that the caller knows.
+    server.import("acme", DirectoryKind::Units, "id,name,alternative_code\nU3-ID,Stand,U3\n").await;
+    let mut events = stored.to_vec();
+    events.push(event("new", "04", "20"));
+    let failures = [("2", "UnitNotFound"), ("new", "NotAttempted")];
+    for also in ["all_or_nothing", "validate_only"] {
+        let mut call = request(&server, "all_or_nothing", &events);
+        call[also] = json!(true);
+        let answer = server.bulk(call).await;
+        answer.assert_outcome(&["1", "3"], &failures);
+        for (again, stored) in answer.processed().iter().zip([&first.processed()[0], &first.processed()[2]]) {
+            assert_eq!((&again["id"], &again["number"]), (&stored["id"], &stored["number"]));
+        }
+    }
+    assert_eq!(server.stored_events().await.len(), 3);
 }

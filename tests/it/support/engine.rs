@@ -3,6 +3,7 @@
 use std::any::Any;
 
 use super::{
+    citus::{self, ClusterDatabase},
     pgbouncer::{self, Bouncer},
     postgres,
 };
@@ -13,6 +14,8 @@ pub enum Engine {
     Postgres,
     /// PostgreSQL behind PgBouncer in transaction mode, with fewer sessions than callers.
     Pgbouncer,
+    /// PostgreSQL with Citus, on several machines.
+    Citus,
 }
 
 /// A database of a test's own.
@@ -45,6 +48,10 @@ impl Engine {
                 let bouncer = Bouncer::start(&postgres::create_database(), "");
                 TestDatabase { url: bouncer.url.clone(), _keeper: Some(Box::new(bouncer)) }
             }
+            Self::Citus => {
+                let database = ClusterDatabase::create();
+                TestDatabase { url: database.url(), _keeper: Some(Box::new(database)) }
+            }
         }
     }
 
@@ -54,6 +61,7 @@ impl Engine {
             Self::Sqlite => None,
             Self::Postgres => postgres::missing(),
             Self::Pgbouncer => postgres::missing().or_else(pgbouncer::missing),
+            Self::Citus => citus::missing(),
         }
     }
 }

@@ -12,7 +12,7 @@ use referral_events::{
     secret::{CodeHasher, Key, Secret},
     storage::{
         Database,
-        access_tokens::use_one_time_passwords,
+        access_tokens::{UsedPassword, use_one_time_passwords},
         entity::{
             access_token, account_receivable, business_unit, classification, device, rewards_participant, tap, unit,
         },
@@ -159,8 +159,10 @@ impl Directory {
     }
 
     pub async fn use_one_time_password(&self, identifier: &str, event: i64) {
-        let key = self.token(identifier).await.key;
-        let used = use_one_time_passwords(self.database.write(), self.organisation_id, &[(key, event)]).await;
+        let token = self.token(identifier).await;
+        let hash = token.one_time_password_hash.as_deref().expect("a one-time password");
+        let password = UsedPassword { access_token_key: token.key, hash, used_by: event };
+        let used = use_one_time_passwords(self.database.write(), self.organisation_id, &[password]).await;
         assert_eq!(used.expect("an update"), 1);
     }
 }

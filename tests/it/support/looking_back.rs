@@ -72,7 +72,11 @@ pub type Row = (i64, DateTime<Utc>, Option<i64>);
 
 const NO_STRINGS: [Option<String>; 8] = [const { None }; 8];
 
-fn new_event((number, created_on, classification_key): &Row, referrer: i64) -> NewEvent<'static> {
+fn new_event(row: &Row, referrer: i64) -> NewEvent<'static> {
+    new_referral(row, 1_000_000 + row.0, referrer)
+}
+
+fn new_referral((number, created_on, classification_key): &Row, referred: i64, referrer: i64) -> NewEvent<'static> {
     NewEvent {
         id: Uuid::from_u128(((created_on.timestamp_millis() as u128) << 80) + *number as u128),
         number: *number,
@@ -83,7 +87,7 @@ fn new_event((number, created_on, classification_key): &Row, referrer: i64) -> N
         performed_by_device_key: None,
         performed_on: *created_on,
         description: None,
-        referred_account_key: 1_000_000 + number,
+        referred_account_key: referred,
         referred_by_account_key: referrer,
         external_system: "",
         external_system_reference_number: None,
@@ -108,6 +112,19 @@ impl Server {
         let transaction = self.database.begin().await.expect("a transaction");
         for rows in rows.chunks(5000) {
             let rows: Vec<NewEvent> = rows.iter().map(|row| new_event(row, referrer)).collect();
+            assert!(bulk_load::insert_events(&transaction, organisation_id, &rows).await.expect("an insert"));
+        }
+        transaction.commit().await.expect("a commit");
+    }
+
+    /// Inserts referrals in force, by which each of the accounts was referred by the next. Their numbers begin at a million.
+    pub async fn insert_chain(&self, account_keys: &[i64]) {
+        let organisation_id = self.acme().await;
+        let numbered: Vec<(i64, &[i64])> = (1_000_000..).zip(account_keys.windows(2)).collect();
+        let transaction = self.database.begin().await.expect("a transaction");
+        for pairs in numbered.chunks(5000) {
+            let new = |(number, pair): &(i64, &[i64])| new_referral(&(*number, Utc::now(), None), pair[0], pair[1]);
+            let rows: Vec<NewEvent> = pairs.iter().map(new).collect();
             assert!(bulk_load::insert_events(&transaction, organisation_id, &rows).await.expect("an insert"));
         }
         transaction.commit().await.expect("a commit");

@@ -3,9 +3,11 @@
 mod answer;
 mod bad;
 mod bytes_codec;
+mod citus;
 mod crash;
 mod engine;
 mod health;
+mod hold;
 mod imports;
 mod looking_back;
 mod methods;
@@ -74,7 +76,8 @@ pub struct Runs {
 /// `tests!(Both: a, b)` lists the tests of a module that run on both transports; `Grpc` and `Rest` those of one,
 /// `NoCalls` those that need a database alone, `Sqlite` and `Postgres` those about one database, `OwnPostgres` those
 /// that start and end one, `SqliteOnSmallDisk` and `PostgresOnSmallDisk` those that fill a disk, `Curl` those that call
-/// with curl, `Pooled` and `PooledNoCalls` those behind a pooler, `Once` those that need no server in this process.
+/// with curl, `Citus` those about a cluster of it, `Pooled` and `PooledNoCalls` those behind a pooler, `Once` those that
+/// need no server in this process.
 macro_rules! tests {
     ($($runs:ident: $($name:ident),+;)+) => {
         pub fn tests() -> Vec<$crate::support::Test> {
@@ -111,6 +114,8 @@ pub mod runs {
     pub const SqliteOnSmallDisk: Runs = Runs { missing: |_| SmallDisk::missing(), ..Sqlite };
     pub const PostgresOnSmallDisk: Runs =
         Runs { missing: |_| Cluster::missing().or_else(SmallDisk::missing), ..Postgres };
+    /// On a cluster of Citus, where the environment names one.
+    pub const Citus: Runs = Runs { engines: &[Engine::Citus], ..on(&[Transport::Rest]) };
     pub const Pooled: Runs = Runs { engines: &[Engine::Pgbouncer], ..Both };
     pub const PooledNoCalls: Runs = Runs { engines: &[Engine::Pgbouncer], ..NoCalls };
     /// For a test that needs neither the server nor the database of a setup.

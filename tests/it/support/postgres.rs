@@ -231,16 +231,20 @@ fn execute(url: &str, sql: &str) {
     try_execute(url, sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
 }
 
-/// Runs a statement on a runtime of its own, for it is called from inside of others.
 fn try_execute(url: &str, sql: &str) -> Result<(), sqlx::Error> {
+    apart(async {
+        let mut connection = PgConnection::connect(&format!("{url}/postgres")).await?;
+        connection.execute(AssertSqlSafe(sql)).await?;
+        connection.close().await
+    })
+}
+
+/// Runs something to its end on a runtime of its own, for it is called from inside of others.
+pub(super) fn apart<T: Send>(something: impl Future<Output = T> + Send) -> T {
     thread::scope(|scope| {
         let run = scope.spawn(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-            runtime.block_on(async {
-                let mut connection = PgConnection::connect(&format!("{url}/postgres")).await?;
-                connection.execute(AssertSqlSafe(sql)).await?;
-                connection.close().await
-            })
+            runtime.block_on(something)
         });
         run.join().expect("a thread")
     })

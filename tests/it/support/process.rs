@@ -180,10 +180,6 @@ impl Process {
         Self { child, address, output: Arc::default(), readers: Vec::new() }
     }
 
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// All that it has printed and logged so far.
     pub fn output(&self) -> String {
         self.output.lock().expect("a lock").clone()

@@ -25,7 +25,12 @@ use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use tonic::{Status, transport::Channel};
 use tonic_types::StatusExt;
 
-use super::{Answer, Setup, Transport, engine::TestDatabase, world};
+use super::{
+    Answer, Setup, Transport,
+    engine::TestDatabase,
+    hold::{Held, Hold},
+    world,
+};
 
 /// A running server over a database of its own, and the token of a caller.
 pub struct Server {
@@ -36,6 +41,8 @@ pub struct Server {
     pub token: String,
     /// The statements that were sent to the database, in order.
     pub statements: Arc<Mutex<Vec<String>>>,
+    /// What is to be held up, if anything.
+    hold: Arc<Mutex<Option<Hold>>>,
     pub transport: Transport,
     channel: Channel,
     http: reqwest::Client,
@@ -84,8 +91,15 @@ impl Server {
         let keys = Keys::generate().expect("keys");
         world::populate(&database, &CodeHasher::new(&keys.hash)).await;
         let statements = Arc::new(Mutex::new(Vec::new()));
-        let observed = statements.clone();
-        database.observe_statements(move |sql| observed.lock().expect("a lock").push(sql.to_owned()));
+        let hold: Arc<Mutex<Option<Hold>>> = Arc::default();
+        let (observed, held) = (statements.clone(), hold.clone());
+        database.observe_statements(move |sql| {
+            observed.lock().expect("a lock").push(sql.to_owned());
+            let hold = held.lock().expect("a lock").take_if(|hold| sql.contains(hold.statement));
+            if let Some(hold) = hold {
+                hold.wait();
+            }
+        });
 
         let running = Running::start(&database, &keys, config).await;
         let mut server = Self {
@@ -94,6 +108,7 @@ impl Server {
             keys,
             token: String::new(),
             statements,
+            hold,
             transport: setup.transport,
             channel: running.channel(),
             http: reqwest::Client::new(),
@@ -114,6 +129,7 @@ impl Server {
             keys: self.keys.clone(),
             token: self.token.clone(),
             statements: Arc::default(),
+            hold: Arc::default(),
             transport: self.transport,
             channel: running.channel(),
             http: reqwest::Client::new(),
@@ -142,6 +158,13 @@ impl Server {
     /// Forgets the statements so far and answers them.
     pub fn take_statements(&self) -> Vec<String> {
         std::mem::take(&mut self.statements.lock().expect("a lock"))
+    }
+
+    /// Holds up the next statement of a transaction that contains `statement`, just before it is sent.
+    pub fn hold_at(&self, statement: &'static str) -> Held {
+        let (held, hold) = Held::new(statement);
+        *self.hold.lock().expect("a lock") = Some(hold);
+        held
     }
 
     /// The token of a user, whose password is the name.
@@ -278,6 +301,12 @@ impl Server {
     pub fn file_contents(&self) -> Vec<Vec<u8>> {
         let file = self.files.url.trim_start_matches("sqlite:");
         [file.to_owned(), format!("{file}-wal")].iter().map(|file| std::fs::read(file).expect("a file")).collect()
+    }
+
+    /// The bytes of the log of SQLite.
+    pub fn log_size(&self) -> u64 {
+        let log = format!("{}-wal", self.files.url.trim_start_matches("sqlite:"));
+        std::fs::metadata(log).expect("a log").len()
     }
 
     /// All events that are stored, by number.
