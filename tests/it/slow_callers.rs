@@ -241,7 +241,6 @@ async fn over_http_2_answers_without_room_end_their_connection(setup: Setup) {
 
 async fn others_on_the_connection_of_an_unread_answer_are_told_to_go(setup: Setup) {
     let server = start(setup, limits()).await;
-    let mut stream = connect(server.address).await;
     // A call of another caller, which cannot end while another holds the write lock.
     let lock = server.database.begin().await.expect("the write lock");
     let release = raw::headers("POST", "/authentication/token/release", &[("content-type", "application/json")]);
@@ -253,6 +252,7 @@ async fn others_on_the_connection_of_an_unread_answer_are_told_to_go(setup: Setu
         refused_frame(3),
     ]
     .concat();
+    let mut stream = connect(server.address).await;
     stream.write_all(&requests).await.expect("requests");
     read_until(&mut stream, raw::GO_AWAY).await.expect("a word before the end");
     lock.rollback().await.expect("a rollback");

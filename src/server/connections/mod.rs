@@ -48,7 +48,6 @@ use self::{
     connection::{CallUnderWay, Connection, Order},
     stream::Watched,
 };
-use super::observe;
 use crate::config::ConnectionLimits;
 
 /// How many calls may be under way on one connection of HTTP/2; a caller with more waits for one to end.
@@ -271,8 +270,7 @@ impl Service<axum::http::Request<Incoming>> for Calls {
 
     fn call(&self, request: axum::http::Request<Incoming>) -> Self::Future {
         let call = CallUnderWay::begin(&self.connection, request.uri().path().starts_with(OPEN_ENDED));
-        let is_grpc = observe::is_grpc(request.headers());
-        let request: Request = request.map(|body| Body::new(RequestBody::new(body, call.clone(), is_grpc)));
+        let request: Request = request.map(|body| Body::new(RequestBody::new(body, call.clone())));
         let is_http1 = request.version() < Version::HTTP_2;
         let (connection, is_stopping) = (self.connection.clone(), self.is_stopping.clone());
         let answer = self.app.clone().oneshot(request);
