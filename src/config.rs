@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{referral::Rules, secret::Key, storage::connect::is_sqlite};
+use crate::{guessing::Limits, referral::Rules, secret::Key, storage::connect::is_sqlite};
 
 /// The largest request that is read, in bytes. A call of 1000 events with every attribute filled with the longest
 /// text of four-byte characters has 40 MB.
@@ -16,6 +16,8 @@ pub const MAXIMUM_REQUEST_SIZE: usize = 48 * 1024 * 1024;
 #[derive(Clone, Debug)]
 pub struct Config {
     pub rules: Rules,
+    /// How much may be guessed.
+    pub guessing: Limits,
     /// Answers refused REST calls with HTTP 200 too.
     pub always_ok: bool,
     /// How long a call may take.
@@ -36,6 +38,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             rules: Rules::default(),
+            guessing: Limits::default(),
             always_ok: false,
             time_limit: Duration::from_secs(30),
             maximum_calls: 256,

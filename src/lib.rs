@@ -8,6 +8,7 @@
 //! - [`transport`]: gRPC and REST, two ways to the same calls. [`contract`]: the messages.
 //! - [`auth`]: who calls, and what they may do.
 //! - [`referral`]: events and their rules. [`directory`]: the reference data that events name.
+//! - [`guessing`]: counts wrong passwords and codes, and makes those wait who give many.
 //! - [`storage`]: the database.
 //! - [`secret`], [`error`], [`logging`]: what all of them use.
 
@@ -17,6 +18,7 @@ pub mod config;
 pub mod contract;
 pub mod directory;
 pub mod error;
+pub mod guessing;
 pub mod logging;
 pub mod referral;
 pub mod secret;

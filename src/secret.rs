@@ -106,14 +106,24 @@ impl CodeHasher {
         self.hash(&["key_check"])
     }
 
+    /// What failed guesses are counted under. Two may share one, which nobody can bring about.
+    pub fn subject(&self, parts: &[&str]) -> i64 {
+        let digest = self.mac(&[&["guesses"], parts].concat()).finalize().into_bytes();
+        digest.iter().take(8).fold(0, |number, byte| number << 8 | i64::from(*byte))
+    }
+
     fn hash(&self, parts: &[&str]) -> String {
+        hex::encode(self.mac(parts).finalize().into_bytes())
+    }
+
+    fn mac(&self, parts: &[&str]) -> Hmac<Sha256> {
         let mut mac = self.0.clone();
         for part in parts {
             // The length first: no two lists of parts give the same bytes.
             mac.update(&(part.len() as u64).to_be_bytes());
             mac.update(part.as_bytes());
         }
-        hex::encode(mac.finalize().into_bytes())
+        mac
     }
 }
 

@@ -16,6 +16,7 @@ mod m20261124_000007_cover_look_ups;
 mod m20261124_000008_compare_bytes;
 mod m20261124_000009_make_counters;
 mod m20261124_000010_forget_organisations;
+mod m20261126_000011_count_failed_guesses;
 mod m20261126_000012_tell_programs_apart;
 mod m20261126_000013_watch_the_clock;
 mod table;
@@ -48,6 +49,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000008_compare_bytes::Migration),
             Box::new(m20261124_000009_make_counters::Migration),
             Box::new(m20261124_000010_forget_organisations::Migration),
+            Box::new(m20261126_000011_count_failed_guesses::Migration),
             Box::new(m20261126_000012_tell_programs_apart::Migration),
             Box::new(m20261126_000013_watch_the_clock::Migration),
         ]

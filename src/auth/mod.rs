@@ -1,13 +1,18 @@
 //! Who calls, and what they may do: passwords, tokens, roles.
 
 pub mod password;
+mod queue;
 mod token;
 
+use std::net::IpAddr;
+
 use chrono::{DateTime, TimeDelta, Utc};
+use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::{
     error::{Error, ErrorKind, Result},
+    guessing::{Guessing, Subject},
     secret::{Key, Secret},
     storage::{
         Database,
@@ -15,6 +20,7 @@ use crate::{
         users,
     },
 };
+use queue::Queue;
 use token::{Claims, Signer};
 
 /// How long a token is valid, used or not.
@@ -56,6 +62,7 @@ impl Role {
 #[derive(Debug)]
 pub struct Caller {
     pub organisation_id: i64,
+    pub user_id: String,
     pub role: Role,
     token_id: Uuid,
     token_expires_on: DateTime<Utc>,
@@ -100,25 +107,49 @@ pub struct Credentials {
     pub unit: Option<String>,
 }
 
+/// What is known of who logs in, beside the credentials.
+#[derive(Debug)]
+pub struct Origin {
+    /// The address that the connection comes from.
+    pub peer: Option<IpAddr>,
+    /// A token that was issued before, valid still or not: who has had one of the user's is not taken for a stranger.
+    pub former_token: Option<Secret>,
+}
+
 /// Issues, checks and releases tokens.
 #[derive(Clone)]
 pub struct Authenticator {
     database: Database,
     signer: Signer,
+    guessing: Guessing,
+    queue: Queue,
 }
 
 impl Authenticator {
-    pub fn new(database: Database, token_key: &Key) -> Self {
-        Self { database, signer: Signer::new(token_key) }
+    pub fn new(database: Database, token_key: &Key, guessing: Guessing) -> Self {
+        Self { database, signer: Signer::new(token_key), guessing, queue: Queue::new() }
     }
 
     /// Exchanges credentials for a token. Every wrong part of them gives the same answer after the same work.
-    pub async fn create_token(&self, credentials: Credentials) -> Result<Secret> {
+    pub async fn create_token(&self, credentials: Credentials, origin: Origin) -> Result<Secret> {
+        let turn = self.queue.turn(origin.peer).await?;
+        // From here on it runs to its end, whoever waits for it: what is counted before the hash is taken back after it,
+        // and the next one's turn comes only then.
+        let authenticator = self.clone();
+        let login = async move {
+            let _turn = turn;
+            authenticator.log_in(credentials, origin).await
+        };
+        tokio::spawn(login.in_current_span()).await.map_err(Error::internal)?
+    }
+
+    async fn log_in(&self, credentials: Credentials, origin: Origin) -> Result<Secret> {
         let refused = || Error::new(ErrorKind::InvalidCredentials, "The credentials are not valid.");
         let organisation = users::find_organisation(self.database.read(), &credentials.organisation).await?;
         // No organisation has the id 0; looking there keeps the number of look-ups the same.
         let organisation_id = organisation.map_or(0, |organisation| organisation.id);
         let user = users::find_user(self.database.read(), organisation_id, &credentials.username).await?;
+        let guessed_at = self.count_guess(&credentials, &origin, user.as_ref()).await?;
         let hash = user.as_ref().map(|user| user.password_hash.clone());
         let matches = password::verify(credentials.password, hash).await?;
         let user = user.filter(|_| matches).ok_or_else(refused)?;
@@ -129,6 +160,7 @@ impl Authenticator {
             Some(unit) => Some(unit),
             None => user.default_unit_id,
         };
+        self.guessing.forget(&guessed_at).await?;
         let now = Utc::now();
         self.signer.sign(&Claims {
             jti: Uuid::new_v4(),
@@ -140,13 +172,41 @@ impl Authenticator {
         })
     }
 
+    /// Counts a failed guess before it is known for one, so that no number of guesses at once runs ahead of the count;
+    /// refuses one that comes too early. Answers what is to be forgotten where the guess is right.
+    async fn count_guess(
+        &self,
+        credentials: &Credentials,
+        origin: &Origin,
+        user: Option<&user::Model>,
+    ) -> Result<[Subject; 2]> {
+        let Credentials { organisation, username, .. } = credentials;
+        let former = origin.former_token.as_ref().and_then(|token| self.signer.verify_expired(token));
+        let had_token = former
+            .is_some_and(|claims| user.is_some_and(|user| user.organisation_id == claims.org && user.id == claims.usr));
+        let source = match origin.peer {
+            _ if had_token => "former token".to_owned(),
+            Some(peer) => peer.to_string(),
+            None => String::new(),
+        };
+        let subjects =
+            [self.guessing.login_from(organisation, username, &source), self.guessing.login(organisation, username)];
+        // Who has had a token waits for nobody's guesses but its own.
+        let counted = if had_token { &subjects[..1] } else { &subjects[..] };
+        let known = self.guessing.look_up(counted).await?;
+        let failures: Vec<(Subject, u32)> = counted.iter().map(|subject| (*subject, 1)).collect();
+        let counted = self.guessing.count(&failures, &known).await?;
+        counted.map_err(|wait| wait.refusal("Too many wrong credentials were given for this user"))?;
+        Ok(subjects)
+    }
+
     /// Who calls with this token.
     pub async fn authenticate(&self, token: &Secret) -> Result<Caller> {
         let claims = self.signer.verify(token).ok_or_else(invalid_token)?;
         let role = users::find_role(self.database.read(), claims.org, &claims.usr, claims.jti).await?;
         let role = role.as_deref().and_then(Role::from_name).ok_or_else(invalid_token)?;
         let token_expires_on = DateTime::from_timestamp(claims.exp, 0).ok_or_else(invalid_token)?;
-        Ok(Caller { organisation_id: claims.org, role, token_id: claims.jti, token_expires_on })
+        Ok(Caller { organisation_id: claims.org, user_id: claims.usr, role, token_id: claims.jti, token_expires_on })
     }
 
     /// Ends the caller's token.

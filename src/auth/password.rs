@@ -1,20 +1,35 @@
 //! Passwords, as argon2id.
 
-use std::sync::LazyLock;
+use std::{
+    num::NonZero,
+    sync::{Arc, LazyLock},
+    thread,
+};
 
 use argon2::{
     Argon2,
     password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::{
     error::{Error, Result},
     secret::Secret,
 };
 
-/// Hashes computed at once. Each takes 19 MiB and a core for a while; logins must not push the calls aside.
-static HASHING: Semaphore = Semaphore::const_new(2);
+/// How many hashes are computed at once. Each takes 19 MiB and a core for 20 ms; half of the cores are for the calls.
+pub static HASHES: LazyLock<usize> = LazyLock::new(|| {
+    /// Enough for 200 logins a second.
+    const MOST: usize = 4;
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    (cores / 2).clamp(1, MOST)
+});
+
+static HASHING: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(*HASHES)));
+
+/// The thread that hashes has a third of the weight of another one, so that a busy machine is busy with calls; with much
+/// less, logins would come to a halt on one.
+const NICENESS: i32 = 5;
 
 /// What the password of an unknown user is compared with, so that it takes the time of a known one's.
 static DECOY: LazyLock<Option<String>> = LazyLock::new(|| hash_blocking(&Secret::new("decoy")).ok());
@@ -41,7 +56,18 @@ fn hash_blocking(password: &Secret) -> Result<String> {
     Ok(hash.map_err(|error| Error::internal(error.to_string()))?.to_string())
 }
 
+/// Computes in a thread of its own: one of a pool would keep the priority.
 async fn compute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-    let _permit = HASHING.acquire().await.map_err(Error::internal)?;
-    tokio::task::spawn_blocking(work).await.map_err(Error::internal)
+    let permit = HASHING.clone().acquire_owned().await.map_err(Error::internal)?;
+    let (done, result) = oneshot::channel();
+    let hashing = move || {
+        // Where it cannot be lowered, hashing is only less polite. None is the thread itself.
+        _ = rustix::process::setpriority_process(None, NICENESS);
+        let computed = work();
+        // Whoever waited may have left; the next one begins only now.
+        drop(permit);
+        _ = done.send(computed);
+    };
+    thread::Builder::new().name("hashing".to_owned()).spawn(hashing).map_err(Error::internal)?;
+    result.await.map_err(Error::internal)
 }

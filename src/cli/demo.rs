@@ -6,11 +6,12 @@ use chrono::Utc;
 
 use super::{Failure, say};
 use crate::{
-    auth::{self, Authenticator, Credentials, Role},
+    auth::{self, Authenticator, Credentials, Origin, Role},
     config::{Keys, SettingError},
     directory::{self, DirectoryKind},
+    guessing::{Guessing, Limits},
     referral::{
-        Options, ReferralEvents, Rules,
+        Options, ReferralEvents, Rules, Sender,
         event::{EventRequest, Instant, PartyIdentifier, PartyIdentifiers, PlaceIdentifier},
     },
     secret::{CodeHasher, Secret},
@@ -49,8 +50,9 @@ pub async fn prepare(database: &Database, keys: &Keys) -> Result<(), Failure> {
         }
     }
     let events = REFERRALS.into_iter().map(|(referred, referrer)| event(referred, referrer)).collect();
-    ReferralEvents::new(database.clone(), hasher, Rules::default())
-        .bulk_create(organisation_id, events, Options::default(), None)
+    let guessing = Guessing::new(database.clone(), hasher.clone(), Limits::default());
+    ReferralEvents::new(database.clone(), hasher, Rules::default(), guessing)
+        .bulk_create(Sender { organisation_id, user_id: NAME.to_owned() }, events, Options::default(), None)
         .await?;
     Ok(())
 }
@@ -85,7 +87,9 @@ pub async fn print_calls(address: SocketAddr, database: &Database, keys: &Keys) 
         organisation: NAME.to_owned(),
         unit: None,
     };
-    let token = Authenticator::new(database.clone(), &keys.token).create_token(credentials).await?;
+    let guessing = Guessing::new(database.clone(), CodeHasher::new(&keys.hash), Limits::default());
+    let authenticator = Authenticator::new(database.clone(), &keys.token, guessing);
+    let token = authenticator.create_token(credentials, Origin { peer: None, former_token: None }).await?;
     let token = token.expose();
     say(&format!(
         "The demo organisation is \"{NAME}\", its user \"{NAME}\", the password \"{NAME}\". The documented example:\n\n\

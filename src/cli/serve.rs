@@ -16,6 +16,7 @@ use tokio::{
 use super::{DEFAULT_DATABASE_URL, Failure, Settings, demo, keys, say};
 use crate::{
     config::{Config, ConnectionLimits, MissingKeys, SettingError},
+    guessing::Limits,
     referral::{Rules, release::Release},
     server::{self, descriptors},
 };
@@ -51,6 +52,15 @@ pub struct ServeArguments {
     /// How much memory the requests being read and the answers not yet taken may have together, in MiB; at least 128
     #[arg(long, env = "REFERRAL_EVENTS_MEMORY_BUDGET", default_value_t = 256, value_parser = value_parser!(u32).range(128..))]
     memory_budget: u32,
+    /// How many wrong passwords may be given for a user, from one address, before one has to wait
+    #[arg(long, env = "REFERRAL_EVENTS_WRONG_PASSWORDS", default_value_t = 5, value_parser = value_parser!(u32).range(1..))]
+    wrong_passwords: u32,
+    /// How many wrong codes of access tokens a caller may give before it has to wait
+    #[arg(long, env = "REFERRAL_EVENTS_WRONG_CODES", default_value_t = 10, value_parser = value_parser!(u32).range(1..))]
+    wrong_codes: u32,
+    /// The longest time that one has to wait after wrong passwords or codes, in seconds
+    #[arg(long, env = "REFERRAL_EVENTS_LONGEST_WAIT", default_value_t = 60, value_parser = value_parser!(u32).range(1..=3600))]
+    longest_wait: u32,
     /// How long the answers of calls with an idempotency key are kept, in hours
     #[arg(long, env = "REFERRAL_EVENTS_IDEMPOTENCY_RETENTION", default_value_t = 168)]
     idempotency_retention: u32,
@@ -147,6 +157,11 @@ pub async fn run(arguments: ServeArguments, mut settings: Settings) -> Result<()
             allow_circles: arguments.allow_circles,
             release: arguments.release,
             idempotency_retention: Duration::from_secs(u64::from(arguments.idempotency_retention) * 3600),
+        },
+        guessing: Limits {
+            wrong_passwords: arguments.wrong_passwords,
+            wrong_codes: arguments.wrong_codes,
+            longest_wait: Duration::from_secs(arguments.longest_wait.into()),
         },
         always_ok: arguments.always_ok,
         time_limit,

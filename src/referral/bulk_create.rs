@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::{
     call::{Answered, Idempotency, Options},
+    codes::{Codes, Sender},
     content::canonical,
     event::{CheckedEvent, EventRequest},
     judgement::{self, Way},
@@ -21,6 +22,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Result},
+    guessing::Guessing,
     secret::CodeHasher,
     storage::{
         Database, Transaction,
@@ -94,11 +96,12 @@ pub struct ReferralEvents {
     pub(super) database: Database,
     pub(super) hasher: CodeHasher,
     pub(super) rules: Rules,
+    pub(super) guessing: Guessing,
 }
 
 impl ReferralEvents {
-    pub fn new(database: Database, hasher: CodeHasher, rules: Rules) -> Self {
-        Self { database, hasher, rules }
+    pub fn new(database: Database, hasher: CodeHasher, rules: Rules, guessing: Guessing) -> Self {
+        Self { database, hasher, rules, guessing }
     }
 
     pub fn release(&self) -> Release {
@@ -110,23 +113,24 @@ impl ReferralEvents {
     /// leaves before that, they are all committed or none is.
     pub async fn bulk_create(
         &self,
-        organisation_id: i64,
+        sender: Sender,
         requests: Vec<EventRequest>,
         options: Options,
         idempotency: Option<Idempotency>,
     ) -> Result<Answered> {
         let this = self.clone();
-        let create = async move { this.create(organisation_id, requests, options, idempotency).await };
+        let create = async move { this.create(sender, requests, options, idempotency).await };
         to_its_end(create, Answered::count_created).await
     }
 
     async fn create(
         &self,
-        organisation_id: i64,
+        sender: Sender,
         requests: Vec<EventRequest>,
         options: Options,
         idempotency: Option<Idempotency>,
     ) -> Result<Answered> {
+        let organisation_id = sender.organisation_id;
         let now = Utc::now().trunc_subsecs(6);
         // A rehearsal leaves nothing behind, nor does it find anything.
         let idempotency = idempotency.filter(|_| !options.validate_only).map(|idempotency| {
@@ -137,6 +141,8 @@ impl ReferralEvents {
             requests.iter().map(|request| request.request_unique_identifier.clone()).collect();
         let checked = validate(requests, now, self.rules.release);
         let call = Call { organisation_id, checked, identifiers, now, options, idempotency };
+        let well_formed = call.checked.iter().flatten();
+        let mut codes = Codes::of_events(&self.guessing, &sender, well_formed).await?;
         for attempt in 1..=MAXIMUM_ATTEMPTS {
             // Nearly every call is of new referrals, so the first attempt leaves it to the unique keys to say otherwise.
             let way = match attempt {
@@ -144,7 +150,7 @@ impl ReferralEvents {
                 1 => Way::Optimistic,
                 _ => Way::LookingUp,
             };
-            match self.attempt(&call, way).await {
+            match self.attempt(&call, &mut codes, way).await {
                 Ok(answered) => return Ok(answered),
                 Err(Interrupted::Failed(error)) => return Err(error),
                 Err(Interrupted::Raced | Interrupted::DirectoryChanged) => pause(attempt).await,
@@ -168,12 +174,12 @@ impl ReferralEvents {
 
     /// One attempt, in one transaction. What the events name is looked up before it begins, for others can write
     /// meanwhile; where an import has changed the directory until the call had its turn, it is looked up once more.
-    async fn attempt(&self, call: &Call, way: Way) -> Result<Answered, Interrupted> {
+    async fn attempt<'c>(&self, call: &'c Call, codes: &mut Codes<'c>, way: Way) -> Result<Answered, Interrupted> {
         if way == Way::Rehearsing {
-            return self.rehearse(call).await;
+            return self.rehearse(call, codes).await;
         }
         let organisation_id = call.organisation_id;
-        let resolved = self.resolve(self.database.read(), call).await?;
+        let resolved = self.resolve(self.database.read(), call, codes).await?;
         if resolved.candidates.is_empty() && call.idempotency.is_none() {
             return Ok(Answered::Now(resolved.slots.into_report(&call.identifiers)?));
         }
@@ -190,7 +196,7 @@ impl ReferralEvents {
         }
         let (report, is_written) = match self.carry_out(&transaction, call, resolved, way).await {
             Err(Interrupted::DirectoryChanged) => {
-                let resolved = self.resolve(&transaction, call).await?;
+                let resolved = self.resolve(&transaction, call, codes).await?;
                 self.carry_out(&transaction, call, resolved, Way::LookingUp).await?
             }
             carried_out => carried_out?,
@@ -211,30 +217,39 @@ impl ReferralEvents {
     }
 
     /// Says what the call would do. All of it is looked up in one transaction, as it was at one moment.
-    async fn rehearse(&self, call: &Call) -> Result<Answered, Interrupted> {
+    async fn rehearse<'c>(&self, call: &'c Call, codes: &mut Codes<'c>) -> Result<Answered, Interrupted> {
         let transaction = self.database.begin_read().await?;
-        let resolved = self.resolve(&transaction, call).await?;
+        let resolved = self.resolve(&transaction, call, codes).await?;
         let (report, _) = self.carry_out(&transaction, call, resolved, Way::Rehearsing).await?;
         transaction.rollback().await?;
         Ok(Answered::Now(report))
     }
 
-    /// Resolves the well-formed events, and answers the others and those that cannot be resolved.
+    /// Resolves the well-formed events, and answers the others, those that cannot be resolved, and those of which nothing
+    /// is told, for too many wrong codes were given. The wrong codes are counted the first time, outside of a transaction.
     async fn resolve<'c, C: ConnectionTrait>(
         &self,
         connection: &C,
         call: &'c Call,
+        codes: &mut Codes<'c>,
     ) -> Result<ResolvedCall<'c>, Interrupted> {
         let mut slots = Slots::new(call.checked.len());
         let mut well_formed = Vec::with_capacity(call.checked.len());
         for (position, event) in call.checked.iter().enumerate() {
             match event {
-                Ok(event) => well_formed.push((position, event)),
+                Ok(event) => match codes.wait_of(position, event) {
+                    Some(wait) => slots.unprocessed(position, vec![Violation::too_many_wrong_codes(wait)], None),
+                    None => well_formed.push((position, event)),
+                },
                 Err(violations) => slots.unprocessed(position, violations.clone(), None),
             }
         }
-        let Resolved { events, directory_version } =
+        let Resolved { mut events, directory_version } =
             resolve(connection, call.organisation_id, &self.hasher, &well_formed, call.now).await?;
+        codes.withhold(&well_formed, &mut events).await?;
+        if let Some(wait) = codes.wait_of_all(&call.checked) {
+            return Err(Interrupted::Failed(Codes::refusal(wait)));
+        }
         let mut candidates = Vec::with_capacity(events.len());
         for ((position, _), event) in well_formed.into_iter().zip(events) {
             match event {

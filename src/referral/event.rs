@@ -139,7 +139,7 @@ pub struct PartyKey {
     pub by: PartyBy,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum PartyBy {
     Id(String),
     Number(String),

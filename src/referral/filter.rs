@@ -1,15 +1,20 @@
 //! Which events a list is of: as a caller sent it, checked, and with what it names looked up.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use sea_orm::{ConnectionTrait, DbErr};
 
 use super::{
-    event::{Instant, PartyIdentifiers, PartyKey, PartyRole, PlaceIdentifier},
+    codes::{Codes, Sender},
+    event::{Instant, PartyBy, PartyIdentifiers, PartyKey, PartyRole, PlaceIdentifier},
     resolve::{Resolver, find_parties},
     validate::{Validator, given, place_field},
     violation::Violation,
 };
 use crate::{
+    error::Result,
+    guessing::Guessing,
     secret::CodeHasher,
     storage::{
         event_views::EventFilter,
@@ -86,6 +91,44 @@ impl FilterRequest {
     }
 }
 
+impl CheckedFilter {
+    /// The parties that it names.
+    pub fn parties(&self) -> impl Iterator<Item = &PartyKey> {
+        [&self.referred, &self.referred_by].into_iter().flatten()
+    }
+}
+
+/// Looks up the codes of a filter before anything else is, and counts those that are wrong. The refusal for a wrong one
+/// is told only once it is counted.
+pub async fn count_codes<C: ConnectionTrait>(
+    connection: &C,
+    guessing: &Guessing,
+    sender: &Sender,
+    hasher: &CodeHasher,
+    filter: &CheckedFilter,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let organisation_id = sender.organisation_id;
+    let keys: Vec<&PartyKey> = filter.parties().filter(|key| key.by.is_code()).collect();
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let mut codes = Codes::of(guessing, sender, keys.iter().copied()).await?;
+    let wait = |codes: &Codes<'_>| keys.iter().filter_map(|key| codes.wait_of_key(0, key)).max();
+    if let Some(wait) = wait(&codes) {
+        return Err(Codes::refusal(wait));
+    }
+    let found = find_parties(connection, organisation_id, hasher, keys.iter().copied(), 1).await?;
+    let resolver = Resolver { organisation_id, hasher, places: HashMap::new(), now };
+    let wrong = keys.iter().zip(found.of_each()).filter(|(key, found)| {
+        let party = resolver.party(key, found);
+        party.is_err() || party.is_ok_and(|party| party.is_by_used_password())
+    });
+    let wrong: Vec<(usize, &PartyBy)> = wrong.map(|(key, _)| (0, &key.by)).collect();
+    codes.count(wrong.into_iter()).await?;
+    wait(&codes).map_or(Ok(()), |wait| Err(Codes::refusal(wait)))
+}
+
 fn party(validator: &mut Validator, role: PartyRole, identifiers: PartyIdentifiers) -> Option<PartyKey> {
     let is_given = identifiers.accounts_receivable.is_some() || identifiers.rewards_participant.is_some();
     if is_given { validator.party(role, identifiers) } else { None }
@@ -121,8 +164,7 @@ pub async fn resolve<C: ConnectionTrait>(
     ];
     let names = named.into_iter().flatten().collect();
     let places = places::find_many_by_name(connection, organisation_id, &names).await?.found;
-    let keys = [&filter.referred, &filter.referred_by].into_iter().flatten();
-    let parties = find_parties(connection, organisation_id, hasher, keys, 1).await?;
+    let parties = find_parties(connection, organisation_id, hasher, filter.parties(), 1).await?;
     let resolver = Resolver { organisation_id, hasher, places, now };
 
     let mut violations = Vec::new();
@@ -139,7 +181,7 @@ pub async fn resolve<C: ConnectionTrait>(
         let key = key.as_ref()?;
         match resolver.party(key, parties.next()?) {
             // A one-time password that was used identifies nobody any more.
-            Ok(party) if party.one_time_password.as_ref().is_some_and(|password| password.used_by.is_some()) => {
+            Ok(party) if party.is_by_used_password() => {
                 violations.push(Violation::invalid_access_token(&key.field()));
                 None
             }

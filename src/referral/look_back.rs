@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::{
     bulk_create::ReferralEvents,
+    codes::Sender,
     filter::{self, FilterRequest},
     report::Created,
     validate::{Validator, given},
@@ -57,12 +58,13 @@ impl ReferralEvents {
 
     /// A page of a list of events, and the token of the next page. Numbers rise in the order in which events come to be
     /// seen, so that pages that each begin below the last number of the page before miss none and have none twice.
-    pub async fn list(&self, organisation_id: i64, request: ListRequest) -> Result<(Vec<EventView>, Option<String>)> {
+    pub async fn list(&self, sender: Sender, request: ListRequest) -> Result<(Vec<EventView>, Option<String>)> {
         let this = self.clone();
-        to_its_end(async move { this.find_page(organisation_id, request).await }, |_| 0).await
+        to_its_end(async move { this.find_page(sender, request).await }, |_| 0).await
     }
 
-    async fn find_page(&self, organisation_id: i64, request: ListRequest) -> Result<(Vec<EventView>, Option<String>)> {
+    async fn find_page(&self, sender: Sender, request: ListRequest) -> Result<(Vec<EventView>, Option<String>)> {
+        let organisation_id = sender.organisation_id;
         let now = Utc::now();
         let mut validator = Validator::new(now, self.rules.release);
         let number_of_results = request.number_of_results.unwrap_or(DEFAULT_NUMBER_OF_RESULTS);
@@ -72,6 +74,7 @@ impl ReferralEvents {
         }
         let filter = request.filter.check(&mut validator);
         refuse(validator.violations)?;
+        filter::count_codes(self.database.read(), &self.guessing, &sender, &self.hasher, &filter, now).await?;
 
         let transaction = self.database.begin_read().await?;
         let filter = filter::resolve(&transaction, organisation_id, &self.hasher, filter, now).await?;

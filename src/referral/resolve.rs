@@ -61,6 +61,12 @@ pub struct ResolvedParty<'a> {
     pub one_time_password: Option<OneTimePassword>,
 }
 
+impl ResolvedParty<'_> {
+    pub fn is_by_used_password(&self) -> bool {
+        self.one_time_password.as_ref().is_some_and(|password| password.used_by.is_some())
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OneTimePassword {
     pub access_token_key: i64,

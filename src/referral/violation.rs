@@ -4,6 +4,7 @@ use super::release::Release;
 pub use crate::error::ViolationKind;
 use crate::{
     error::{Error, ErrorKind},
+    guessing::Wait,
     storage::places::PlaceKind,
 };
 
@@ -192,6 +193,14 @@ impl Violation {
             format!("Referral of {label} Closes a Circle"),
             "The referred participant has, directly or through others, referred the one that refers it",
         )
+    }
+
+    /// The same whether the event's codes are right or wrong.
+    pub fn too_many_wrong_codes(wait: Wait) -> Self {
+        let error = "Event Was Not Attempted".to_owned();
+        let description =
+            format!("Too many wrong codes were given, and the event has codes; send it again in {} s", wait.seconds());
+        Self::new(ViolationKind::NotAttempted, "", error, description)
     }
 
     pub fn not_attempted() -> Self {

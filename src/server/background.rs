@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{referral::ReferralEvents, storage::Database};
+use crate::{guessing::Guessing, referral::ReferralEvents, storage::Database};
 
 /// Keeps the log of a SQLite database short, beside the calls.
 pub async fn checkpoint(database: Database) {
@@ -20,6 +20,17 @@ pub async fn remove_old_answers(referral_events: ReferralEvents, retention: Dura
     loop {
         if let Err(error) = referral_events.remove_old_answers().await {
             tracing::warn!(?error, "old answers are not removed; it is tried again");
+        }
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Removes the failed guesses that are forgotten, now and again.
+pub async fn remove_old_guesses(guessing: Guessing, memory: Duration) {
+    let pause = (memory / 10).clamp(Duration::from_secs(1), Duration::from_secs(600));
+    loop {
+        if let Err(error) = guessing.remove_old().await {
+            tracing::warn!(?error, "old guesses are not removed; it is tried again");
         }
         tokio::time::sleep(pause).await;
     }

@@ -28,6 +28,7 @@ use crate::{
         },
     },
     error::{Error, Result},
+    guessing::Guessing,
     referral::ReferralEvents,
     secret::CodeHasher,
     storage::Database,
@@ -54,9 +55,12 @@ pub async fn run(
     if database.is_sqlite() {
         in_the_background.spawn(background::checkpoint(database.clone()));
     }
+    let hasher = CodeHasher::new(&keys.hash);
+    let guessing = Guessing::new(database.clone(), hasher.clone(), config.guessing);
+    in_the_background.spawn(background::remove_old_guesses(guessing.clone(), config.guessing.memory()));
     let api = Api {
-        authenticator: Authenticator::new(database.clone(), &keys.token),
-        referral_events: ReferralEvents::new(database, CodeHasher::new(&keys.hash), config.rules.clone()),
+        authenticator: Authenticator::new(database.clone(), &keys.token, guessing.clone()),
+        referral_events: ReferralEvents::new(database, hasher, config.rules.clone(), guessing),
         time_limit: config.time_limit,
         capacity: Arc::new(Semaphore::new(config.maximum_calls)),
         budget: Budget::new(config.memory_budget),

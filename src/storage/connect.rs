@@ -223,6 +223,12 @@ impl Database {
         &self.write
     }
 
+    /// For single statements that write and hold nothing after it, which must not wait for calls that wait for their
+    /// turn: on PostgreSQL the connections for reading will do.
+    pub fn write_aside(&self) -> &Pool {
+        if self.is_sqlite() { &self.write } else { &self.read }
+    }
+
     pub fn is_sqlite(&self) -> bool {
         self.write.get_database_backend() == DbBackend::Sqlite
     }

@@ -18,6 +18,7 @@ pub mod directory;
 pub mod entity;
 mod error;
 pub mod event_views;
+pub mod failed_guesses;
 pub mod idempotency;
 pub mod key_checks;
 pub mod number_ranges;

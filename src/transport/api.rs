@@ -1,6 +1,6 @@
 //! The calls of the service, the same for both transports.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::http::HeaderMap;
 use prost::Message;
@@ -15,13 +15,13 @@ use super::{
     request,
 };
 use crate::{
-    auth::{Authenticator, Caller, Credentials},
+    auth::{Authenticator, Caller, Credentials, Origin},
     contract::{
         BulkCreateReferralEventsResponse, CreateReferralEventResponse, CreateTokenRequest, CreateTokenResponse,
         MAXIMUM_EVENTS, ReleaseTokenRequest, ReleaseTokenResponse,
     },
     error::{Error, ErrorKind, Result},
-    referral::{Answered, Idempotency, Options, ReferralEvents, Report, event::EventRequest},
+    referral::{Answered, Idempotency, Options, ReferralEvents, Report, Sender, event::EventRequest},
     secret::Secret,
 };
 
@@ -62,14 +62,20 @@ impl<T> Answer<T> {
 }
 
 impl Api {
-    pub async fn create_token(&self, request: CreateTokenRequest) -> Result<CreateTokenResponse> {
+    pub async fn create_token(
+        &self,
+        head: &Head,
+        peer: Option<IpAddr>,
+        request: CreateTokenRequest,
+    ) -> Result<CreateTokenResponse> {
         let credentials = Credentials {
             username: mandatory("username", request.username)?,
             password: Secret::new(mandatory("password", request.password)?),
             organisation: mandatory("organisation", request.organisation)?,
             unit: request.unit.filter(|unit| !unit.trim().is_empty()),
         };
-        let token = self.authenticator.create_token(credentials).await?;
+        let origin = Origin { peer, former_token: request::token_of_header(&head.headers).ok().flatten() };
+        let token = self.authenticator.create_token(credentials, origin).await?;
         Ok(CreateTokenResponse { token: token.expose().to_owned() })
     }
 
@@ -145,8 +151,7 @@ impl Api {
             request::idempotency_key(&head.headers)?.map(|key| Idempotency { key, method, answer: Box::new(kept) });
         let events = read_events(call.events).await;
         deprecation::tell(&caller, &self.referral_events.release().deprecated_of(&events));
-        let answered =
-            self.referral_events.bulk_create(caller.organisation_id, events, call.options, idempotency).await?;
+        let answered = self.referral_events.bulk_create(sender(&caller), events, call.options, idempotency).await?;
         let answer = match answered {
             Answered::Now(report) => Answer::new(respond(&report)?),
             Answered::Before(kept) => {
@@ -182,6 +187,10 @@ async fn read_events<E: Into<EventRequest>>(raw: Vec<E>) -> Vec<EventRequest> {
         events.push(event.into());
     }
     events
+}
+
+pub(super) fn sender(caller: &Caller) -> Sender {
+    Sender { organisation_id: caller.organisation_id, user_id: caller.user_id.clone() }
 }
 
 fn mandatory(field: &str, value: Option<String>) -> Result<String> {

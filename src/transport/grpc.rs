@@ -19,7 +19,7 @@ use super::{
     fields::ByDefault,
     head::{Head, Method},
     raw::{BulkCreateReferralEventsRequest, CreateReferralEventRequest, RawEvent},
-    request::{IDEMPOTENCY_REPLAYED_HEADER, RequestId},
+    request::{self, IDEMPOTENCY_REPLAYED_HEADER, RequestId},
     status,
 };
 use crate::{
@@ -113,7 +113,8 @@ impl AuthenticationService for GrpcService {
         &self,
         request: Request<CreateTokenRequest>,
     ) -> Result<Response<CreateTokenResponse>, Status> {
-        self.serve(request, async |_, request| self.0.create_token(request).await).await
+        let peer = request::peer(request.extensions());
+        self.serve(request, async |head, request| self.0.create_token(head, peer, request).await).await
     }
 
     async fn release_token(

@@ -35,7 +35,7 @@ pub struct Method {
 /// Who may call a method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Access {
-    /// Anybody; a token is not looked at.
+    /// Anybody; a token is not asked for.
     Anybody,
     WithToken,
     /// Those whose role is to create events.

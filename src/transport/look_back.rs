@@ -1,7 +1,7 @@
 //! The calls that look back on events, and the one that cancels an event.
 
 use super::{
-    api::Api,
+    api::{Api, sender},
     convert::{instant, unboxed},
     customer_event::{CANCELLED, EventFields},
     head::Head,
@@ -37,7 +37,7 @@ impl Api {
         let caller = self.caller(head, request.token.take()).await?;
         let fields = EventFields::parse(&request.fields_set)?;
         let _place = self.admit(&caller).await?;
-        let (events, next_page_token) = self.referral_events.list(caller.organisation_id, request.into()).await?;
+        let (events, next_page_token) = self.referral_events.list(sender(&caller), request.into()).await?;
         let events = events.into_iter().map(|event| fields.of(event));
         Ok(ListReferralEventsResponse { customer_events_set: events.collect(), next_page_token })
     }

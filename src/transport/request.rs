@@ -1,8 +1,12 @@
 //! What both transports take from the headers of a request.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv6Addr},
+    time::Duration,
+};
 
-use axum::http::{HeaderMap, header::AUTHORIZATION};
+use axum::http::{Extensions, HeaderMap, header::AUTHORIZATION};
 use uuid::Uuid;
 
 use crate::{
@@ -45,6 +49,20 @@ pub fn token_of_header(headers: &HeaderMap) -> Result<Option<Secret>> {
         (Some(value), None) => value.to_str().ok().and_then(bearer).ok_or_else(auth::invalid_token).map(Some),
         (Some(_), Some(_)) => Err(auth::invalid_token()),
     }
+}
+
+/// The address that a connection comes from; the server puts it among the extensions of each request.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub IpAddr);
+
+/// The address that the request's connection comes from. Of IPv6 only the network, in which one caller has addresses
+/// without number.
+pub fn peer(extensions: &Extensions) -> Option<IpAddr> {
+    let Peer(address) = extensions.get()?;
+    Some(match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
+        address => address,
+    })
 }
 
 fn bearer(value: &str) -> Option<Secret> {

@@ -32,6 +32,8 @@ mod envelope;
 mod error_catalogue;
 mod fields_set;
 mod frozen_replicas;
+mod guessing_codes;
+mod guessing_passwords;
 mod hang_ups;
 mod health;
 mod idempotency;
@@ -110,6 +112,8 @@ fn main() {
         frozen_replicas::tests(),
         hang_ups::tests(),
         health::tests(),
+        guessing_codes::tests(),
+        guessing_passwords::tests(),
         idempotency::tests(),
         identifiers::tests(),
         import_command::tests(),

@@ -90,22 +90,25 @@ async fn statements_of(server: &Server, events: Vec<Value>) -> Vec<String> {
 async fn the_number_of_statements_does_not_depend_on_the_number_of_events(setup: Setup) {
     let server = start(setup).await;
     let mut counts = BTreeSet::new();
-    let mut first = 0;
-    for events in [1, 10, 1000, 1, 1000] {
+    // Each call has codes.
+    let mut first = 2;
+    for events in [1, 10, 1000, 2, 1000] {
         let statements = statements_of(&server, (first..first + events).map(event_of).collect()).await;
         first += events;
         counts.insert(statements.len());
     }
-    // Who calls; the places; the parties of both sides; the beginning; the numbers, and who has referred; the events;
-    // the end.
-    assert_eq!(counts, BTreeSet::from([8 + turn(setup)]));
+    // Who calls; whether it has guessed at codes; the places; the parties of both sides; the beginning; the numbers, and
+    // who has referred; the events; the end.
+    assert_eq!(counts, BTreeSet::from([9 + turn(setup)]));
+    // Without codes, nothing is asked about guesses.
+    assert_eq!(statements_of(&server, vec![event_of(0), event_of(1)]).await.len(), 8 + turn(setup));
 
     // Repeats are found out by the insert; then the places, the parties, who has referred, what is there already and the
     // references are looked up.
     server.take_statements();
     let answer = server.send(json!((0..1000).map(event_of).collect::<Vec<_>>())).await;
     assert_eq!((answer.processed().len(), answer.failures()), (1000, vec![]));
-    assert_eq!(server.take_statements().len(), 7 + 8 + 2 * turn(setup));
+    assert_eq!(server.take_statements().len(), 8 + 8 + 2 * turn(setup));
     assert_eq!(server.stored_events().await.len(), first);
 }
 
@@ -121,13 +124,13 @@ async fn calls_of_one_kind_send_the_same_statements(setup: Setup) {
         texts.extend(statements_of(&server, events).await);
     }
     // The two halves of the parties are looked up in the same words.
-    assert_eq!(texts.len(), 7 + turn(setup));
+    assert_eq!(texts.len(), 8 + turn(setup));
 }
 
 async fn a_circle_is_looked_for_where_one_is_possible(setup: Setup) {
     let server = start(setup).await;
     let mut first = 0;
-    for events in [2, 10, 900] {
+    for events in [4, 10, 900] {
         // The account after the last of a chain has referred, and so is left out.
         let clean = statements_of(&server, (first..first + events).map(event_of).collect()).await;
         // Within the call, where the first event's referrer is the second's referred party and so on, nothing is asked.
@@ -160,9 +163,9 @@ async fn a_call_of_which_nothing_is_created_writes_nothing(setup: Setup) {
         server.take_statements();
         let answer = server.send(json!(refused)).await;
         assert_eq!(answer.failures().len(), events);
-        // Who calls; the places; the parties of both sides.
+        // Who calls; whether it has guessed, where there are codes; the places; the parties of both sides.
         let statements = server.take_statements();
-        assert_eq!(statements.len(), 4);
+        assert_eq!(statements.len(), if events == 1 { 4 } else { 5 });
 
         // Nothing is asked for events of which it is known without asking that they are bad.
         for event in &mut refused {

@@ -22,7 +22,7 @@ use crate::{
         budget::Holder,
         fields::ByDefault,
         head::{Head, Method},
-        request::{IDEMPOTENCY_REPLAYED_HEADER, RequestId},
+        request::{self, IDEMPOTENCY_REPLAYED_HEADER, RequestId},
     },
 };
 
@@ -105,7 +105,8 @@ async fn cancel_referral_event(State(gateway): State<Gateway>, request: Request)
 }
 
 async fn create_token(State(gateway): State<Gateway>, request: Request) -> Response<Body> {
-    let call = async |_: &Head, body: Bytes| gateway.api.create_token(json::request(&body)?).await;
+    let peer = request::peer(request.extensions());
+    let call = async |head: &Head, body: Bytes| gateway.api.create_token(head, peer, json::request(&body)?).await;
     gateway.serve(request, Method::CREATE_TOKEN, call).await
 }
 

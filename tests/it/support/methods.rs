@@ -1,6 +1,8 @@
 //! The methods of the contract and the attributes of an event, by the descriptor: what is added to the contract is
 //! called, and sent, by the tests that go through all of them.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use prost_reflect::{
     DescriptorPool, DynamicMessage, Kind, MessageDescriptor, MethodDescriptor, SerializeOptions, Value,
@@ -13,6 +15,7 @@ use tonic::{
     metadata::{AsciiMetadataKey, AsciiMetadataValue},
     transport::Channel,
 };
+use tonic_types::StatusExt;
 
 use super::{Answer, Server, Transport, answer, bytes_codec::BytesCodec, envelope};
 
@@ -145,6 +148,30 @@ impl Server {
             request = request.header("content-type", "application/json").body(body.to_owned());
         }
         request.send().await.expect("a response")
+    }
+
+    /// Calls a method as [`Self::call`] does, and answers the wait too that a refusal tells.
+    pub async fn call_for_wait(
+        &self,
+        method: &Method,
+        request: Json,
+        headers: &[(&str, &str)],
+    ) -> (Answer, Option<Duration>) {
+        match self.transport {
+            Transport::Rest => {
+                let (verb, path) = method.addresses().swap_remove(0);
+                let response = self.call_rest(verb, &path, &request.to_string(), headers).await;
+                let seconds = response.headers().get("retry-after");
+                let seconds = seconds.map(|seconds| seconds.to_str().expect("ASCII").parse().expect("seconds"));
+                (envelope(response).await.1, seconds.map(Duration::from_secs))
+            }
+            Transport::Grpc => {
+                let result = self.call_grpc(method, request, headers).await;
+                let details = result.as_ref().err().map(StatusExt::get_error_details);
+                let wait = details.and_then(|details| details.retry_info()?.retry_delay);
+                (answer(result), wait)
+            }
+        }
     }
 
     pub async fn call_grpc(&self, method: &Method, request: Json, headers: &[(&str, &str)]) -> Result<Json, Status> {

@@ -15,6 +15,7 @@ use referral_events::{
         ReleaseTokenRequest, authentication_service_client::AuthenticationServiceClient,
         referral_event_service_client::ReferralEventServiceClient,
     },
+    guessing::Limits,
     secret::CodeHasher,
     server,
     storage::{Database, entity::referral_event},
@@ -44,11 +45,16 @@ pub struct Server {
     /// What is to be held up, if anything.
     hold: Arc<Mutex<Option<Hold>>>,
     pub transport: Transport,
+    config: Config,
     channel: Channel,
     http: reqwest::Client,
     running: Option<Running>,
     files: Arc<TestDatabase>,
 }
+
+/// As much guessing as a test may need.
+const UNLIMITED: Limits =
+    Limits { wrong_passwords: 1_000_000, wrong_codes: 1_000_000, longest_wait: Duration::from_secs(60) };
 
 /// A server that listens.
 struct Running {
@@ -76,8 +82,9 @@ impl Running {
 }
 
 impl Server {
+    /// One that lets tests guess, which give wrong codes and passwords on purpose.
     pub async fn start(setup: Setup) -> Self {
-        Self::start_with(setup, Config::default()).await
+        Self::start_with(setup, Config { guessing: UNLIMITED, ..Config::default() }).await
     }
 
     pub async fn start_with(setup: Setup, config: Config) -> Self {
@@ -101,9 +108,10 @@ impl Server {
             }
         });
 
-        let running = Running::start(&database, &keys, config).await;
+        let running = Running::start(&database, &keys, config.clone()).await;
         let mut server = Self {
             address: running.address,
+            config,
             database,
             keys,
             token: String::new(),
@@ -122,9 +130,10 @@ impl Server {
     /// Another server over the same database, with connections of its own.
     pub async fn replica(&self) -> Self {
         let database = Database::connect(&self.files.url).await.expect("a database");
-        let running = Running::start(&database, &self.keys, Config::default()).await;
+        let running = Running::start(&database, &self.keys, self.config.clone()).await;
         Self {
             address: running.address,
+            config: self.config.clone(),
             database,
             keys: self.keys.clone(),
             token: self.token.clone(),
@@ -149,7 +158,8 @@ impl Server {
     /// Stops the server and starts another one over the same data.
     pub async fn restart_with(&mut self, config: Config) {
         self.stop().await;
-        let running = Running::start(&self.database, &self.keys, config).await;
+        let running = Running::start(&self.database, &self.keys, config.clone()).await;
+        self.config = config;
         self.address = running.address;
         self.channel = running.channel();
         self.running = Some(running);

@@ -1,0 +1,222 @@
+//! What a call may find out about the codes of access tokens.
+//!
+//! A code that is wrong counts against the caller, and a wrong pass code against the access token that it is for, too.
+//! Who has given many has to wait; meanwhile the events that have codes are not attempted, and no code of theirs is
+//! looked up. In one call, no more wrong codes are told than the caller has left: the events with codes from there on
+//! are answered alike, whether their codes are right or wrong.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{
+    event::{CheckedEvent, PartyBy, PartyKey},
+    violation::{Violation, ViolationKind},
+};
+use crate::{
+    error::{Error, Result},
+    guessing::{Guessing, Known, Subject, Wait},
+};
+
+/// Who sends a call.
+#[derive(Clone, Debug)]
+pub struct Sender {
+    pub organisation_id: i64,
+    pub user_id: String,
+}
+
+/// The codes of one call.
+pub struct Codes<'a> {
+    guessing: &'a Guessing,
+    caller: Subject,
+    /// By their identifiers.
+    access_tokens: HashMap<&'a str, Subject>,
+    known: Known,
+    /// The wrong codes that are told, which are counted.
+    told: HashSet<&'a PartyBy>,
+    /// The position of the event from which on no code is told.
+    end: usize,
+    /// The same for the pass codes of one access token.
+    ends: HashMap<Subject, usize>,
+    /// How long one has to wait after those.
+    wait_at_end: Wait,
+    is_counted: bool,
+}
+
+impl PartyBy {
+    pub fn is_code(&self) -> bool {
+        matches!(self, Self::AuthenticationCode(_) | Self::PassCode { .. } | Self::OneTimePassword(_))
+    }
+}
+
+impl CheckedEvent {
+    fn codes(&self) -> impl Iterator<Item = &PartyKey> {
+        [&self.referred, &self.referred_by].into_iter().filter(|key| key.by.is_code())
+    }
+}
+
+impl<'a> Codes<'a> {
+    /// What is known of the caller, and of the access tokens whose pass codes are given; one statement, and none where
+    /// there is no code.
+    pub async fn of(guessing: &'a Guessing, sender: &Sender, keys: impl Iterator<Item = &'a PartyKey>) -> Result<Self> {
+        let mut access_tokens = HashMap::new();
+        let mut is_any = false;
+        for key in keys.filter(|key| key.by.is_code()) {
+            is_any = true;
+            if let PartyBy::PassCode { identifier, .. } = &key.by {
+                let subject = || guessing.access_token(sender.organisation_id, identifier);
+                access_tokens.entry(identifier.as_str()).or_insert_with(subject);
+            }
+        }
+        let caller = guessing.caller(sender.organisation_id, &sender.user_id);
+        let subjects: Vec<Subject> = access_tokens.values().copied().chain([caller]).collect();
+        let known = if is_any { guessing.look_up(&subjects).await? } else { Known::default() };
+        let (end, wait_at_end) = match known.wait(caller) {
+            Some(wait) => (0, wait),
+            None => (usize::MAX, Wait::default()),
+        };
+        let told = HashSet::new();
+        Ok(Self {
+            guessing,
+            caller,
+            access_tokens,
+            known,
+            told,
+            end,
+            ends: HashMap::new(),
+            wait_at_end,
+            is_counted: !is_any,
+        })
+    }
+
+    /// The codes of a call that creates events.
+    pub async fn of_events(
+        guessing: &'a Guessing,
+        sender: &Sender,
+        events: impl Iterator<Item = &'a CheckedEvent>,
+    ) -> Result<Self> {
+        Self::of(guessing, sender, events.flat_map(CheckedEvent::codes)).await
+    }
+
+    /// How long the event at that position has to wait, whatever its codes are.
+    pub fn wait_of(&self, position: usize, event: &CheckedEvent) -> Option<Wait> {
+        event.codes().filter_map(|key| self.wait_of_key(position, key)).max()
+    }
+
+    pub fn wait_of_key(&self, position: usize, key: &PartyKey) -> Option<Wait> {
+        if position >= self.end {
+            return Some(self.wait_at_end);
+        }
+        let access_token = self.access_token(&key.by)?;
+        let is_past_end = self.ends.get(&access_token).is_some_and(|end| position >= *end);
+        if is_past_end { Some(self.wait_at_end) } else { self.known.wait(access_token) }
+    }
+
+    fn access_token(&self, by: &PartyBy) -> Option<Subject> {
+        match by {
+            PartyBy::PassCode { identifier, .. } => self.access_tokens.get(identifier.as_str()).copied(),
+            _ => None,
+        }
+    }
+
+    /// Counts the wrong codes that are about to be told, once in a call. They are given in the order of their events,
+    /// each with its position. Where others have counted so much meanwhile that the caller has to wait, nothing is told.
+    pub async fn count(&mut self, wrong: impl Iterator<Item = (usize, &'a PartyBy)>) -> Result<()> {
+        if std::mem::replace(&mut self.is_counted, true) {
+            return Ok(());
+        }
+        let mut of_access_tokens: HashMap<Subject, u32> = HashMap::new();
+        for (position, by) in wrong {
+            if self.told.contains(by) {
+                continue;
+            }
+            if self.told.len() == self.known.left(self.caller) {
+                self.end = position;
+                break;
+            }
+            if let Some(access_token) = self.access_token(by) {
+                let count = of_access_tokens.entry(access_token).or_default();
+                if *count as usize == self.known.left(access_token) {
+                    self.ends.entry(access_token).or_insert(position);
+                    continue;
+                }
+                *count += 1;
+            }
+            self.told.insert(by);
+        }
+        if let Err(wait) = self.store(of_access_tokens).await? {
+            self.told.clear();
+            (self.end, self.wait_at_end) = (0, wait);
+        }
+        Ok(())
+    }
+
+    async fn store(&mut self, of_access_tokens: HashMap<Subject, u32>) -> Result<Result<(), Wait>> {
+        let mut failures: Vec<(Subject, u32)> = of_access_tokens.into_iter().collect();
+        if !self.told.is_empty() {
+            failures.push((self.caller, self.told.len() as u32));
+            match self.guessing.count(&failures, &self.known).await? {
+                Ok(wait) => self.wait_at_end = wait.unwrap_or_default().max(self.wait_at_end),
+                Err(wait) => return Ok(Err(wait)),
+            }
+        }
+        // What was right is told only as long as what was wrong is. Of an access token that has to wait nothing is.
+        let others = self.access_tokens.values().chain([&self.caller]).copied();
+        let others = others.filter(|subject| self.known.knows(*subject) && self.known.wait(*subject).is_none());
+        let others: Vec<Subject> =
+            others.filter(|subject| failures.iter().all(|(counted, _)| counted != subject)).collect();
+        if others.is_empty() { Ok(Ok(())) } else { self.guessing.confirm(&others).await }
+    }
+
+    /// Counts what of the outcomes tells of wrong codes, and takes from them what must not be told.
+    pub async fn withhold<T>(
+        &mut self,
+        events: &[(usize, &'a CheckedEvent)],
+        outcomes: &mut [Result<T, Vec<Violation>>],
+    ) -> Result<()> {
+        let wrong = events.iter().zip(outcomes.iter()).flat_map(|((position, event), outcome)| {
+            let violations = outcome.as_ref().err();
+            wrong_codes(event, violations.map_or(&[], Vec::as_slice)).map(|by| (*position, by))
+        });
+        let wrong: Vec<(usize, &PartyBy)> = wrong.collect();
+        self.count(wrong.into_iter()).await?;
+        for ((position, event), outcome) in events.iter().zip(outcomes) {
+            if let Some(wait) = self.wait_of(*position, event).or_else(|| self.untold(event, outcome)) {
+                let mut violations = outcome.as_mut().err().map(std::mem::take).unwrap_or_default();
+                violations.retain(|violation| violation.kind != ViolationKind::InvalidAccessToken);
+                violations.push(Violation::too_many_wrong_codes(wait));
+                *outcome = Err(violations);
+            }
+        }
+        Ok(())
+    }
+
+    /// A wrong code that is not counted must not be told: an import has made it wrong since the others were counted.
+    fn untold<T>(&self, event: &CheckedEvent, outcome: &Result<T, Vec<Violation>>) -> Option<Wait> {
+        let violations = outcome.as_ref().err()?;
+        wrong_codes(event, violations).any(|by| !self.told.contains(by)).then_some(self.wait_at_end)
+    }
+
+    /// Refuses a call of which nothing can be told.
+    pub fn refusal(wait: Wait) -> Error {
+        wait.refusal("Too many wrong codes were given")
+    }
+
+    /// How long a call has to wait of none of whose events anything can be told.
+    pub fn wait_of_all(&self, events: &[Result<CheckedEvent, Vec<Violation>>]) -> Option<Wait> {
+        let mut longest = None;
+        for (position, event) in events.iter().enumerate() {
+            longest = longest.max(Some(self.wait_of(position, event.as_ref().ok()?)?));
+        }
+        longest
+    }
+}
+
+/// The codes of the event that are wrong.
+fn wrong_codes<'e>(event: &'e CheckedEvent, violations: &[Violation]) -> impl Iterator<Item = &'e PartyBy> {
+    let is_wrong = |key: &&PartyKey| {
+        let field = key.field();
+        violations
+            .iter()
+            .any(|violation| violation.kind == ViolationKind::InvalidAccessToken && violation.field == field)
+    };
+    event.codes().filter(is_wrong).map(|key| &key.by)
+}
