@@ -8,10 +8,6 @@ use std::{
 
 use crate::{guessing::Limits, referral::Rules, secret::Key, storage::connect::is_sqlite};
 
-/// The largest request that is read, in bytes. A call of 1000 events with every attribute filled with the longest
-/// text of four-byte characters has 40 MB.
-pub const MAXIMUM_REQUEST_SIZE: usize = 48 * 1024 * 1024;
-
 /// How a server behaves.
 #[derive(Clone, Debug)]
 pub struct Config {

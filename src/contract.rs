@@ -25,6 +25,10 @@ pub const DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/desc
 /// The most events that one call may hold.
 pub const MAXIMUM_EVENTS: usize = 1000;
 
+/// The largest request that is read, in bytes. A call of 1000 events with every attribute filled with the longest
+/// text of four-byte characters has 40 MB.
+pub const MAXIMUM_REQUEST_SIZE: usize = 48 * 1024 * 1024;
+
 /// A date of an answer in JSON: `2016-06-22T15:00:00Z`, with a fraction where there is one.
 fn serialize_date<S: Serializer>(date: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
     let date = date

@@ -19,9 +19,9 @@ use tower::{ServiceExt, service_fn};
 use self::{connections::Connections, health::Health};
 use crate::{
     auth::Authenticator,
-    config::{Config, Keys, MAXIMUM_REQUEST_SIZE},
+    config::{Config, Keys},
     contract::{
-        DESCRIPTOR_SET,
+        DESCRIPTOR_SET, MAXIMUM_REQUEST_SIZE,
         services::{
             authentication_service_server::AuthenticationServiceServer,
             referral_event_service_server::ReferralEventServiceServer,

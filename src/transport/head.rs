@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     auth::{Caller, invalid_token},
-    config::MAXIMUM_REQUEST_SIZE,
+    contract::MAXIMUM_REQUEST_SIZE,
     error::Result,
     secret::Secret,
 };

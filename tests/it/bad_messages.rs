@@ -2,9 +2,8 @@
 
 use prost::Message;
 use prost_types::Timestamp;
-use referral_events::{
-    config::MAXIMUM_REQUEST_SIZE,
-    contract::{BulkCreateReferralEventsRequest, BulkCreateReferralEventsResponse, ReferralCustomerEvent},
+use referral_events::contract::{
+    BulkCreateReferralEventsRequest, BulkCreateReferralEventsResponse, MAXIMUM_REQUEST_SIZE, ReferralCustomerEvent,
 };
 use serde_json::{Value, json};
 use tonic::{Code, Status};

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use referral_events::config::{Config, MAXIMUM_REQUEST_SIZE};
+use referral_events::{config::Config, contract::MAXIMUM_REQUEST_SIZE};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tonic::{Code, Status};

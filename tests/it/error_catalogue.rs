@@ -3,9 +3,7 @@
 use std::{fs, path::Path};
 
 use referral_events::{
-    config::{Config, MAXIMUM_REQUEST_SIZE},
-    error::ErrorKind,
-    referral::violation::ViolationKind,
+    config::Config, contract::MAXIMUM_REQUEST_SIZE, error::ErrorKind, referral::violation::ViolationKind,
     transport::status,
 };
 use reqwest::Method;
@@ -170,7 +168,7 @@ async fn a_call_is_refused_with_the_code_that_comes_first_in_the_catalogue(setup
         // No call may be under way, for as long as that is what is wrong.
         match n {
             0 => server.restart_with(Config { maximum_calls: 0, ..Config::default() }).await,
-            11 => server.restart_with(Config::default()).await,
+            12 => server.restart_with(Config::default()).await,
             _ => {}
         }
         let request = server.http().request(verb, server.url(path)).header("content-type", media_type).body(body);
