@@ -18,8 +18,10 @@ pub struct Config {
     pub always_ok: bool,
     /// How long a call may take.
     pub time_limit: Duration,
-    /// How many calls may be under way at once; more are refused.
+    /// How many calls may be under way or wait at once; more are refused.
     pub maximum_calls: usize,
+    /// How long a call may be expected to wait for others of its organisation before it is refused.
+    pub maximum_wait: Duration,
     /// How many bytes the bodies being read and the answers not yet taken may have together.
     pub memory_budget: usize,
     pub connections: ConnectionLimits,
@@ -38,6 +40,7 @@ impl Default for Config {
             always_ok: false,
             time_limit: Duration::from_secs(30),
             maximum_calls: 256,
+            maximum_wait: Duration::from_millis(500),
             memory_budget: 256 * 1024 * 1024,
             connections: ConnectionLimits::default(),
             drain_pause: Duration::from_secs(1),

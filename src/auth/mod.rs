@@ -200,6 +200,11 @@ impl Authenticator {
         Ok(subjects)
     }
 
+    /// The organisation that the token is of, as far as the token itself tells: its user may be gone, or it released.
+    pub fn organisation_of(&self, token: &Secret) -> Option<i64> {
+        self.signer.verify(token).map(|claims| claims.org)
+    }
+
     /// Who calls with this token.
     pub async fn authenticate(&self, token: &Secret) -> Result<Caller> {
         let claims = self.signer.verify(token).ok_or_else(invalid_token)?;

@@ -52,7 +52,7 @@ pub async fn prepare(database: &Database, keys: &Keys) -> Result<(), Failure> {
     let events = REFERRALS.into_iter().map(|(referred, referrer)| event(referred, referrer)).collect();
     let guessing = Guessing::new(database.clone(), hasher.clone(), Limits::default());
     ReferralEvents::new(database.clone(), hasher, Rules::default(), guessing)
-        .bulk_create(Sender { organisation_id, user_id: NAME.to_owned() }, events, Options::default(), None)
+        .bulk_create(Sender { organisation_id, user_id: NAME.to_owned() }, events, Options::default(), None, ())
         .await?;
     Ok(())
 }

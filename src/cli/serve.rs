@@ -46,9 +46,19 @@ pub struct ServeArguments {
         value_parser = value_parser!(u64).range(1..=86_400)
     )]
     time_limit: u64,
-    /// How many calls may be under way at once; more are refused with TooManyRequestsException
+    /// How many calls may be under way or wait at once; more are refused with TooManyRequestsException
     #[arg(long, env = "REFERRAL_EVENTS_MAXIMUM_CALLS", default_value_t = 256)]
     maximum_calls: usize,
+    /// How long a call may be expected to wait for others of its organisation, in milliseconds; past it, it is refused
+    /// with TooManyRequestsException
+    #[arg(
+        long,
+        value_name = "MILLISECONDS",
+        env = "REFERRAL_EVENTS_MAXIMUM_WAIT",
+        default_value_t = 500,
+        value_parser = value_parser!(u64).range(1..=60_000)
+    )]
+    maximum_wait: u64,
     /// How much memory the requests being read and the answers not yet taken may have together, in MiB; at least 128
     #[arg(long, env = "REFERRAL_EVENTS_MEMORY_BUDGET", default_value_t = 256, value_parser = value_parser!(u32).range(128..))]
     memory_budget: u32,
@@ -166,6 +176,7 @@ pub async fn run(arguments: ServeArguments, mut settings: Settings) -> Result<()
         always_ok: arguments.always_ok,
         time_limit,
         maximum_calls: arguments.maximum_calls,
+        maximum_wait: Duration::from_millis(arguments.maximum_wait),
         memory_budget: arguments.memory_budget as usize * 1024 * 1024,
         connections,
         drain_pause: Duration::from_secs(arguments.drain_pause),

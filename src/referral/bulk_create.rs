@@ -110,16 +110,20 @@ impl ReferralEvents {
 
     /// Creates the events that may be created, in one transaction, and says what became of each. The events are
     /// committed when this answers, and with them the answer, where the call has an idempotency key. Where the caller
-    /// leaves before that, they are all committed or none is.
+    /// leaves before that, they are all committed or none is. `place` is held until one or the other has come about.
     pub async fn bulk_create(
         &self,
         sender: Sender,
         requests: Vec<EventRequest>,
         options: Options,
         idempotency: Option<Idempotency>,
+        place: impl Send + 'static,
     ) -> Result<Answered> {
         let this = self.clone();
-        let create = async move { this.create(sender, requests, options, idempotency).await };
+        let create = async move {
+            let _place = place;
+            this.create(sender, requests, options, idempotency).await
+        };
         to_its_end(create, Answered::count_created).await
     }
 

@@ -43,11 +43,17 @@ const DEFAULT_NUMBER_OF_RESULTS: u32 = 100;
 const MAXIMUM_NUMBER_OF_RESULTS: u32 = 1000;
 
 impl ReferralEvents {
-    /// The event that the identifier names.
-    pub async fn get(&self, organisation_id: i64, identifier: Option<EventIdentifier>) -> Result<EventView> {
+    /// The event that the identifier names. Here and below, `place` is held until the database has done its part.
+    pub async fn get(
+        &self,
+        organisation_id: i64,
+        identifier: Option<EventIdentifier>,
+        place: impl Send + 'static,
+    ) -> Result<EventView> {
         let name = event_name(identifier, &mut Validator::new(Utc::now(), self.rules.release))?;
         let database = self.database.clone();
         let find = async move {
+            let _place = place;
             let transaction = database.begin_read().await?;
             let event = event_views::find_event(&transaction, organisation_id, name).await?;
             transaction.commit().await?;
@@ -58,9 +64,18 @@ impl ReferralEvents {
 
     /// A page of a list of events, and the token of the next page. Numbers rise in the order in which events come to be
     /// seen, so that pages that each begin below the last number of the page before miss none and have none twice.
-    pub async fn list(&self, sender: Sender, request: ListRequest) -> Result<(Vec<EventView>, Option<String>)> {
+    pub async fn list(
+        &self,
+        sender: Sender,
+        request: ListRequest,
+        place: impl Send + 'static,
+    ) -> Result<(Vec<EventView>, Option<String>)> {
         let this = self.clone();
-        to_its_end(async move { this.find_page(sender, request).await }, |_| 0).await
+        let find = async move {
+            let _place = place;
+            this.find_page(sender, request).await
+        };
+        to_its_end(find, |_| 0).await
     }
 
     async fn find_page(&self, sender: Sender, request: ListRequest) -> Result<(Vec<EventView>, Option<String>)> {
@@ -110,6 +125,7 @@ impl ReferralEvents {
         organisation_id: i64,
         identifier: Option<EventIdentifier>,
         reason: Option<String>,
+        place: impl Send + 'static,
     ) -> Result<Created> {
         let now = Utc::now().trunc_subsecs(6);
         let mut validator = Validator::new(now, self.rules.release);
@@ -117,6 +133,7 @@ impl ReferralEvents {
         let name = event_name(identifier, &mut validator)?;
         let database = self.database.clone();
         let cancel = async move {
+            let _place = place;
             let transaction = database.begin().await?;
             counters::take_turn(&transaction, organisation_id).await?;
             let found = event_views::find_event(&transaction, organisation_id, name).await?;

@@ -6,13 +6,10 @@ pub mod descriptors;
 mod health;
 mod observe;
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Instant,
-};
+use std::{sync::atomic::Ordering, time::Instant};
 
 use axum::{Router, extract::Request, middleware};
-use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
+use tokio::{net::TcpListener, task::JoinSet};
 use tonic::service::Routes;
 use tower::{ServiceExt, service_fn};
 
@@ -33,6 +30,7 @@ use crate::{
     secret::CodeHasher,
     storage::Database,
     transport::{
+        admission::{Admission, AdmissionLimits},
         api::Api,
         budget::Budget,
         grpc::{self, GrpcService},
@@ -58,11 +56,13 @@ pub async fn run(
     let hasher = CodeHasher::new(&keys.hash);
     let guessing = Guessing::new(database.clone(), hasher.clone(), config.guessing);
     in_the_background.spawn(background::remove_old_guesses(guessing.clone(), config.guessing.memory()));
+    let connections = database.connections();
     let api = Api {
         authenticator: Authenticator::new(database.clone(), &keys.token, guessing.clone()),
         referral_events: ReferralEvents::new(database, hasher, config.rules.clone(), guessing),
         time_limit: config.time_limit,
-        capacity: Arc::new(Semaphore::new(config.maximum_calls)),
+        writes: Admission::new(admission_limits(&config, connections.write)),
+        reads: Admission::new(admission_limits(&config, connections.read)),
         budget: Budget::new(config.memory_budget),
     };
     in_the_background
@@ -108,6 +108,16 @@ pub async fn run(
         tracing::warn!("calls were still under way when the time to end them was over");
     }
     Ok(())
+}
+
+/// How many calls are carried out over so many connections: one less, for what must not wait.
+fn admission_limits(config: &Config, connections: usize) -> AdmissionLimits {
+    AdmissionLimits {
+        at_work: connections.saturating_sub(1).max(2),
+        at_work_of_one: 2,
+        calls: config.maximum_calls,
+        wait: config.maximum_wait,
+    }
 }
 
 fn reflection() -> Result<tonic_reflection::server::Builder<'static>> {

@@ -53,6 +53,13 @@ pub struct PoolOptions {
     pub time_limit: Duration,
 }
 
+/// How many connections there are at most. Where there are too few to part, the same ones are counted twice.
+#[derive(Clone, Copy, Debug)]
+pub struct Connections {
+    pub write: usize,
+    pub read: usize,
+}
+
 impl PoolOptions {
     pub const DEFAULT: Self = Self {
         connections: 16,
@@ -211,6 +218,11 @@ impl Database {
     /// What the last probe found to be wrong.
     pub fn fault(&self) -> Option<Fault> {
         self.condition.fault()
+    }
+
+    /// How many connections there are at most.
+    pub fn connections(&self) -> Connections {
+        Connections { write: self.write.size(), read: self.read.size() }
     }
 
     /// For reads outside a transaction.

@@ -21,8 +21,8 @@ pub mod event_views;
 pub mod failed_guesses;
 pub mod idempotency;
 pub mod key_checks;
-pub mod number_ranges;
 mod migrate;
+pub mod number_ranges;
 pub mod parties;
 pub mod places;
 mod pool;
@@ -37,7 +37,7 @@ pub mod users;
 
 pub use caller::to_its_end;
 pub use condition::Fault;
-pub use connect::{Database, PoolOptions};
+pub use connect::{Connections, Database, PoolOptions};
 pub use error::{is_contention, is_unclear, is_unique_violation};
 pub use pool::Pool;
 pub use probe::Probe;

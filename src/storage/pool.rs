@@ -54,6 +54,15 @@ impl Pool {
         &self.condition
     }
 
+    /// How many connections there are at most.
+    pub(super) fn size(&self) -> usize {
+        let connections = match self.get_database_backend() {
+            DbBackend::Sqlite => self.connection.get_sqlite_connection_pool().options().get_max_connections(),
+            _ => self.connection.get_postgres_connection_pool().options().get_max_connections(),
+        };
+        connections as usize
+    }
+
     pub(super) fn limits(&self) -> Limits {
         self.limits
     }

@@ -1,12 +1,12 @@
 //! The calls of the service, the same for both transports.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, time::Duration};
 
 use axum::http::HeaderMap;
 use prost::Message;
-use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{
+    admission::{Admission, Place},
     budget::Budget,
     convert::{bulk_response, create_response},
     deprecation,
@@ -32,8 +32,10 @@ pub struct Api {
     pub referral_events: ReferralEvents,
     /// How long a call may take.
     pub time_limit: Duration,
-    /// How many calls may be under way at once.
-    pub capacity: Arc<Semaphore>,
+    /// The calls that write.
+    pub writes: Admission,
+    /// The calls that only read.
+    pub reads: Admission,
     /// What bodies and answers may have of the memory.
     pub budget: Budget,
 }
@@ -81,7 +83,7 @@ impl Api {
 
     pub async fn release_token(&self, head: &Head, request: ReleaseTokenRequest) -> Result<ReleaseTokenResponse> {
         let caller = self.caller(head, request.token).await?;
-        let _place = self.admit(&caller).await?;
+        let _place = self.writes.enter(caller.organisation_id, 1).await?;
         self.authenticator.release_token(&caller).await?;
         Ok(ReleaseTokenResponse {})
     }
@@ -144,14 +146,16 @@ impl Api {
         caller.require_creation()?;
         let fields = fields(&call.fields_set)?;
         limit(call.number_of_events)?;
-        let _place = self.admit(&caller).await?;
+        // Who calls is known, and what they ask is there to be read.
+        let place = self.admit(&caller, call.number_of_events, call.options).await?;
         // A refused call is a new one the next time.
         let kept = move |report: &Report| respond(report).ok().map(|message| message.encode_to_vec());
         let idempotency =
             request::idempotency_key(&head.headers)?.map(|key| Idempotency { key, method, answer: Box::new(kept) });
         let events = read_events(call.events).await;
         deprecation::tell(&caller, &self.referral_events.release().deprecated_of(&events));
-        let answered = self.referral_events.bulk_create(sender(&caller), events, call.options, idempotency).await?;
+        let answered =
+            self.referral_events.bulk_create(sender(&caller), events, call.options, idempotency, place).await?;
         let answer = match answered {
             Answered::Now(report) => Answer::new(respond(&report)?),
             Answered::Before(kept) => {
@@ -161,11 +165,10 @@ impl Api {
         Ok((fields, answer))
     }
 
-    /// Takes a place for a call that can begin: who calls is known, and what they ask is there to be read.
-    pub(super) async fn admit(&self, _: &Caller) -> Result<SemaphorePermit<'_>> {
-        self.capacity
-            .try_acquire()
-            .map_err(|_| Error::new(ErrorKind::TooManyRequests, "The service has too many calls under way; try again."))
+    /// Waits for a place for a call with so many events. A rehearsal stands in no writer's way.
+    async fn admit(&self, caller: &Caller, events: usize, options: Options) -> Result<Place> {
+        let queue = if options.validate_only { &self.reads } else { &self.writes };
+        queue.enter(caller.organisation_id, events).await
     }
 
     /// Runs a call for as long as the caller waits and the service allows. Every call of every transport runs in this,

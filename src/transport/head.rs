@@ -86,6 +86,11 @@ impl Api {
         if method.access != Access::Anybody
             && let Some(token) = request::token_of_header(&headers)?
         {
+            if method.access == Access::Creators
+                && let Some(organisation_id) = self.authenticator.organisation_of(&token)
+            {
+                self.writes.check(organisation_id)?;
+            }
             let caller = self.authenticator.authenticate(&token).await?;
             if method.access == Access::Creators {
                 caller.require_creation()?;

@@ -15,6 +15,9 @@ use crate::{
     referral::{EventIdentifier, FilterRequest, ListRequest, event::PartyIdentifiers},
 };
 
+/// What a list costs, in events that are created.
+const COST_OF_A_LIST: usize = 200;
+
 impl Api {
     pub async fn get_referral_event(
         &self,
@@ -23,9 +26,9 @@ impl Api {
     ) -> Result<GetReferralEventResponse> {
         let caller = self.caller(head, request.token).await?;
         let fields = EventFields::parse(&request.fields_set)?;
-        let _place = self.admit(&caller).await?;
+        let place = self.reads.enter(caller.organisation_id, 1).await?;
         let identifier = unboxed(request.customer_event_identifier);
-        let event = self.referral_events.get(caller.organisation_id, identifier).await?;
+        let event = self.referral_events.get(caller.organisation_id, identifier, place).await?;
         Ok(GetReferralEventResponse { customer_event: Some(fields.of(event)) })
     }
 
@@ -36,8 +39,8 @@ impl Api {
     ) -> Result<ListReferralEventsResponse> {
         let caller = self.caller(head, request.token.take()).await?;
         let fields = EventFields::parse(&request.fields_set)?;
-        let _place = self.admit(&caller).await?;
-        let (events, next_page_token) = self.referral_events.list(sender(&caller), request.into()).await?;
+        let place = self.reads.enter(caller.organisation_id, COST_OF_A_LIST).await?;
+        let (events, next_page_token) = self.referral_events.list(sender(&caller), request.into(), place).await?;
         let events = events.into_iter().map(|event| fields.of(event));
         Ok(ListReferralEventsResponse { customer_events_set: events.collect(), next_page_token })
     }
@@ -49,10 +52,10 @@ impl Api {
     ) -> Result<CancelReferralEventResponse> {
         let caller = self.caller(head, request.token).await?;
         caller.require_creation()?;
-        let _place = self.admit(&caller).await?;
+        let place = self.writes.enter(caller.organisation_id, 1).await?;
         let identifier = unboxed(request.customer_event_identifier);
-        let cancelled =
-            self.referral_events.cancel(caller.organisation_id, identifier, request.cancellation_reason).await?;
+        let reason = request.cancellation_reason;
+        let cancelled = self.referral_events.cancel(caller.organisation_id, identifier, reason, place).await?;
         Ok(CancelReferralEventResponse {
             id: Some(format!("{:X}", cancelled.id.simple())),
             number: Some(cancelled.number.to_string()),

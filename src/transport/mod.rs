@@ -1,5 +1,6 @@
 //! The two transports. Both convert what they read and call the same [`api::Api`]; neither dials the other.
 
+pub mod admission;
 pub mod api;
 mod body;
 pub mod budget;

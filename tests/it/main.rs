@@ -18,12 +18,12 @@ mod budget;
 mod cancelling;
 mod chains;
 mod circles;
-mod clocks;
 mod citus;
+mod clocks;
 mod command_line;
 mod connections;
-mod descriptors;
 mod database_faults;
+mod descriptors;
 mod details;
 mod discovery;
 mod documented_example;
@@ -53,6 +53,7 @@ mod looking_back;
 mod messages;
 mod migrations;
 mod model;
+mod neighbours;
 mod one_event;
 mod one_time_passwords;
 mod party_states;
@@ -131,6 +132,7 @@ fn main() {
         messages::tests(),
         migrations::tests(),
         model::tests(),
+        neighbours::tests(),
         one_event::tests(),
         one_time_passwords::tests(),
         party_states::tests(),

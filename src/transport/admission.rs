@@ -1,0 +1,267 @@
+//! Which calls are carried out now, which wait, and which are told to come back.
+//!
+//! Calls of one organisation take turns in the database anyway. Those that are sure to wait do so here, where it costs a
+//! place in a queue and no connection, and where organisations are served in turn: what one of them sends makes no other
+//! wait. Nothing is correct because of this queue; correctness rests on the database alone.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// How many calls are carried out and wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AdmissionLimits {
+    /// Calls that are carried out at once.
+    pub at_work: usize,
+    /// Calls of one organisation that are carried out at once.
+    pub at_work_of_one: usize,
+    /// Calls that are carried out or wait.
+    pub calls: usize,
+    /// How long a call may be expected to wait for others of its organisation; past it, it is refused.
+    pub wait: Duration,
+}
+
+/// So many calls of an organisation may wait whatever the expected time is: it is guessed from the calls before.
+const ALWAYS_ALLOWED_TO_WAIT: usize = 16;
+/// What a call costs beside its events, in events.
+const COST_OF_A_CALL: usize = 50;
+/// The time that an event is expected to take where none was carried out yet.
+const FIRST_PACE: f64 = 30e-6;
+/// The part that the call that has just ended has in what is expected of the next.
+const WEIGHT_OF_THE_LAST: f64 = 0.2;
+
+/// A fair queue of calls.
+#[derive(Clone)]
+pub struct Admission {
+    limits: AdmissionLimits,
+    state: Arc<Mutex<State>>,
+}
+
+/// A call that is carried out; its place is free again once this is dropped.
+pub struct Place {
+    admission: Admission,
+    organisation_id: i64,
+    cost: usize,
+}
+
+#[derive(Default)]
+struct State {
+    at_work: usize,
+    waiting: usize,
+    organisations: HashMap<i64, Organisation>,
+    /// The service that the organisation served last had had before: where one that comes anew begins.
+    served: u64,
+    /// Seconds that an event takes, of the organisation that was served last.
+    pace: Option<f64>,
+}
+
+/// An organisation with calls here.
+struct Organisation {
+    at_work: usize,
+    /// The cost of its calls at work.
+    cost_at_work: usize,
+    queue: VecDeque<Waiting>,
+    /// The cost of all its calls so far. The organisation with the least is served next.
+    served: u64,
+    /// Seconds that an event takes, as its calls come to their ends one after another.
+    pace: f64,
+    /// When the last of its calls ended, or the first of those at work began.
+    since: Instant,
+}
+
+struct Waiting {
+    cost: usize,
+    turn: oneshot::Sender<Result<Place>>,
+}
+
+impl Admission {
+    pub fn new(limits: AdmissionLimits) -> Self {
+        let limits = AdmissionLimits { at_work: limits.at_work.min(limits.calls), ..limits };
+        Self { limits, state: Arc::default() }
+    }
+
+    /// Waits until a call of so many events may be carried out. Refuses it at once where that would take too long.
+    pub async fn enter(&self, organisation_id: i64, events: usize) -> Result<Place> {
+        let cost = events + COST_OF_A_CALL;
+        let turn = {
+            let mut state = self.state();
+            if let Some(place) = self.enter_at_once(&mut state, organisation_id, cost) {
+                return Ok(place);
+            }
+            self.make_room(&mut state, organisation_id)?;
+            let (turn, my_turn) = oneshot::channel();
+            state.organisation(organisation_id).queue.push_back(Waiting { cost, turn });
+            state.waiting += 1;
+            my_turn
+        };
+        turn.await.map_err(Error::internal)?
+    }
+
+    /// Refuses a call that would be refused now, before its body is read.
+    pub fn check(&self, organisation_id: i64) -> Result<()> {
+        let state = self.state();
+        match state.organisations.get(&organisation_id) {
+            Some(organisation) => self.check_wait(organisation),
+            None => Ok(()),
+        }
+    }
+
+    fn enter_at_once(&self, state: &mut State, organisation_id: i64, cost: usize) -> Option<Place> {
+        if state.at_work >= self.limits.at_work {
+            return None;
+        }
+        let may = state.organisations.get(&organisation_id).is_none_or(|organisation| {
+            organisation.queue.is_empty() && organisation.at_work < self.limits.at_work_of_one
+        });
+        may.then(|| self.begin(state, organisation_id, cost))
+    }
+
+    fn begin(&self, state: &mut State, organisation_id: i64, cost: usize) -> Place {
+        state.at_work += 1;
+        let organisation = state.organisation(organisation_id);
+        if organisation.at_work == 0 {
+            organisation.since = Instant::now();
+        }
+        organisation.at_work += 1;
+        organisation.cost_at_work += cost;
+        organisation.served += cost as u64;
+        let served_before = organisation.served - cost as u64;
+        state.served = state.served.max(served_before);
+        Place { admission: self.clone(), organisation_id, cost }
+    }
+
+    /// Makes sure that one more call may wait. Where all places are taken, the organisation that has the most calls waiting gives
+    /// its last one's to one that has fewer.
+    fn make_room(&self, state: &mut State, organisation_id: i64) -> Result<()> {
+        state.forget_the_departed();
+        let mut waiting = 0;
+        if let Some(organisation) = state.organisations.get(&organisation_id) {
+            self.check_wait(organisation)?;
+            waiting = organisation.queue.len();
+        }
+        if state.at_work + state.waiting < self.limits.calls {
+            return Ok(());
+        }
+        let most = state.organisations.values_mut().max_by_key(|organisation| organisation.queue.len());
+        let most = most.filter(|most| most.queue.len() > waiting + 1);
+        let displaced = most.and_then(|most| most.queue.pop_back());
+        let Some(displaced) = displaced else { return Err(too_many(self.limits.wait)) };
+        state.waiting -= 1;
+        // Where its caller has left meanwhile, nobody needs the answer.
+        _ = displaced.turn.send(Err(too_many(self.limits.wait)));
+        Ok(())
+    }
+
+    fn check_wait(&self, organisation: &Organisation) -> Result<()> {
+        let wait = organisation.expected_wait();
+        if organisation.queue.len() < ALWAYS_ALLOWED_TO_WAIT || wait <= self.limits.wait {
+            return Ok(());
+        }
+        Err(too_many(wait))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing that is done under the lock can panic half-way.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    /// Gives the place to the next call.
+    fn drop(&mut self) {
+        let limits = self.admission.limits;
+        let mut next = Vec::new();
+        let mut state = self.admission.state();
+        state.end(self.organisation_id, self.cost);
+        while state.at_work < limits.at_work {
+            let Some((organisation_id, waiting)) = state.next(limits.at_work_of_one) else { break };
+            next.push((waiting.turn, self.admission.begin(&mut state, organisation_id, waiting.cost)));
+        }
+        drop(state);
+        for (turn, place) in next {
+            // Where its caller has just left, the place comes back, is dropped, and goes on to the next.
+            _ = turn.send(Ok(place));
+        }
+    }
+}
+
+impl State {
+    fn organisation(&mut self, organisation_id: i64) -> &mut Organisation {
+        let (served, pace) = (self.served, self.pace.unwrap_or(FIRST_PACE));
+        self.organisations.entry(organisation_id).or_insert_with(|| Organisation {
+            at_work: 0,
+            cost_at_work: 0,
+            queue: VecDeque::new(),
+            served,
+            pace,
+            since: Instant::now(),
+        })
+    }
+
+    fn end(&mut self, organisation_id: i64, cost: usize) {
+        self.at_work -= 1;
+        let Some(organisation) = self.organisations.get_mut(&organisation_id) else { return };
+        organisation.at_work -= 1;
+        organisation.cost_at_work -= cost;
+        let last = organisation.since.elapsed().as_secs_f64() / cost as f64;
+        organisation.pace += WEIGHT_OF_THE_LAST * (last - organisation.pace);
+        organisation.since = Instant::now();
+        self.pace = Some(organisation.pace);
+        if organisation.at_work == 0 && organisation.queue.is_empty() {
+            self.organisations.remove(&organisation_id);
+        }
+    }
+
+    /// The call that is next: of the organisation that has been served least.
+    fn next(&mut self, at_work_of_one: usize) -> Option<(i64, Waiting)> {
+        self.forget_the_departed();
+        let ready = self
+            .organisations
+            .iter_mut()
+            .filter(|(_, organisation)| organisation.at_work < at_work_of_one && !organisation.queue.is_empty());
+        let (organisation_id, organisation) = ready.min_by_key(|(_, organisation)| organisation.served)?;
+        let waiting = organisation.queue.pop_front()?;
+        self.waiting -= 1;
+        Some((*organisation_id, waiting))
+    }
+
+    /// Frees the places of those who wait no longer.
+    fn forget_the_departed(&mut self) {
+        let mut waiting = 0;
+        self.organisations.retain(|_, organisation| {
+            organisation.queue.retain(|waiting| !waiting.turn.is_closed());
+            waiting += organisation.queue.len();
+            organisation.at_work > 0 || !organisation.queue.is_empty()
+        });
+        self.waiting = waiting;
+    }
+}
+
+impl Organisation {
+    /// How long a call that comes now is going to wait, as far as one can tell: by how long the calls before it took, or
+    /// by how long those at work take already.
+    fn expected_wait(&self) -> Duration {
+        let queued: usize = self.queue.iter().map(|waiting| waiting.cost).sum();
+        let taken = self.since.elapsed().as_secs_f64();
+        let pace = match self.cost_at_work {
+            0 => self.pace,
+            cost => self.pace.max(taken / cost as f64),
+        };
+        Duration::try_from_secs_f64(pace * (queued + self.cost_at_work) as f64).unwrap_or(Duration::MAX)
+    }
+}
+
+/// Tells a caller to come back; those who are told so at once don't come back at once.
+fn too_many(wait: Duration) -> Error {
+    let wait = wait.clamp(Duration::from_secs(1), Duration::from_secs(30));
+    let spread = Uuid::new_v4().as_u64_pair().1 as f64 / u64::MAX as f64;
+    Error::new(ErrorKind::TooManyRequests, "The service has too many calls under way; try again.")
+        .retry_after(wait.mul_f64(1.0 + spread))
+}

@@ -1,0 +1,236 @@
+//! Callers beside one who sends more than fits: it waits or is refused, they notice nothing.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::future::join_all;
+use referral_events::{
+    config::Config,
+    storage::{Transaction, counters},
+};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tonic_types::StatusExt;
+
+use crate::support::{Answer, Server, Setup, Transport, event, message, tests};
+
+tests! {
+    Both:
+        past_the_queue_calls_are_refused_and_told_when_to_come_back,
+        a_caller_that_leaves_the_queue_makes_room,
+        organisations_are_served_in_turn;
+    Sqlite:
+        a_full_queue_has_room_for_an_organisation_that_has_fewer_calls_in_it;
+    Postgres:
+        calls_that_wait_for_their_turn_keep_no_other_organisation_waiting;
+}
+
+/// Calls of one organisation that are carried out at once, and those that wait whatever the expected time.
+const AT_WORK: usize = 2;
+const ALWAYS_WAIT: usize = 16;
+
+/// A server in which calls of acme come to no end until the transaction ends: it holds acme's turn, on SQLite that of
+/// all.
+async fn held(setup: Setup, config: Config) -> (Arc<Server>, Transaction) {
+    let mut server = Server::start(setup).await;
+    server.restart_with(config).await;
+    let lock = server.database.begin().await.expect("a transaction");
+    counters::take_turn(&lock, 1).await.expect("a turn");
+    server.take_statements();
+    (Arc::new(server), lock)
+}
+
+/// Nobody is refused for the time it has to wait.
+fn patient() -> Config {
+    Config { maximum_wait: Duration::from_secs(60), ..Config::default() }
+}
+
+/// A call by which the last participant refers the one of this number.
+fn request(token: &str, prefix: &str, n: usize) -> Value {
+    let mut event = event("1", &format!("{n:02}"), "60");
+    for party in ["referred_rewards_participant_identifier", "referred_by_rewards_participant_identifier"] {
+        let number = event[party]["number"].as_str().expect("a number");
+        event[party]["number"] = json!(format!("{prefix}{number}"));
+    }
+    event["performed_by_unit_identifier"]["name"] = json!(format!("{prefix}Admin Unit"));
+    json!({"token": token, "referral_customer_events_set": [event]})
+}
+
+/// Sends calls of acme, each of which waits, and waits until the server knows all their callers.
+async fn send_waiting(server: &Arc<Server>, numbers: std::ops::Range<usize>) -> JoinSet<Answer> {
+    let mut calls = JoinSet::new();
+    for n in numbers {
+        let before = authenticated(server);
+        let (caller, request) = (server.clone(), request(&server.token, "", n));
+        calls.spawn(async move { caller.bulk(request).await });
+        until(|| authenticated(server) > before).await;
+    }
+    // Its own look-up of who calls comes after theirs.
+    list(server, &server.token).await;
+    calls
+}
+
+/// How many calls have asked who calls.
+fn authenticated(server: &Server) -> usize {
+    let statements = server.statements.lock().expect("a lock");
+    statements.iter().filter(|sql| sql.starts_with("SELECT u.role")).count()
+}
+
+async fn until(condition: impl Fn() -> bool) {
+    for _ in 0..2000 {
+        if condition() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("it does not come about");
+}
+
+async fn list(server: &Server, token: &str) {
+    let method = crate::support::method("ListReferralEvents");
+    assert_eq!(server.call(&method, json!({"token": token}), &[]).await.code, "OK");
+}
+
+/// Sends calls until one is refused; answers how many were not.
+async fn send_until_refused(server: &Arc<Server>, calls: &mut JoinSet<Answer>) -> usize {
+    for n in 1..60 {
+        let before = authenticated(server);
+        let (caller, request) = (server.clone(), request(&server.token, "", n));
+        let refused_or_pending = calls.spawn(async move { caller.bulk(request).await });
+        until(|| authenticated(server) > before).await;
+        list(server, &server.token).await;
+        if refused_or_pending.is_finished() {
+            return n - 1;
+        }
+    }
+    panic!("none is refused");
+}
+
+/// The time that a refusal tells to wait.
+async fn told_to_wait(server: &Server, request: Value) -> Duration {
+    match server.transport {
+        Transport::Rest => {
+            let url = server.url("customer_events/bulk/referrals/create");
+            let response = server.http().post(url).json(&request).send().await.expect("a response");
+            assert_eq!(response.status(), 429);
+            let seconds = response.headers()["retry-after"].to_str().expect("a text").parse().expect("seconds");
+            Duration::from_secs(seconds)
+        }
+        Transport::Grpc => {
+            let request: referral_events::contract::BulkCreateReferralEventsRequest =
+                message("BulkCreateReferralEventsRequest", request);
+            let status = server.events_client().bulk_create_referral_events(request).await.expect_err("a refusal");
+            assert_eq!(status.code(), tonic::Code::ResourceExhausted);
+            status.get_error_details().retry_info().and_then(|info| info.retry_delay).expect("a delay")
+        }
+    }
+}
+
+async fn past_the_queue_calls_are_refused_and_told_when_to_come_back(setup: Setup) {
+    let config = Config { maximum_wait: Duration::from_millis(1), ..Config::default() };
+    let (server, lock) = held(setup, config).await;
+    let mut calls = JoinSet::new();
+    assert_eq!(send_until_refused(&server, &mut calls).await, AT_WORK + ALWAYS_WAIT);
+    let wait = told_to_wait(&server, request(&server.token, "", 50)).await;
+    assert!((Duration::from_secs(1)..=Duration::from_secs(60)).contains(&wait), "{wait:?}");
+    lock.rollback().await.expect("a rollback");
+    let answers = calls.join_all().await;
+    let (refused, answered): (Vec<_>, Vec<_>) =
+        answers.into_iter().partition(|answer| answer.code == "TooManyRequestsException");
+    assert_eq!(refused.len(), 1);
+    answered.iter().for_each(|answer| answer.assert_outcome(&["1"], &[]));
+    // Who comes back is served.
+    server.bulk(request(&server.token, "", 50)).await.assert_outcome(&["1"], &[]);
+}
+
+async fn a_caller_that_leaves_the_queue_makes_room(setup: Setup) {
+    let config = Config { maximum_wait: Duration::from_millis(1), ..Config::default() };
+    let (server, lock) = held(setup, config).await;
+    let at_work = send_waiting(&server, 1..1 + AT_WORK).await;
+    let mut calls = send_waiting(&server, 10..10 + ALWAYS_WAIT).await;
+    server.bulk(request(&server.token, "", 40)).await.assert_refused("TooManyRequests");
+    calls.shutdown().await;
+    let mut waiting = JoinSet::new();
+    for _ in 0..400 {
+        // The server may hear of it a little later.
+        let (caller, request) = (server.clone(), request(&server.token, "", 41));
+        let pending = waiting.spawn(async move { caller.bulk(request).await });
+        let before = authenticated(&server);
+        until(|| authenticated(&server) > before || pending.is_finished()).await;
+        list(&server, &server.token).await;
+        if !pending.is_finished() {
+            break;
+        }
+        assert_eq!(waiting.join_next().await.expect("an answer").expect("a task").code, "TooManyRequestsException");
+    }
+    lock.rollback().await.expect("a rollback");
+    waiting.join_next().await.expect("a call that waits").expect("a task").assert_outcome(&["1"], &[]);
+    at_work.join_all().await.iter().for_each(|answer| answer.assert_outcome(&["1"], &[]));
+    // What nobody waited for any more was not begun.
+    assert_eq!(server.stored_events().await.len(), AT_WORK + 1);
+}
+
+async fn organisations_are_served_in_turn(setup: Setup) {
+    let (server, lock) = held(setup, patient()).await;
+    let other = server.login("other", "oscar").await;
+    let ended = Arc::new(AtomicUsize::new(0));
+    let mut calls = JoinSet::new();
+    for (token, prefix, numbers) in [(&server.token, "", 1..21), (&other, "X", 1..4)] {
+        for n in numbers {
+            let before = authenticated(&server);
+            let (caller, request, ended) = (server.clone(), request(token, prefix, n), ended.clone());
+            calls.spawn(async move {
+                caller.bulk(request).await.assert_outcome(&["1"], &[]);
+                (prefix, ended.fetch_add(1, Ordering::Relaxed))
+            });
+            until(|| authenticated(&server) > before).await;
+        }
+    }
+    lock.rollback().await.expect("a rollback");
+    let places = calls.join_all().await;
+    let last_of_other = places.iter().filter(|(prefix, _)| *prefix == "X").map(|(_, place)| *place).max();
+    assert!(last_of_other.expect("a call") < 15, "{places:?}");
+}
+
+async fn a_full_queue_has_room_for_an_organisation_that_has_fewer_calls_in_it(setup: Setup) {
+    let (server, lock) = held(setup, Config { maximum_calls: 8, ..Config::default() }).await;
+    let other = server.login("other", "oscar").await;
+    let calls = send_waiting(&server, 1..9).await;
+    server.bulk(request(&server.token, "", 40)).await.assert_refused("TooManyRequests");
+    let pending = server.bulk(request(&other, "X", 1));
+    let released = async {
+        // The one of acme that came last gives its place.
+        let mut calls = calls;
+        let displaced = calls.join_next().await.expect("an answer").expect("a task");
+        displaced.assert_refused("TooManyRequests");
+        lock.rollback().await.expect("a rollback");
+        calls.join_all().await
+    };
+    let (answer, answers) = tokio::join!(pending, released);
+    answer.assert_outcome(&["1"], &[]);
+    assert_eq!(answers.len(), 7);
+    answers.iter().for_each(|answer| answer.assert_outcome(&["1"], &[]));
+}
+
+async fn calls_that_wait_for_their_turn_keep_no_other_organisation_waiting(setup: Setup) {
+    let (server, lock) = held(setup, patient()).await;
+    let other = server.login("other", "oscar").await;
+    let calls = join_all((1..=40).map(|n| server.bulk(request(&server.token, "", n))));
+    let innocent = async {
+        until(|| authenticated(&server) >= 40).await;
+        for n in 1..=10 {
+            server.bulk(request(&other, "X", n)).await.assert_outcome(&["1"], &[]);
+            list(&server, &other).await;
+            list(&server, &server.token).await;
+            server.login("other", "oscar").await;
+        }
+        lock.rollback().await.expect("a rollback");
+    };
+    let (answers, ()) = tokio::join!(calls, innocent);
+    answers.iter().for_each(|answer| answer.assert_outcome(&["1"], &[]));
+}
