@@ -279,6 +279,7 @@ async fn every_setting_is_documented_with_its_variable(_: Setup) {
         ("--always-ok", "REFERRAL_EVENTS_ALWAYS_OK"),
         ("--time-limit", "REFERRAL_EVENTS_TIME_LIMIT"),
         ("--maximum-calls", "REFERRAL_EVENTS_MAXIMUM_CALLS"),
+        ("--maximum-wait", "REFERRAL_EVENTS_MAXIMUM_WAIT"),
         ("--maximum-connections", "REFERRAL_EVENTS_MAXIMUM_CONNECTIONS"),
         ("--stall-timeout", "REFERRAL_EVENTS_STALL_TIMEOUT"),
         ("--idle-timeout", "REFERRAL_EVENTS_IDLE_TIMEOUT"),
