@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{guessing::Limits, referral::Rules, secret::Key, storage::connect::is_sqlite};
+use crate::{guessing::Limits, referral::Rules, secret::Key, storage::is_sqlite};
 
 /// How a server behaves.
 #[derive(Clone, Debug)]

@@ -11,13 +11,15 @@ pub struct Options {
     pub all_or_nothing: bool,
 }
 
+/// Makes of a call's report the answer to keep for its repeats; `None` where a repeat is a new call.
+pub type Keep = Box<dyn Fn(&Report) -> Option<Vec<u8>> + Send + Sync>;
+
 /// The idempotency key of a call.
 pub struct Idempotency {
     pub key: String,
     /// The method called: each has keys of its own.
     pub method: &'static str,
-    /// The answer to keep for the repeats of the call, made from its report; `None` where a repeat is a new call.
-    pub answer: Box<dyn Fn(&Report) -> Option<Vec<u8>> + Send + Sync>,
+    pub answer: Keep,
 }
 
 /// How a call was answered.

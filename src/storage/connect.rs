@@ -7,10 +7,7 @@ use sea_orm::{
     ConnectionTrait, DatabaseConnection, DbBackend, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
 use socket2::SockRef;
-use sqlx::{
-    AssertSqlSafe, ConnectOptions, Connection, Executor,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, postgres::PgPoolOptions};
 use tokio::time::timeout;
 
 use super::{
@@ -23,6 +20,7 @@ use super::{
     session::{PROOF, Session},
     settings::{self, Access, DEALLOCATE, Limits},
     transaction::{Observer, Transaction},
+    url::{is_sqlite, postgres_server},
 };
 use crate::error::{Error, ErrorKind, Result};
 
@@ -103,28 +101,6 @@ const SQLITE_LOG_LIMIT: &str = "134217728";
 
 /// Rows of one answer that SQLite's thread may be ahead of ours.
 const SQLITE_ROW_BUFFER: usize = 4096;
-
-/// The parameters that sqlx knows of a PostgreSQL URL, beside `options[…]`.
-const POSTGRES_PARAMETERS: [&str; 18] = [
-    "sslmode",
-    "ssl-mode",
-    "sslrootcert",
-    "ssl-root-cert",
-    "ssl-ca",
-    "sslcert",
-    "ssl-cert",
-    "sslkey",
-    "ssl-key",
-    "statement-cache-capacity",
-    "host",
-    "hostaddr",
-    "port",
-    "dbname",
-    "user",
-    "password",
-    "application_name",
-    "options",
-];
 
 impl Database {
     /// Opens the database that `url` names (`sqlite:…` or `postgres://…`); a SQLite file that is not there is made.
@@ -271,11 +247,6 @@ impl Database {
     }
 }
 
-/// Whether the URL names a SQLite file.
-pub fn is_sqlite(url: &str) -> bool {
-    url.starts_with("sqlite:")
-}
-
 async fn connect_sqlite(
     url: &str,
     connections: u32,
@@ -364,30 +335,6 @@ async fn connect_postgres(url: &str, options: PoolOptions, condition: &Condition
     let citus = sqlx::raw_sql("SELECT 1 FROM pg_extension WHERE extname = 'citus'").fetch_optional(&pool).await;
     let is_citus = citus.map_err(cannot_be_opened)?.is_some();
     Ok(Pool::postgres(DatabaseConnection::from(pool), limits, condition.clone(), is_citus, shares_sessions))
-}
-
-/// Reads a PostgreSQL URL.
-fn postgres_server(url: &str) -> Result<PgConnectOptions> {
-    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
-        let message = "the database URL begins with sqlite:, postgres:// or postgresql://";
-        return Err(Error::new(ErrorKind::ServiceUnavailable, message));
-    }
-    // sqlx would pass over a misspelt sslmode and connect without, and log the value.
-    let parameters = url.split_once('?').map_or("", |(_, parameters)| parameters);
-    let names = parameters.split('&').filter_map(|parameter| parameter.split('=').next());
-    for name in names.filter(|name| !name.is_empty() && !name.starts_with("options[")) {
-        if !POSTGRES_PARAMETERS.contains(&name) {
-            // What stands there may be a piece of a password, so it is not shown.
-            let message =
-                format!("the database URL has a parameter that is none of {}", POSTGRES_PARAMETERS.join(", "));
-            return Err(Error::new(ErrorKind::ServiceUnavailable, message));
-        }
-    }
-    let server: PgConnectOptions = url.parse().map_err(|cause: sqlx::Error| {
-        Error::new(ErrorKind::ServiceUnavailable, "the database URL cannot be read").caused_by(cause)
-    })?;
-    // Numbers travel in binary, so what sqlx asks for about their text is of no use, and PgBouncer refuses it.
-    Ok(server.extra_float_digits(None).disable_statement_logging())
 }
 
 /// Sets TCP_NODELAY on the sockets of this process, for sqlx neither sets it nor lets a connection be reached: the end

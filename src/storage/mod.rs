@@ -33,6 +33,7 @@ mod session;
 mod settings;
 mod sql;
 mod transaction;
+mod url;
 pub mod users;
 
 pub use caller::to_its_end;
@@ -43,3 +44,4 @@ pub use pool::Pool;
 pub use probe::Probe;
 pub use sql::OfDirectory;
 pub use transaction::Transaction;
+pub use url::is_sqlite;

@@ -146,7 +146,7 @@ async fn answers_that_nobody_takes_make_room_for_others(setup: Setup) {
     // Some 13 MB each, which is more than the system takes in the caller's place.
     let request = json!({"token": server.token, "number_of_results": 1000});
     let mut held = Vec::new();
-    for _ in 0..8 {
+    for _ in 0..4 {
         held.push(ask(&server, &request).await);
         let answer = server.list(request.clone()).await;
         assert_eq!(
@@ -156,7 +156,7 @@ async fn answers_that_nobody_takes_make_room_for_others(setup: Setup) {
     }
     let taken = futures_util::future::join_all(held.into_iter().map(take)).await;
     let broken = taken.iter().filter(|(length, came)| came < length).count();
-    assert!(broken >= 4, "{taken:?}");
+    assert!(broken >= 2, "{taken:?}");
     server.assert_serving().await;
 }
 

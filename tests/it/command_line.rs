@@ -280,6 +280,7 @@ async fn every_setting_is_documented_with_its_variable(_: Setup) {
         ("--time-limit", "REFERRAL_EVENTS_TIME_LIMIT"),
         ("--maximum-calls", "REFERRAL_EVENTS_MAXIMUM_CALLS"),
         ("--maximum-wait", "REFERRAL_EVENTS_MAXIMUM_WAIT"),
+        ("--memory-budget", "REFERRAL_EVENTS_MEMORY_BUDGET"),
         ("--maximum-connections", "REFERRAL_EVENTS_MAXIMUM_CONNECTIONS"),
         ("--stall-timeout", "REFERRAL_EVENTS_STALL_TIMEOUT"),
         ("--idle-timeout", "REFERRAL_EVENTS_IDLE_TIMEOUT"),

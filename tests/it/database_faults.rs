@@ -142,13 +142,18 @@ async fn a_database_that_takes_no_writes_answers_those_who_read(setup: Setup) {
     let mut cluster = Cluster::start();
     let mut server = over(setup, format!("{}/postgres", cluster.url())).await;
     assert_well(&mut server, [1, 2]).await;
+    let release = json!({"token": server.login("acme", "rita").await});
     cluster.end();
     cluster.stand_by();
     cluster.serve();
-    let sentence = server.wait_until_ready(false).await;
-    assert_eq!(sentence, "The database takes no writes at present; try again.");
+    // It was out of reach before.
+    let takes_no_writes = async {
+        while server.wait_until_ready(false).await != "The database takes no writes at present; try again." {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), takes_no_writes).await.expect("the fault in its own words");
     assert_creation_unavailable(&server, 3).await;
-    let release = json!({"token": server.login("acme", "rita").await});
     assert_unavailable(&server, &method("ReleaseToken"), &release).await;
     assert_readable(&mut server).await;
 
@@ -332,7 +337,8 @@ async fn a_full_disk_of_sqlite_makes_the_service_unavailable(setup: Setup) {
 }
 
 async fn calls_that_wait_for_their_turn_do_not_make_the_service_unready(setup: Setup) {
-    let server = Server::start(setup).await;
+    let patient = Config { maximum_wait: Duration::from_secs(30), ..Config::default() };
+    let server = Server::start_with(setup, patient).await;
     let mut other = PgConnection::connect(&server.database_url()).await.expect("a connection");
     other.execute("BEGIN; SELECT * FROM counters FOR UPDATE").await.expect("the turn of every organisation");
     let calls: Vec<Value> = (1..=30).map(|n| creation(&server, n)).collect();

@@ -135,10 +135,13 @@ impl Callers {
                         Ok(response) => try_envelope(response).await,
                         Err(_) => None,
                     };
-                    let broken = answer.is_none();
+                    let is_refused = answer.as_ref().map(|answer| answer.code != "OK");
                     sender.send((call, answer)).expect("a receiver");
-                    if broken {
-                        return;
+                    match is_refused {
+                        None => return,
+                        // Whoever is refused tries again a little later.
+                        Some(true) => tokio::time::sleep(Duration::from_millis(50)).await,
+                        Some(false) => {}
                     }
                 }
             });

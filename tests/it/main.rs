@@ -160,7 +160,11 @@ fn main() {
         std::process::exit(1);
     }
     let trials = tests.into_iter().flatten().flat_map(support::trials).collect();
-    let conclusion = libtest_mimic::run(&Arguments::from_args(), trials);
+    let mut arguments = Arguments::from_args();
+    // Many tests wait for a time limit, or for a database.
+    let threads = std::thread::available_parallelism().map_or(4, |cores| 2 * cores.get());
+    arguments.test_threads.get_or_insert(threads);
+    let conclusion = libtest_mimic::run(&arguments, trials);
     postgres::stop();
     conclusion.exit();
 }

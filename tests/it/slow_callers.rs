@@ -137,8 +137,8 @@ async fn half_heads_and_half_prefaces_are_ended(setup: Setup) {
         b"PRI * HTTP/2.0\r\n",
         raw::PREFACE,
         &[raw::PREFACE, &frame(raw::SETTINGS, 0, 0, &[])[..5]].concat(),
-        head[..20].as_bytes(),
-        head[..head.len() - 2].as_bytes(),
+        &head.as_bytes()[..20],
+        &head.as_bytes()[..head.len() - 2],
         // A head of HTTP/2 that does not end.
         &[greeting(&[]), headers[..headers.len() - 1].to_vec()].concat(),
     ];
