@@ -166,7 +166,8 @@ impl<'a> Codes<'a> {
         if others.is_empty() { Ok(Ok(())) } else { self.guessing.confirm(&others).await }
     }
 
-    /// Counts what of the outcomes tells of wrong codes, and takes from them what must not be told.
+    /// Counts what of the outcomes tells of wrong codes, and takes from them what must not be told. A code that an import
+    /// has made wrong since the others were counted was right when they were: to tell that costs nothing.
     pub async fn withhold<T>(
         &mut self,
         events: &[(usize, &'a CheckedEvent)],
@@ -179,7 +180,7 @@ impl<'a> Codes<'a> {
         let wrong: Vec<(usize, &PartyBy)> = wrong.collect();
         self.count(wrong.into_iter()).await?;
         for ((position, event), outcome) in events.iter().zip(outcomes) {
-            if let Some(wait) = self.wait_of(*position, event).or_else(|| self.untold(event, outcome)) {
+            if let Some(wait) = self.wait_of(*position, event) {
                 let mut violations = outcome.as_mut().err().map(std::mem::take).unwrap_or_default();
                 violations.retain(|violation| violation.kind != ViolationKind::InvalidAccessToken);
                 violations.push(Violation::too_many_wrong_codes(wait));
@@ -187,12 +188,6 @@ impl<'a> Codes<'a> {
             }
         }
         Ok(())
-    }
-
-    /// A wrong code that is not counted must not be told: an import has made it wrong since the others were counted.
-    fn untold<T>(&self, event: &CheckedEvent, outcome: &Result<T, Vec<Violation>>) -> Option<Wait> {
-        let violations = outcome.as_ref().err()?;
-        wrong_codes(event, violations).any(|by| !self.told.contains(by)).then_some(self.wait_at_end)
     }
 
     /// Refuses a call of which nothing can be told.

@@ -35,14 +35,15 @@ const AT_WORK: usize = 2;
 const ALWAYS_WAIT: usize = 16;
 
 /// A server in which calls of acme come to no end until the transaction ends: it holds acme's turn, on SQLite that of
-/// all.
-async fn held(setup: Setup, config: Config) -> (Arc<Server>, Transaction) {
+/// all. With the token of a caller of the other organisation.
+async fn held(setup: Setup, config: Config) -> (Arc<Server>, Transaction, String) {
     let mut server = Server::start(setup).await;
     server.restart_with(config).await;
+    let other = server.login("other", "oscar").await;
     let lock = server.database.begin().await.expect("a transaction");
     counters::take_turn(&lock, 1).await.expect("a turn");
     server.take_statements();
-    (Arc::new(server), lock)
+    (Arc::new(server), lock, other)
 }
 
 /// Nobody is refused for the time it has to wait.
@@ -133,7 +134,7 @@ async fn told_to_wait(server: &Server, request: Value) -> Duration {
 
 async fn past_the_queue_calls_are_refused_and_told_when_to_come_back(setup: Setup) {
     let config = Config { maximum_wait: Duration::from_millis(1), ..Config::default() };
-    let (server, lock) = held(setup, config).await;
+    let (server, lock, _) = held(setup, config).await;
     let mut calls = JoinSet::new();
     assert_eq!(send_until_refused(&server, &mut calls).await, AT_WORK + ALWAYS_WAIT);
     let wait = told_to_wait(&server, request(&server.token, "", 50)).await;
@@ -150,7 +151,7 @@ async fn past_the_queue_calls_are_refused_and_told_when_to_come_back(setup: Setu
 
 async fn a_caller_that_leaves_the_queue_makes_room(setup: Setup) {
     let config = Config { maximum_wait: Duration::from_millis(1), ..Config::default() };
-    let (server, lock) = held(setup, config).await;
+    let (server, lock, _) = held(setup, config).await;
     let at_work = send_waiting(&server, 1..1 + AT_WORK).await;
     let mut calls = send_waiting(&server, 10..10 + ALWAYS_WAIT).await;
     server.bulk(request(&server.token, "", 40)).await.assert_refused("TooManyRequests");
@@ -176,8 +177,7 @@ async fn a_caller_that_leaves_the_queue_makes_room(setup: Setup) {
 }
 
 async fn organisations_are_served_in_turn(setup: Setup) {
-    let (server, lock) = held(setup, patient()).await;
-    let other = server.login("other", "oscar").await;
+    let (server, lock, other) = held(setup, patient()).await;
     let ended = Arc::new(AtomicUsize::new(0));
     let mut calls = JoinSet::new();
     for (token, prefix, numbers) in [(&server.token, "", 1..21), (&other, "X", 1..4)] {
@@ -198,8 +198,7 @@ async fn organisations_are_served_in_turn(setup: Setup) {
 }
 
 async fn a_full_queue_has_room_for_an_organisation_that_has_fewer_calls_in_it(setup: Setup) {
-    let (server, lock) = held(setup, Config { maximum_calls: 8, ..Config::default() }).await;
-    let other = server.login("other", "oscar").await;
+    let (server, lock, other) = held(setup, Config { maximum_calls: 8, ..Config::default() }).await;
     let calls = send_waiting(&server, 1..9).await;
     server.bulk(request(&server.token, "", 40)).await.assert_refused("TooManyRequests");
     let pending = server.bulk(request(&other, "X", 1));
@@ -218,8 +217,7 @@ async fn a_full_queue_has_room_for_an_organisation_that_has_fewer_calls_in_it(se
 }
 
 async fn calls_that_wait_for_their_turn_keep_no_other_organisation_waiting(setup: Setup) {
-    let (server, lock) = held(setup, patient()).await;
-    let other = server.login("other", "oscar").await;
+    let (server, lock, other) = held(setup, patient()).await;
     let calls = join_all((1..=40).map(|n| server.bulk(request(&server.token, "", n))));
     let innocent = async {
         until(|| authenticated(&server) >= 40).await;

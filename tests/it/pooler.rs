@@ -62,10 +62,13 @@ async fn count(database: &Database, sql: &str) -> i64 {
 async fn calls_of_many_callers_share_a_few_sessions(setup: Setup) {
     let referrer = CALLERS * CALLS * EVENTS_A_CALL;
     let servers = start(setup, referrer + 1).await;
-    join_all((0..CALLERS).map(|caller| {
+    let mut tokens = Vec::new();
+    for caller in 0..CALLERS {
+        tokens.push(servers[caller % 2].login("acme", "carla").await);
+    }
+    join_all(tokens.into_iter().enumerate().map(|(caller, token)| {
         let server = &servers[caller % 2];
         async move {
-            let token = server.login("acme", "carla").await;
             for call in 0..CALLS {
                 let first = (caller * CALLS + call) * EVENTS_A_CALL;
                 let events: Vec<Value> = (first..first + EVENTS_A_CALL).map(|n| referral(n, referrer)).collect();
