@@ -4,6 +4,7 @@ use std::{fs, path::Path};
 
 use referral_events::{
     config::Config,
+    guessing::Limits,
     referral::{
         Rules,
         release::{ATTRIBUTES, Release},
@@ -55,7 +56,10 @@ fn release(text: &str) -> Release {
 }
 
 fn config(text: &str) -> Config {
-    Config { rules: Rules { release: release(text), ..Rules::default() }, ..Config::default() }
+    let rules = Rules { release: release(text), ..Rules::default() };
+    // Wrong codes are given on purpose.
+    let guessing = Limits { wrong_codes: 1_000_000, ..Limits::default() };
+    Config { rules, guessing, ..Config::default() }
 }
 
 /// A value that is well-formed and names nothing that exists.
