@@ -241,10 +241,10 @@ async fn over_http_2_answers_without_room_end_their_connection(setup: Setup) {
 
 async fn others_on_the_connection_of_an_unread_answer_are_told_to_go(setup: Setup) {
     let server = start(setup, limits()).await;
+    let body = json!({"token": server.login("acme", "carla").await}).to_string();
     // A call of another caller, which cannot end while another holds the write lock.
     let lock = server.database.begin().await.expect("the write lock");
     let release = raw::headers("POST", "/authentication/token/release", &[("content-type", "application/json")]);
-    let body = json!({"token": server.login("acme", "carla").await}).to_string();
     let requests = [
         greeting(&[(4, 0)]),
         frame(raw::HEADERS, raw::END_HEADERS, 1, &release),
