@@ -122,6 +122,9 @@ pub mod runs {
     pub const Once: Runs = Runs { engines: &[], ..on(&[]) };
 }
 
+/// How long a test may take.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(600);
+
 /// The runs of a test: one for each database and transport.
 pub fn trials(test: Test) -> Vec<Trial> {
     let name = test.name.trim_start_matches("it::");
@@ -151,7 +154,8 @@ pub fn trials(test: Test) -> Vec<Trial> {
 fn trial(title: String, run: fn(Setup) -> TestFuture, setup: Setup) -> Trial {
     Trial::test(title, move || {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        runtime.block_on(run(setup));
-        Ok(())
+        // One that hangs fails, rather than keeps all others from ending.
+        let ended = runtime.block_on(async { tokio::time::timeout(PATIENCE, run(setup)).await });
+        ended.map_err(|_| format!("the test has not ended after {PATIENCE:?}").into())
     })
 }
