@@ -154,8 +154,9 @@ impl Api {
             request::idempotency_key(&head.headers)?.map(|key| Idempotency { key, method, answer: Box::new(kept) });
         let events = read_events(call.events).await;
         deprecation::tell(&caller, &self.referral_events.release().deprecated_of(&events));
-        let answered =
-            self.referral_events.bulk_create(sender(&caller), events, call.options, idempotency, place).await?;
+        let created = self.referral_events.bulk_create(sender(&caller), events, call.options, idempotency, place);
+        // In the future of the call it would be nested too deep for the compiler when it optimises.
+        let answered = Box::pin(created).await?;
         let answer = match answered {
             Answered::Now(report) => Answer::new(respond(&report)?),
             Answered::Before(kept) => {
