@@ -138,6 +138,16 @@ async fn a_database_that_is_gone_is_found_again(setup: Setup) {
     }
 }
 
+/// Waits until the server says so; the database was out of reach before.
+async fn wait_until_it_takes_no_writes(server: &Server) {
+    let takes_no_writes = async {
+        while server.wait_until_ready(false).await != "The database takes no writes at present; try again." {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), takes_no_writes).await.expect("the fault in its own words");
+}
+
 async fn a_database_that_takes_no_writes_answers_those_who_read(setup: Setup) {
     let mut cluster = Cluster::start();
     let mut server = over(setup, format!("{}/postgres", cluster.url())).await;
@@ -146,13 +156,7 @@ async fn a_database_that_takes_no_writes_answers_those_who_read(setup: Setup) {
     cluster.end();
     cluster.stand_by();
     cluster.serve();
-    // It was out of reach before.
-    let takes_no_writes = async {
-        while server.wait_until_ready(false).await != "The database takes no writes at present; try again." {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), takes_no_writes).await.expect("the fault in its own words");
+    wait_until_it_takes_no_writes(&server).await;
     assert_creation_unavailable(&server, 3).await;
     assert_unavailable(&server, &method("ReleaseToken"), &release).await;
     assert_readable(&mut server).await;
@@ -202,7 +206,7 @@ async fn sessions_of_a_server_that_takes_no_writes_any_more_are_given_up(setup: 
     let mut new = old.copied();
     old.stand_by();
     old.serve();
-    server.wait_until_ready(false).await;
+    wait_until_it_takes_no_writes(&server).await;
     // Its sessions are open to the old server, which goes on serving those who read.
     let readers = (0..8).map(|_| server.list(json!({})));
     assert!(join_all(readers).await.iter().all(|list| list.code == "OK"));
