@@ -18,7 +18,7 @@ pub struct Config {
     pub always_ok: bool,
     /// How long a call may take.
     pub time_limit: Duration,
-    /// How many calls may be under way or wait at once; more are refused.
+    /// How many calls that write may be under way or wait at once, and as many that read; more are refused.
     pub maximum_calls: usize,
     /// How long a call may be expected to wait for others of its organisation before it is refused.
     pub maximum_wait: Duration,

@@ -46,7 +46,8 @@ pub struct ServeArguments {
         value_parser = value_parser!(u64).range(1..=86_400)
     )]
     time_limit: u64,
-    /// How many calls may be under way or wait at once; more are refused with TooManyRequestsException
+    /// How many calls that write may be under way or wait at once, and as many that read; more are refused with
+    /// TooManyRequestsException
     #[arg(long, env = "REFERRAL_EVENTS_MAXIMUM_CALLS", default_value_t = 256)]
     maximum_calls: usize,
     /// How long a call may be expected to wait for others of its organisation, in milliseconds; past it, it is refused

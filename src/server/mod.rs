@@ -52,17 +52,19 @@ pub async fn run(
     in_the_background.spawn(health.clone().watch());
     if database.is_sqlite() {
         in_the_background.spawn(background::checkpoint(database.clone()));
+    } else {
+        in_the_background.spawn(background::end_stalled_loads(database.clone()));
     }
     let hasher = CodeHasher::new(&keys.hash);
     let guessing = Guessing::new(database.clone(), hasher.clone(), config.guessing);
     in_the_background.spawn(background::remove_old_guesses(guessing.clone(), config.guessing.memory()));
-    let connections = database.connections();
+    let pool_sizes = database.pool_sizes();
     let api = Api {
         authenticator: Authenticator::new(database.clone(), &keys.token, guessing.clone()),
         referral_events: ReferralEvents::new(database, hasher, config.rules.clone(), guessing),
         time_limit: config.time_limit,
-        writes: Admission::new(admission_limits(&config, connections.write)),
-        reads: Admission::new(admission_limits(&config, connections.read)),
+        writes: Admission::new(admission_limits(&config, pool_sizes.write)),
+        reads: Admission::new(admission_limits(&config, pool_sizes.read)),
         budget: Budget::new(config.memory_budget),
     };
     in_the_background
@@ -110,7 +112,8 @@ pub async fn run(
     Ok(())
 }
 
-/// How many calls are carried out over so many connections: one less, for what must not wait.
+/// How many calls are carried out over so many connections: one less, for what must not wait. Two at least, also over the
+/// one connection that writes to SQLite: one is read and checked while the other is stored.
 fn admission_limits(config: &Config, connections: usize) -> AdmissionLimits {
     AdmissionLimits {
         at_work: connections.saturating_sub(1).max(2),

@@ -1,7 +1,7 @@
 //! Loading event rows the way each database loads fastest: PostgreSQL by binary COPY, SQLite by one prepared INSERT
 //! that is stepped row after row.
 
-use std::ffi::c_int;
+use std::{ffi::c_int, time::Duration};
 
 use chrono::{DateTime, Utc};
 use rusqlite::ffi;
@@ -40,6 +40,22 @@ pub struct NewEvent<'a> {
     pub created_on: DateTime<Utc>,
 }
 
+/// What the statement that loads events into PostgreSQL begins with.
+const COPY: &str = "COPY referral_events (";
+
+/// The statement that ends the sessions of PostgreSQL that have waited for this long for the rows of events: those of a
+/// server that is frozen or cut off. They hold the turn of their organisation, and PostgreSQL looks at none of its own
+/// time limits while it waits for the rows of a COPY.
+pub(super) fn end_stalled_loads(patience: Duration) -> String {
+    format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+         WHERE datname = current_database() AND usename = current_user AND state = 'active' \
+         AND wait_event = 'ClientRead' AND query LIKE '{COPY}%' \
+         AND query_start < clock_timestamp() - INTERVAL '{} milliseconds'",
+        patience.as_millis()
+    )
+}
+
 /// Inserts `events` and answers whether all of them went in. Where one did not, for another event has its number, its
 /// referred account or its external reference, the transaction can only be rolled back.
 pub async fn insert_events(
@@ -51,7 +67,7 @@ pub async fn insert_events(
     let binds = vec!["?"; names.len()].join(", ");
     let names = names.join(", ");
     let insert = format!("INSERT INTO referral_events ({names}) VALUES ({binds})");
-    let copy = format!("COPY referral_events ({names}) FROM STDIN (FORMAT binary)");
+    let copy = format!("{COPY}{names}) FROM STDIN (FORMAT binary)");
     let mut talk = transaction.talk("INSERT INTO referral_events").await?;
     let loaded = talk.session().converse(|connection| async move {
         match connection {

@@ -11,6 +11,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, postgres::PgPool
 use tokio::time::timeout;
 
 use super::{
+    bulk_load::end_stalled_loads,
     condition::{Condition, Fault},
     error::is_contention,
     migrate::{Progress, set_planner, take_steps},
@@ -53,7 +54,7 @@ pub struct PoolOptions {
 
 /// How many connections there are at most. Where there are too few to part, the same ones are counted twice.
 #[derive(Clone, Copy, Debug)]
-pub struct Connections {
+pub struct PoolSizes {
     pub write: usize,
     pub read: usize,
 }
@@ -183,6 +184,13 @@ impl Database {
         Ok(())
     }
 
+    /// Ends the sessions of PostgreSQL in which a server that is frozen or cut off was loading events; answers how many.
+    /// One that has its transaction wait between two statements, PostgreSQL ends by itself.
+    pub async fn end_stalled_loads(&self) -> Result<u64> {
+        let end = end_stalled_loads(self.read.limits().idle_in_transaction());
+        Ok(Session::take(&self.read).await?.run(&end).await?.rows_affected())
+    }
+
     /// What finds out whether the database can be used.
     pub fn probe(&self) -> Probe {
         match self.is_sqlite() {
@@ -197,8 +205,8 @@ impl Database {
     }
 
     /// How many connections there are at most.
-    pub fn connections(&self) -> Connections {
-        Connections { write: self.write.size(), read: self.read.size() }
+    pub fn pool_sizes(&self) -> PoolSizes {
+        PoolSizes { write: self.write.size(), read: self.read.size() }
     }
 
     /// For reads outside a transaction.

@@ -38,7 +38,7 @@ pub mod users;
 
 pub use caller::to_its_end;
 pub use condition::Fault;
-pub use connect::{Connections, Database, PoolOptions};
+pub use connect::{Database, PoolOptions, PoolSizes};
 pub use error::{is_contention, is_unclear, is_unique_violation};
 pub use pool::Pool;
 pub use probe::Probe;

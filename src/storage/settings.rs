@@ -57,7 +57,7 @@ impl Limits {
 
     /// How long a transaction may wait for its server's next statement. It may hold a turn that others wait for, and its
     /// server may be frozen; so less than those wait.
-    fn idle_in_transaction(self) -> Duration {
+    pub fn idle_in_transaction(self) -> Duration {
         (self.call / 6).min(Duration::from_secs(60))
     }
 

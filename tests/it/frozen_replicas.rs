@@ -11,6 +11,7 @@ use crate::support::{Process, Proxy, Setup, TestDatabase, Workplace, event, sign
 tests! {
     Postgres:
         a_frozen_replica_loses_its_turn_and_stops_nobody_else,
+        a_replica_that_freezes_while_it_loads_events_loses_its_turn,
         a_turn_that_is_not_to_be_had_in_time_leaves_nobody_in_its_queue;
 }
 
@@ -121,6 +122,45 @@ async fn a_frozen_replica_loses_its_turn_and_stops_nobody_else(setup: Setup) {
     let started = Instant::now();
     assert_eq!(living.ended().await.code(), Some(0), "{}", living.output());
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+}
+
+/// How many sessions wait for the rows of a COPY.
+const LOADING: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                       AND state = 'active' AND wait_event = 'ClientRead' AND query LIKE 'COPY %'";
+
+async fn a_replica_that_freezes_while_it_loads_events_loses_its_turn(setup: Setup) {
+    let direct = setup.engine.create_database();
+    let mut observer = PgConnection::connect(&direct.url).await.expect("a connection");
+    let (proxy, slow_url) = Proxy::start(&direct.url).await;
+    let fast = Workplace::over(direct);
+    let slow = Workplace::over(TestDatabase::at(slow_url));
+    tokio::task::block_in_place(|| prepare(&fast));
+    let arguments = ["--time-limit", "6"];
+    let frozen = tokio::task::block_in_place(|| slow.serve(&arguments));
+    let living = tokio::task::block_in_place(|| fast.serve(&arguments));
+    let acme = token(&living, "acme").await;
+
+    proxy.delay(Duration::from_millis(200));
+    let call = {
+        let (url, body) = (format!("http://{}/{BULK}", frozen.address), request(&acme, 0));
+        tokio::spawn(async move { reqwest::Client::new().post(url).json(&body).send().await })
+    };
+    let started = Instant::now();
+    while count(&mut observer, LOADING).await == 0 {
+        assert!(started.elapsed() < Duration::from_secs(30) && !call.is_finished(), "it loads nothing");
+    }
+    signal("STOP", &[frozen.id()]);
+    // No limit that PostgreSQL has ends a session that waits for the rows of a COPY.
+    let started = Instant::now();
+    living.post(BULK, &request(&acme, 1)).await.assert_outcome(&["1"], &[]);
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert_eq!(count(&mut observer, LOADING).await, 0);
+
+    signal("CONT", &[frozen.id()]);
+    proxy.delay(Duration::ZERO);
+    let answer = call.await.expect("a task").expect("an answer");
+    assert!(answer.status().is_server_error(), "{answer:?}");
+    frozen.post(BULK, &request(&acme, 0)).await.assert_outcome(&["1"], &[]);
 }
 
 async fn a_turn_that_is_not_to_be_had_in_time_leaves_nobody_in_its_queue(setup: Setup) {
