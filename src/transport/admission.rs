@@ -106,11 +106,7 @@ impl Admission {
 
     /// Refuses a call that would be refused now, before its body is read.
     pub fn check(&self, organisation_id: i64) -> Result<()> {
-        let state = self.state();
-        match state.organisations.get(&organisation_id) {
-            Some(organisation) => self.check_wait(organisation),
-            None => Ok(()),
-        }
+        self.find_room(&mut self.state(), organisation_id).map(|_| ())
     }
 
     fn enter_at_once(&self, state: &mut State, organisation_id: i64, cost: usize) -> Option<Place> {
@@ -137,9 +133,20 @@ impl Admission {
         Place { admission: self.clone(), organisation_id, cost }
     }
 
-    /// Makes sure that one more call may wait. Where all places are taken, the organisation that has the most calls waiting gives
-    /// its last one's to one that has fewer.
+    /// Makes sure that one more call may wait.
     fn make_room(&self, state: &mut State, organisation_id: i64) -> Result<()> {
+        let Some(most) = self.find_room(state, organisation_id)? else { return Ok(()) };
+        let displaced = state.organisations.get_mut(&most).and_then(|most| most.queue.pop_back());
+        let Some(displaced) = displaced else { return Err(too_many(self.limits.wait)) };
+        state.waiting -= 1;
+        // Where its caller has left meanwhile, nobody needs the answer.
+        _ = displaced.turn.send(Err(too_many(self.limits.wait)));
+        Ok(())
+    }
+
+    /// Refuses a call for which there is no room to wait. Where all places are taken, the organisation that has the most
+    /// calls waiting gives its last one's to one that has fewer: it is what is answered.
+    fn find_room(&self, state: &mut State, organisation_id: i64) -> Result<Option<i64>> {
         state.forget_the_departed();
         let mut waiting = 0;
         if let Some(organisation) = state.organisations.get(&organisation_id) {
@@ -147,16 +154,11 @@ impl Admission {
             waiting = organisation.queue.len();
         }
         if state.at_work + state.waiting < self.limits.calls {
-            return Ok(());
+            return Ok(None);
         }
-        let most = state.organisations.values_mut().max_by_key(|organisation| organisation.queue.len());
-        let most = most.filter(|most| most.queue.len() > waiting + 1);
-        let displaced = most.and_then(|most| most.queue.pop_back());
-        let Some(displaced) = displaced else { return Err(too_many(self.limits.wait)) };
-        state.waiting -= 1;
-        // Where its caller has left meanwhile, nobody needs the answer.
-        _ = displaced.turn.send(Err(too_many(self.limits.wait)));
-        Ok(())
+        let most = state.organisations.iter().max_by_key(|(_, organisation)| organisation.queue.len());
+        let most = most.filter(|(_, most)| most.queue.len() > waiting + 1).map(|(id, _)| *id);
+        most.map_or_else(|| Err(too_many(self.limits.wait)), |most| Ok(Some(most)))
     }
 
     fn check_wait(&self, organisation: &Organisation) -> Result<()> {

@@ -6,7 +6,11 @@ use futures_util::future::join_all;
 use referral_events::{config::Config, guessing::Limits};
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Server, Setup, Transport, event, method, tests};
+use crate::support::{
+    Answer, Server, Setup, Transport, event,
+    guessing::{brief, strict},
+    method, tests,
+};
 
 tests! {
     Both:
@@ -21,20 +25,6 @@ tests! {
         an_access_token_that_does_not_exist_is_guarded_like_one_that_does,
         honest_mistakes_get_through_in_several_calls;
     NoCalls: old_failures_are_removed;
-}
-
-/// Waits so long that no test outlasts one.
-fn strict() -> Config {
-    Config {
-        guessing: Limits { wrong_passwords: 3, wrong_codes: 4, longest_wait: Duration::from_secs(3600) },
-        ..Config::default()
-    }
-}
-
-/// Waits so short that tests can wait.
-fn brief() -> Config {
-    let limits = Limits { longest_wait: Duration::from_secs(2), ..strict().guessing };
-    Config { guessing: limits, ..Config::default() }
 }
 
 /// An event without codes.

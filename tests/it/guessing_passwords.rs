@@ -6,14 +6,18 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures_util::future::join_all;
 use referral_events::{config::Config, guessing::Limits};
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Server, Setup, Workplace, event, method, tests};
+use crate::support::{
+    Answer, Server, Setup, Workplace, event,
+    guessing::{brief, strict},
+    method, tests,
+};
 
 tests! {
     Both:
@@ -25,21 +29,9 @@ tests! {
         who_has_had_a_token_does_not_wait_for_others_guesses;
     Grpc: waits_grow_up_to_the_longest_and_coming_early_makes_none_longer;
     Rest: who_comes_from_elsewhere_does_not_wait_for_others_guesses, calls_are_served_while_others_log_in_without_end;
-    NoCalls: logins_whose_callers_left_are_hashed_one_after_another;
-}
-
-/// Waits so long that no test outlasts one.
-fn strict() -> Config {
-    Config {
-        guessing: Limits { wrong_passwords: 3, wrong_codes: 4, longest_wait: Duration::from_secs(3600) },
-        ..Config::default()
-    }
-}
-
-/// Waits so short that tests can wait.
-fn brief() -> Config {
-    let limits = Limits { longest_wait: Duration::from_secs(2), ..strict().guessing };
-    Config { guessing: limits, ..Config::default() }
+    NoCalls:
+        whatever_is_wrong_takes_the_same_look_ups_and_time,
+        logins_whose_callers_left_are_hashed_one_after_another;
 }
 
 fn credentials(organisation: &str, name: &str, password: &str) -> Value {
@@ -91,6 +83,29 @@ async fn a_name_that_does_not_exist_is_guarded_like_one_that_does(setup: Setup) 
     // Nothing says who was guessed at.
     let counted = server.dump("failed_guesses").await.join(" ");
     assert!(!["carla", "nobody", "acme", "nowhere"].iter().any(|name| counted.contains(name)), "{counted}");
+}
+
+async fn whatever_is_wrong_takes_the_same_look_ups_and_time(setup: Setup) {
+    let lenient = Limits { wrong_passwords: 1000, ..Limits::default() };
+    let server = Server::start_with(setup, Config { guessing: lenient, ..Config::default() }).await;
+    let cases = [("acme", "carla", "wrong"), ("acme", "nobody", "carla"), ("nowhere", "carla", "carla")];
+    let mut look_ups = cases.map(|_| Vec::new());
+    let mut fastest = cases.map(|_| Duration::MAX);
+    // In turn, for the machine may have other things to do.
+    for _ in 0..8 {
+        for (n, (organisation, name, password)) in cases.into_iter().enumerate() {
+            server.take_statements();
+            let started = Instant::now();
+            let (answer, _) = log_in(&server, credentials(organisation, name, password)).await;
+            fastest[n] = fastest[n].min(started.elapsed());
+            answer.assert_refused("InvalidCredentials");
+            look_ups[n] = server.take_statements();
+        }
+    }
+    assert!(look_ups.iter().all(|of_case| *of_case == look_ups[0]), "{look_ups:?}");
+    // The hash is nearly all of it.
+    let (least, most) = (fastest.iter().min().expect("a time"), fastest.iter().max().expect("a time"));
+    assert!(*most < *least * 3, "{fastest:?}");
 }
 
 async fn after_the_wait_that_was_told_the_right_password_is_accepted_and_the_count_begins_anew(setup: Setup) {

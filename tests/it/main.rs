@@ -21,6 +21,7 @@ mod circles;
 mod citus;
 mod clocks;
 mod command_line;
+mod connection_places;
 mod connections;
 mod database_faults;
 mod descriptors;
@@ -32,6 +33,7 @@ mod envelope;
 mod error_catalogue;
 mod fields_set;
 mod frozen_replicas;
+mod full_disks;
 mod guessing_codes;
 mod guessing_passwords;
 mod hang_ups;
@@ -70,7 +72,9 @@ mod request_ids;
 mod rules;
 mod secrets;
 mod slow_callers;
+mod spoilt_rows;
 mod spoilt_sessions;
+mod sqlite_files;
 mod statements;
 mod stopping;
 mod support;
@@ -100,6 +104,7 @@ fn main() {
         circles::tests(),
         clocks::tests(),
         command_line::tests(),
+        connection_places::tests(),
         connections::tests(),
         descriptors::tests(),
         database_faults::tests(),
@@ -111,6 +116,7 @@ fn main() {
         error_catalogue::tests(),
         fields_set::tests(),
         frozen_replicas::tests(),
+        full_disks::tests(),
         hang_ups::tests(),
         health::tests(),
         guessing_codes::tests(),
@@ -149,7 +155,9 @@ fn main() {
         rules::tests(),
         secrets::tests(),
         slow_callers::tests(),
+        spoilt_rows::tests(),
         spoilt_sessions::tests(),
+        sqlite_files::tests(),
         statements::tests(),
         stopping::tests(),
         tokens::tests(),

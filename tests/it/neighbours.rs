@@ -14,7 +14,11 @@ use referral_events::{
     storage::{Transaction, counters},
 };
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::JoinSet,
+};
 use tonic_types::StatusExt;
 
 use crate::support::{Answer, Server, Setup, Transport, event, message, tests};
@@ -25,7 +29,8 @@ tests! {
         a_caller_that_leaves_the_queue_makes_room,
         organisations_are_served_in_turn;
     Sqlite:
-        a_full_queue_has_room_for_an_organisation_that_has_fewer_calls_in_it;
+        a_full_queue_has_room_for_an_organisation_that_has_fewer_calls_in_it,
+        a_full_queue_refuses_who_would_write_before_the_body_and_nobody_who_reads;
     Postgres:
         calls_that_wait_for_their_turn_keep_no_other_organisation_waiting;
 }
@@ -214,6 +219,28 @@ async fn a_full_queue_has_room_for_an_organisation_that_has_fewer_calls_in_it(se
     answer.assert_outcome(&["1"], &[]);
     assert_eq!(answers.len(), 7);
     answers.iter().for_each(|answer| answer.assert_outcome(&["1"], &[]));
+}
+
+async fn a_full_queue_refuses_who_would_write_before_the_body_and_nobody_who_reads(setup: Setup) {
+    let (server, lock, _) = held(setup, Config { maximum_calls: 8, ..Config::default() }).await;
+    let calls = send_waiting(&server, 1..9).await;
+    // Its body never comes.
+    let mut stream = TcpStream::connect(server.address).await.expect("a connection");
+    let head = format!(
+        "POST /customer_events/bulk/referrals/create HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\
+         content-type: application/json\r\nauthorization: Bearer {}\r\n\r\n",
+        server.token
+    );
+    stream.write_all(head.as_bytes()).await.expect("a head");
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).await.expect("an answer");
+    assert_eq!(str::from_utf8(&status), Ok("HTTP/1.1 429"));
+    list(&server, &server.token).await;
+    let mut rehearsal = request(&server.token, "", 40);
+    rehearsal["validate_only"] = json!(true);
+    assert_eq!(server.bulk(rehearsal).await.code, "OK");
+    lock.rollback().await.expect("a rollback");
+    calls.join_all().await.iter().for_each(|answer| answer.assert_outcome(&["1"], &[]));
 }
 
 async fn calls_that_wait_for_their_turn_keep_no_other_organisation_waiting(setup: Setup) {

@@ -238,6 +238,8 @@ fn protocols() -> auto::Builder<TokioExecutor> {
 /// Serves a connection until it ends by itself, or is told to.
 async fn drive(http: auto::Builder<TokioExecutor>, stream: TokioIo<Watched<TcpStream>>, calls: Calls) {
     let mut orders = calls.connection.orders();
+    // One may have been given before this task began.
+    orders.mark_changed();
     let mut serving = pin!(http.serve_connection(stream, calls));
     loop {
         tokio::select! {

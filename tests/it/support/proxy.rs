@@ -14,15 +14,16 @@ use tokio::{
         TcpListener, TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
-    sync::oneshot,
+    sync::{Notify, oneshot},
     task::JoinHandle,
 };
 
 /// What happens to a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Nothing; the test is told of it.
     None,
+    /// It arrives once the test says so.
+    Hold,
     /// Its connection ends, both ways.
     Cut,
     /// Nothing more comes its way, though the other way stays open.
@@ -42,6 +43,7 @@ struct Shared {
     packets: AtomicUsize,
     /// The number of a packet, what happens to it, and who is told.
     fault: Mutex<Option<(usize, Fault, oneshot::Sender<()>)>>,
+    released: Notify,
 }
 
 impl Proxy {
@@ -51,8 +53,12 @@ impl Proxy {
         let target = (url.host_str().expect("a host").to_owned(), url.port().unwrap_or(5432));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let shared =
-            Arc::new(Shared { delay: AtomicU64::new(0), packets: AtomicUsize::new(0), fault: Mutex::new(None) });
+        let shared = Arc::new(Shared {
+            delay: AtomicU64::new(0),
+            packets: AtomicUsize::new(0),
+            fault: Mutex::new(None),
+            released: Notify::new(),
+        });
         let theirs = shared.clone();
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -85,6 +91,11 @@ impl Proxy {
         self.shared.packets.store(0, Ordering::SeqCst);
         *self.shared.fault.lock().expect("a lock") = Some((packet, fault, sender));
         happened
+    }
+
+    /// Lets the packet that is held go on.
+    pub fn release(&self) {
+        self.shared.released.notify_one();
     }
 }
 
@@ -159,6 +170,7 @@ async fn carry(shared: &Shared, mut from: OwnedReadHalf, mut to: OwnedWriteHalf)
                 _ = to.shutdown().await;
                 return End::Half;
             }
+            Fault::Hold => shared.released.notified().await,
             Fault::Hang => return std::future::pending().await,
         }
         if to.write_all(&buffer[..length]).await.is_err() {

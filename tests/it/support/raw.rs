@@ -108,3 +108,9 @@ pub async fn read_until(stream: &mut TcpStream, kind: u8) -> Option<(u32, Vec<u8
         }
     }
 }
+
+/// The frames of a whole request over HTTP/2 that is answered with a refusal, which has a body.
+pub fn refused_frame(stream: u32) -> Vec<u8> {
+    let headers = headers("GET", "/nothing", &[]);
+    frame(HEADERS, END_HEADERS | END_STREAM, stream, &headers)
+}
