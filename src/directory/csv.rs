@@ -8,7 +8,7 @@ use std::io::{self, BufRead};
 
 use csv_core::ReadRecordResult;
 
-use super::source::{MAXIMUM_ROW_BYTES, Position};
+use super::position::{MAXIMUM_ROW_BYTES, Position};
 
 pub struct Records<R> {
     source: R,

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `kind` | the eight kinds and the rules of their columns, as tables |
 //! | `source` | the file's format, found out from its first byte; batches of rows out of its bytes |
-//! | `csv`, `ndjson` | one row at a time, with its line number |
+//! | `csv`, `ndjson` | one row at a time, with its line number (`position`) |
 //! | `row` | a row's cells, each checked by its column's rule; codes become hashes here |
 //! | `plan` | what is to be inserted and updated and what is refused, decided without the database |
 //! | `import` | look-ups, plan and writes of a batch in one transaction, and the transaction again where it lost a race |
@@ -18,6 +18,7 @@ mod import;
 mod kind;
 mod ndjson;
 mod plan;
+mod position;
 mod row;
 mod source;
 

@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use super::{
     kind::Content,
-    row::{Cell, Checker, Row},
-    source::{MAXIMUM_ROW_BYTES, Position, shown},
+    position::{MAXIMUM_ROW_BYTES, Position},
+    row::{Cell, Checker, Row, shown},
 };
 
 pub struct Lines<R> {

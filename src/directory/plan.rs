@@ -12,8 +12,7 @@ use uuid::Uuid;
 
 use super::{
     kind::{Content, DirectoryKind, ID, Need},
-    row::{Cell, Rejection, Row},
-    source::shown,
+    row::{Cell, Rejection, Row, shown},
 };
 use crate::{
     secret::CodeHasher,

@@ -139,3 +139,9 @@ fn time(given: &str) -> Result<DateTime<Utc>, String> {
     }
     Ok(time.trunc_subsecs(6))
 }
+
+/// A name out of a file, fit for a message: quoted, escaped, and not longer than a column's name would be.
+pub fn shown(name: &str) -> String {
+    let short: String = name.chars().take(64).collect();
+    format!("{short:?}")
+}

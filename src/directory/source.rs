@@ -8,29 +8,13 @@ use super::{
     csv::{Record, Records},
     kind::Column,
     ndjson::{self, Line, Lines},
-    row::{Checker, Rejection, Row},
+    position::{MAXIMUM_ROW_BYTES, Position},
+    row::{Checker, Rejection, Row, shown},
 };
 use crate::error::{Error, ErrorKind, Result};
 
-/// The most bytes of one row. A row with every column full is far below; a CSV file with an open quote is not.
-pub const MAXIMUM_ROW_BYTES: u64 = 1 << 20;
 const BUFFER_BYTES: usize = 1 << 16;
 const BOM: &[u8] = b"\xEF\xBB\xBF";
-
-/// How far a source has been read.
-#[derive(Clone, Copy)]
-pub struct Position {
-    pub bytes: u64,
-    /// The line of the next byte; the first is 1.
-    pub line: u64,
-}
-
-impl Position {
-    pub fn advance(&mut self, read: &[u8]) {
-        self.bytes += read.len() as u64;
-        self.line += read.iter().filter(|&&byte| byte == b'\n').count() as u64;
-    }
-}
 
 /// Rows that follow each other in the file.
 pub struct Batch {
@@ -178,12 +162,6 @@ impl<'a> Building<'a> {
         let batch = Batch { rows: self.rows, rejections: self.rejections, bytes: position.bytes };
         self.batches.blocking_send(batch).is_ok()
     }
-}
-
-/// A name out of a file, fit for a message: quoted, escaped, and not longer than a column's name would be.
-pub fn shown(name: &str) -> String {
-    let short: String = name.chars().take(64).collect();
-    format!("{short:?}")
 }
 
 fn refused(message: impl Into<String>) -> Error {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound, Utc};
-use sea_orm::{ConnectionTrait, DbErr};
+use sea_orm::ConnectionTrait;
 use uuid::Uuid;
 
 use super::{
@@ -11,6 +11,7 @@ use super::{
     codes::{Codes, Sender},
     content::canonical,
     event::{CheckedEvent, EventRequest},
+    interrupted::Interrupted,
     judgement::{self, Way},
     release::Release,
     report::{Created, Report, Slots},
@@ -29,7 +30,7 @@ use crate::{
         access_tokens::{self, UsedPassword},
         bulk_load::{self, NewEvent},
         idempotency::{self, Kept},
-        is_contention, is_unclear, is_unique_violation, to_its_end, users,
+        is_unclear, to_its_end, users,
     },
 };
 
@@ -66,28 +67,6 @@ struct Call {
     options: Options,
     /// With the fingerprint of the call.
     idempotency: Option<(Idempotency, Vec<u8>)>,
-}
-
-/// Why a transaction did not come to its end.
-pub enum Interrupted {
-    /// Another call was faster; a new attempt sees what it did.
-    Raced,
-    /// An import has changed the directory since the events were resolved.
-    DirectoryChanged,
-    Failed(Error),
-}
-
-impl From<DbErr> for Interrupted {
-    fn from(error: DbErr) -> Self {
-        // A key that another call's event took since this one looked is a lost race too.
-        if is_contention(&error) || is_unique_violation(&error) { Self::Raced } else { Self::Failed(error.into()) }
-    }
-}
-
-impl From<Error> for Interrupted {
-    fn from(error: Error) -> Self {
-        Self::Failed(error)
-    }
 }
 
 /// The referral events of a database.

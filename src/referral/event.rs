@@ -184,3 +184,7 @@ pub fn party_attribute(role: PartyRole, kind: PartyKind) -> &'static str {
         (PartyRole::ReferredBy, PartyKind::RewardsParticipant) => "referred_by_rewards_participant_identifier",
     }
 }
+
+pub(super) fn is_blank(text: &str) -> bool {
+    text.trim().is_empty()
+}

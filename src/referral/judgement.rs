@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DbErr};
 
 use super::{
-    bulk_create::Interrupted,
+    interrupted::Interrupted,
     report::Created,
     rules::{Candidate, Cause, Known, KnownEvent, Referral, Verdict, judge},
 };

@@ -5,12 +5,14 @@
 //! `look_back` answers the events that are there and cancels them; `filter` says which events a list is of. `codes`
 //! counts the wrong codes of access tokens, for all of them.
 
+pub mod attributes;
 mod bulk_create;
 mod call;
 mod codes;
 mod content;
 pub mod event;
 mod filter;
+mod interrupted;
 mod judgement;
 mod look_back;
 mod performed_by;

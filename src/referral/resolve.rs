@@ -7,9 +7,9 @@ use futures_util::future::try_join_all;
 use sea_orm::{ConnectionTrait, DbErr};
 
 use super::{
-    bulk_create::Interrupted,
     content::{ContentHash, content_hash},
     event::{CheckedEvent, Details, PartyBy, PartyKey, PartyKind},
+    interrupted::Interrupted,
     performed_by::{self, NamedPlaces, PerformedBy},
     validate::place_field,
     violation::Violation,

@@ -5,11 +5,12 @@ use std::{collections::HashMap, fmt::Display};
 use chrono::{DateTime, Datelike, SubsecRound, TimeDelta, Utc};
 
 use super::{
+    attributes::ATTRIBUTES,
     event::{
         AccessTokenIdentifier, CheckedEvent, Details, EventRequest, Instant, PartyBy, PartyIdentifier,
-        PartyIdentifiers, PartyKey, PartyKind, PartyRole, PlaceIdentifier, party_attribute,
+        PartyIdentifiers, PartyKey, PartyKind, PartyRole, PlaceIdentifier, is_blank, party_attribute,
     },
-    release::{ATTRIBUTES, Release},
+    release::Release,
     violation::{Violation, ViolationKind},
 };
 use crate::{
@@ -46,10 +47,6 @@ pub fn validate(
             Validator::new(now, release).event(request, shared)
         })
         .collect()
-}
-
-pub(super) fn is_blank(text: &str) -> bool {
-    text.trim().is_empty()
 }
 
 /// A blank text of an attribute whose presence matters counts as not given.

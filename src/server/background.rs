@@ -14,21 +14,6 @@ pub async fn checkpoint(database: Database) {
     }
 }
 
-/// Frees the turns that servers which are frozen or cut off hold in the middle of loading events.
-pub async fn end_stalled_loads(database: Database) {
-    loop {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        match database.end_stalled_loads().await {
-            Ok(0) => {}
-            Ok(sessions) => {
-                tracing::warn!(sessions, "ended sessions that waited too long for the rest of their events")
-            }
-            // The health tells of a database that cannot be used.
-            Err(error) => tracing::debug!(?error, "stalled sessions are not ended; it is tried again"),
-        }
-    }
-}
-
 /// Removes old answers, now and again.
 pub async fn remove_old_answers(referral_events: ReferralEvents, retention: Duration) {
     let pause = (retention / 10).clamp(Duration::from_secs(1), Duration::from_secs(600));

@@ -52,8 +52,6 @@ pub async fn run(
     in_the_background.spawn(health.clone().watch());
     if database.is_sqlite() {
         in_the_background.spawn(background::checkpoint(database.clone()));
-    } else {
-        in_the_background.spawn(background::end_stalled_loads(database.clone()));
     }
     let hasher = CodeHasher::new(&keys.hash);
     let guessing = Guessing::new(database.clone(), hasher.clone(), config.guessing);

@@ -11,14 +11,13 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, postgres::PgPool
 use tokio::time::timeout;
 
 use super::{
-    bulk_load::end_stalled_loads,
     condition::{Condition, Fault},
     error::is_contention,
     migrate::{Progress, set_planner, take_steps},
     pool::Pool,
     probe::Probe,
     schema::{self, Schema},
-    session::{PROOF, Session},
+    session::PROOF,
     settings::{self, Access, DEALLOCATE, Limits},
     transaction::{Observer, Transaction},
     url::{is_sqlite, postgres_server},
@@ -170,32 +169,28 @@ impl Database {
     /// Begins a transaction that will write. On SQLite it takes the write lock at once: a transaction that reads
     /// first and asks for the lock later can be refused it.
     pub async fn begin(&self) -> Result<Transaction> {
-        Ok(Transaction::begin(&self.write, Access::Write).await?)
+        Ok(self.write.begin(Access::Write).await?)
     }
 
     /// Begins a transaction that only reads, all of it as of one moment, and stands in no writer's way.
     pub async fn begin_read(&self) -> Result<Transaction> {
-        Ok(Transaction::begin(&self.read, Access::Read).await?)
+        Ok(self.read.begin(Access::Read).await?)
     }
 
     /// Brings what was committed from the log of a SQLite database into its file, in no caller's way.
     pub async fn checkpoint(&self) -> Result<()> {
-        Session::take(&self.read).await?.run("PRAGMA wal_checkpoint(PASSIVE)").await?;
+        self.read.session().await?.run("PRAGMA wal_checkpoint(PASSIVE)").await?;
         Ok(())
-    }
-
-    /// Ends the sessions of PostgreSQL in which a server that is frozen or cut off was loading events; answers how many.
-    /// One that has its transaction wait between two statements, PostgreSQL ends by itself.
-    pub async fn end_stalled_loads(&self) -> Result<u64> {
-        let end = end_stalled_loads(self.read.limits().idle_in_transaction());
-        Ok(Session::take(&self.read).await?.run(&end).await?.rows_affected())
     }
 
     /// What finds out whether the database can be used.
     pub fn probe(&self) -> Probe {
         match self.is_sqlite() {
             true => Probe::of_sqlite(self.condition.clone(), self.write.connection().get_sqlite_connection_pool()),
-            false => Probe::of_postgres(self.condition.clone(), self.write.connection().get_postgres_connection_pool()),
+            false => {
+                let pool = self.write.connection().get_postgres_connection_pool();
+                Probe::of_postgres(self.condition.clone(), pool, self.write.limits())
+            }
         }
     }
 

@@ -6,6 +6,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, ExecResult,
 use tracing::Instrument;
 
 use super::{
+    caller::Work,
     condition::Condition,
     session::{Connection, Session},
     settings::{self, Access, Limits},
@@ -50,10 +51,6 @@ impl Pool {
         &self.connection
     }
 
-    pub(super) fn condition(&self) -> &Condition {
-        &self.condition
-    }
-
     /// How many connections there are at most.
     pub(super) fn size(&self) -> usize {
         let connections = match self.get_database_backend() {
@@ -71,24 +68,36 @@ impl Pool {
         self.shares_sessions
     }
 
-    pub(super) fn begin_text(&self, access: Access) -> &str {
-        let [write, read] = &self.begin;
-        match access {
-            Access::Write => write,
-            Access::Read => read,
-        }
-    }
-
     pub(super) fn observe(&mut self, observer: Observer) {
         self.observer = Some(observer);
     }
 
-    pub(super) fn observer(&self) -> Option<Observer> {
-        self.observer.clone()
+    /// Begins a transaction on a connection that is taken for it.
+    pub(super) async fn begin(&self, access: Access) -> Result<Transaction, DbErr> {
+        self.begin_on(self.session().await?, access).await
+    }
+
+    async fn begin_on(&self, session: Session, access: Access) -> Result<Transaction, DbErr> {
+        let [write, read] = &self.begin;
+        let statement = match access {
+            Access::Write => write,
+            Access::Read => read,
+        };
+        let (backend, condition) = (self.get_database_backend(), self.condition.clone());
+        Transaction::begin(session, statement, backend, condition, self.observer.clone()).await
+    }
+
+    /// Takes a connection. Until it has one, it may be dropped.
+    pub(super) async fn session(&self) -> Result<Session, DbErr> {
+        let connection = match Work::current() {
+            Some(work) => work.unless_abandoned(self.acquire()).await?,
+            None => self.acquire().await?,
+        };
+        Ok(Session::new(connection, self.limits.patience()))
     }
 
     /// Takes a connection; fails at once where the database is known to be out of reach, or is found to be meanwhile.
-    pub(super) async fn acquire(&self) -> Result<Connection, DbErr> {
+    async fn acquire(&self) -> Result<Connection, DbErr> {
         let has_connection = || match self.get_database_backend() {
             DbBackend::Sqlite => true,
             _ => self.connection.get_postgres_connection_pool().num_idle() > 0,
@@ -122,13 +131,13 @@ impl Pool {
 macro_rules! run {
     ($self:ident.$method:ident($statement:ident)) => {{
         let pool = $self.clone();
-        let mut session = Session::take(&pool).await?;
+        let mut session = pool.session().await?;
         in_a_task(async move {
             if !pool.shares_sessions {
                 pool.tell(&$statement.sql);
                 return session.$method($statement).await;
             }
-            let transaction = Transaction::begin_on(session, &pool, Access::Write).await?;
+            let transaction = pool.begin_on(session, Access::Write).await?;
             let answer = transaction.$method($statement).await?;
             transaction.commit().await?;
             Ok(answer)
@@ -160,7 +169,7 @@ impl ConnectionTrait for Pool {
     /// In no transaction of ours, for it takes one round trip behind a pooler too; some statements may not be in any.
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
         let sql = sql.to_owned();
-        let mut session = Session::take(self).await?;
+        let mut session = self.session().await?;
         self.tell(&sql);
         in_a_task(async move { session.run(&sql).await }).await
     }

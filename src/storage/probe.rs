@@ -8,13 +8,15 @@ use std::{
 };
 
 use sqlx::{
-    ConnectOptions, Connection, Executor, PgConnection, PgPool, Row, SqliteConnection, SqlitePool,
+    AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, PgPool, Row, SqliteConnection, SqlitePool,
     postgres::PgConnectOptions, sqlite::SqliteConnectOptions,
 };
 
 use super::{
+    bulk_load::end_stalled_loads,
     condition::{Condition, Fault},
     error::fault_of,
+    settings::Limits,
 };
 
 /// By which an operator tells the connection from those of calls.
@@ -44,7 +46,12 @@ pub struct Probe {
 }
 
 enum Engine {
-    Postgres { server: Box<PgConnectOptions>, connection: Option<PgConnection> },
+    Postgres {
+        server: Box<PgConnectOptions>,
+        connection: Option<PgConnection>,
+        /// The statement that ends the sessions of servers that froze while they loaded events.
+        end_stalled_loads: String,
+    },
     Sqlite(Box<SqliteFile>),
 }
 
@@ -57,9 +64,10 @@ struct SqliteFile {
 }
 
 impl Probe {
-    pub(super) fn of_postgres(condition: Condition, pool: &PgPool) -> Self {
+    pub(super) fn of_postgres(condition: Condition, pool: &PgPool, limits: Limits) -> Self {
         let server = PgConnectOptions::clone(&pool.connect_options()).application_name(NAME);
-        let engine = Engine::Postgres { server: Box::new(server), connection: None };
+        let end_stalled_loads = end_stalled_loads(limits.idle_in_transaction());
+        let engine = Engine::Postgres { server: Box::new(server), connection: None, end_stalled_loads };
         Self { condition, engine }
     }
 
@@ -78,10 +86,16 @@ impl Probe {
     }
 
     /// Looks once, and closely where there is reason to doubt: then it writes too, and takes back what it wrote. Answers
-    /// what is wrong.
+    /// what is wrong. On PostgreSQL it also frees the turns that servers hold which froze while they loaded events: the
+    /// others would notice nothing but that they wait.
     pub async fn look(&mut self, closely: bool) -> Option<Fault> {
         let found = match &mut self.engine {
-            Engine::Postgres { server, connection } => look_at_postgres(server, connection, closely).await,
+            Engine::Postgres { server, connection, end_stalled_loads } => {
+                match look_at_postgres(server, connection, closely).await {
+                    Ok(open) => in_time(end_loads(open, end_stalled_loads)).await,
+                    Err(fault) => Err(fault),
+                }
+            }
             Engine::Sqlite(file) => in_time(file.look(&self.condition, closely)).await,
         };
         let fault = found.err();
@@ -116,14 +130,15 @@ async fn in_time(look: impl Future<Output = Result<(), Fault>>) -> Result<(), Fa
     tokio::time::timeout(PATIENCE, look).await.unwrap_or(Err(Fault::Silent))
 }
 
-async fn look_at_postgres(
+/// Answers the connection that it asked on.
+async fn look_at_postgres<'a>(
     server: &PgConnectOptions,
-    connection: &mut Option<PgConnection>,
+    connection: &'a mut Option<PgConnection>,
     closely: bool,
-) -> Result<(), Fault> {
-    if let Some(open) = connection {
-        match in_time(ask_postgres(open, closely)).await {
-            Ok(()) => return Ok(()),
+) -> Result<&'a mut PgConnection, Fault> {
+    if let Some(mut open) = connection.take() {
+        match in_time(ask_postgres(&mut open, closely)).await {
+            Ok(()) => return Ok(connection.insert(open)),
             Err(Fault::Silent) => return Err(Fault::Silent),
             // A session that was ended since the last look says nothing of the server.
             Err(_) => {}
@@ -135,7 +150,19 @@ async fn look_at_postgres(
         // Somebody is there: a pooler perhaps whose sessions are all in use.
         Fault::Unreachable => Fault::Silent,
         fault => fault,
-    })
+    })?;
+    Ok(new)
+}
+
+async fn end_loads(connection: &mut PgConnection, end_stalled_loads: &str) -> Result<(), Fault> {
+    let ended = connection.execute(sqlx::raw_sql(AssertSqlSafe(end_stalled_loads.to_owned()))).await;
+    match ended.map(|ended| ended.rows_affected()) {
+        Ok(0) => {}
+        Ok(sessions) => tracing::warn!(sessions, "ended sessions that waited too long for their events"),
+        Err(error) if fault_of(&error).is_some() => return Err(of(error)),
+        Err(error) => tracing::debug!(%error, "stalled sessions are not ended, for want of the right to"),
+    }
+    Ok(())
 }
 
 async fn ask_postgres(connection: &mut PgConnection, closely: bool) -> Result<(), Fault> {

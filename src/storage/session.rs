@@ -12,11 +12,7 @@ use sea_query_sqlx::SqlxValues;
 use sqlx::{AssertSqlSafe, Executor, Postgres, Sqlite, pool::PoolConnection};
 use tokio::{runtime::Handle, time::timeout};
 
-use super::{
-    caller::Work,
-    error::{ends_the_session, failure},
-    pool::Pool,
-};
+use super::error::{ends_the_session, failure};
 
 /// A connection of one of the engines.
 pub(super) enum Connection {
@@ -37,13 +33,9 @@ pub(super) struct Session {
 pub(super) const PROOF: Duration = Duration::from_secs(2);
 
 impl Session {
-    /// Takes a connection from a pool. Until it has one, it may be dropped.
-    pub async fn take(pool: &Pool) -> Result<Self, DbErr> {
-        let connection = match Work::current() {
-            Some(work) => work.unless_abandoned(pool.acquire()).await?,
-            None => pool.acquire().await?,
-        };
-        Ok(Self { connection: Some(connection), is_clean: true, patience: pool.limits().patience() })
+    /// `patience` is for each statement.
+    pub fn new(connection: Connection, patience: Duration) -> Self {
+        Self { connection: Some(connection), is_clean: true, patience }
     }
 
     /// Has `work` done on the connection. Where it is dropped half-way, takes too long, or fails for more than a

@@ -13,9 +13,7 @@ use super::{
     caller::{Outcome, Work},
     condition::Condition,
     error::{is_unclear, of_the_connection},
-    pool::Pool,
     session::Session,
-    settings::Access,
 };
 
 /// Is told the text of every statement.
@@ -41,23 +39,25 @@ pub(super) struct Talk {
 }
 
 impl Transaction {
-    pub(super) async fn begin(pool: &Pool, access: Access) -> Result<Self, DbErr> {
-        Self::begin_on(Session::take(pool).await?, pool, access).await
-    }
-
-    /// Begins on a session of the pool.
-    pub(super) async fn begin_on(session: Session, pool: &Pool, access: Access) -> Result<Self, DbErr> {
+    /// Begins on a session, by this statement.
+    pub(super) async fn begin(
+        session: Session,
+        statement: &str,
+        backend: DbBackend,
+        condition: Condition,
+        observer: Option<Observer>,
+    ) -> Result<Self, DbErr> {
         let mut transaction = Self {
             talk: Mutex::new(Talk { session, is_open: false, has_failed: false }),
-            backend: pool.get_database_backend(),
-            observer: pool.observer(),
+            backend,
+            observer,
             work: Work::current(),
-            condition: pool.condition().clone(),
+            condition,
         };
         transaction.check()?;
         transaction.observe("BEGIN");
         let talk = transaction.talk.get_mut();
-        if let Err(error) = talk.session.run(pool.begin_text(access)).await {
+        if let Err(error) = talk.session.run(statement).await {
             talk.session.spoil();
             // Whatever the reason, it is none of the call's.
             return Err(of_the_connection(error));

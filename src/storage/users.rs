@@ -14,7 +14,6 @@ use super::{
     entity::{organisation, released_token, unit, user},
     settings::Access,
     sql::statement,
-    transaction::Transaction,
 };
 
 /// Whether there can be such a text in the database at all: PostgreSQL refuses to be asked for one with a NUL.
@@ -38,7 +37,7 @@ pub async fn list_organisation_ids<C: ConnectionTrait>(connection: &C) -> Result
 
 /// Adds an organisation, with its counters, and answers its id.
 pub async fn add_organisation(database: &Database, name: &str, created_on: DateTime<Utc>) -> Result<i64, DbErr> {
-    let transaction = Transaction::begin(database.write(), Access::Write).await?;
+    let transaction = database.write().begin(Access::Write).await?;
     let row = organisation::ActiveModel { id: NotSet, name: Set(name.to_owned()), created_on: Set(created_on) };
     let id = organisation::Entity::insert(row).exec(&transaction).await?.last_insert_id;
     counters::create(&transaction, id).await?;

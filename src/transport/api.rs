@@ -1,21 +1,22 @@
 //! The calls of the service, the same for both transports.
 
-use std::{net::IpAddr, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::http::HeaderMap;
 use prost::Message;
+use tokio::sync::Notify;
 
 use super::{
     admission::{Admission, Place},
-    budget::Budget,
+    budget::{Budget, Holder},
     convert::{bulk_response, create_response},
     deprecation,
     fields::{ByDefault, Fields},
-    head::Head,
+    head::{Access, Head, Method, too_large},
     request,
 };
 use crate::{
-    auth::{Authenticator, Caller, Credentials, Origin},
+    auth::{Authenticator, Caller, Credentials, Origin, invalid_token},
     contract::{
         BulkCreateReferralEventsResponse, CreateReferralEventResponse, CreateTokenRequest, CreateTokenResponse,
         MAXIMUM_EVENTS, ReleaseTokenRequest, ReleaseTokenResponse,
@@ -64,6 +65,51 @@ impl<T> Answer<T> {
 }
 
 impl Api {
+    /// Begins a request whose body has `announced` bytes at least. A token in the header is checked here, so that who
+    /// may not call is not read.
+    pub async fn begin(&self, headers: HeaderMap, method: Method, announced: u64) -> Result<Head> {
+        if announced > method.limit as u64 {
+            return Err(too_large(method.limit));
+        }
+        let mut known = None;
+        if method.access != Access::Anybody
+            && let Some(token) = request::token_of_header(&headers)?
+        {
+            if method.access == Access::Creators
+                && let Some(organisation_id) = self.authenticator.organisation_of(&token)
+            {
+                self.writes.check(organisation_id)?;
+            }
+            let caller = self.authenticator.authenticate(&token).await?;
+            if method.access == Access::Creators {
+                caller.require_creation()?;
+            }
+            known = Some((token, Arc::new(caller)));
+        }
+        let holder =
+            known.as_ref().map_or(Holder::Anonymous, |(_, caller)| Holder::Organisation(caller.organisation_id));
+        let revoked = Arc::new(Notify::new());
+        let telling = revoked.clone();
+        let charge = self.budget.charge(holder, move || telling.notify_one());
+        Ok(Head { headers, known, charge, revoked })
+    }
+
+    /// Who calls: by the token of the header, which is known already, or by that of the message. Two that differ are
+    /// refused.
+    pub(super) async fn caller(&self, head: &Head, token: Option<String>) -> Result<Arc<Caller>> {
+        let token = token.filter(|token| !token.is_empty()).map(Secret::new);
+        match (&head.known, token) {
+            (Some((known, _)), Some(token)) if *known != token => Err(invalid_token()),
+            (Some((_, caller)), _) => Ok(caller.clone()),
+            (None, Some(token)) => {
+                let caller = self.authenticator.authenticate(&token).await?;
+                head.charge.move_to(Holder::Organisation(caller.organisation_id));
+                Ok(Arc::new(caller))
+            }
+            (None, None) => Err(invalid_token()),
+        }
+    }
+
     pub async fn create_token(
         &self,
         head: &Head,

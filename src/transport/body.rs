@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 
 use super::{
     budget::{Budget, Charge, Holder, crowded_out},
-    head::Head,
+    head::{Head, too_large},
 };
 use crate::error::{Error, ErrorKind, Result};
 
@@ -89,10 +89,6 @@ fn unreadable(error: axum::Error) -> Error {
             }
         };
     }
-}
-
-pub fn too_large(limit: usize) -> Error {
-    Error::new(ErrorKind::RequestTooLarge, format!("The body is larger than {limit} bytes."))
 }
 
 /// Charges an answer until the caller has taken it. One that has to make room for others breaks off.

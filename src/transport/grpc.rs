@@ -14,10 +14,10 @@ use tonic::{Request, Response, Status, metadata::MetadataValue};
 
 use super::{
     api::{Answer, Api, CreateCall},
-    body::{self, Reader, too_large},
+    body::{self, Reader},
     budget::Holder,
     fields::ByDefault,
-    head::{Head, Method},
+    head::{Head, Method, too_large},
     raw::{BulkCreateReferralEventsRequest, CreateReferralEventRequest, RawEvent},
     request::{self, IDEMPOTENCY_REPLAYED_HEADER, RequestId},
     status,

@@ -5,16 +5,11 @@ use std::sync::Arc;
 use axum::http::HeaderMap;
 use tokio::sync::Notify;
 
-use super::{
-    api::Api,
-    body::too_large,
-    budget::{Charge, Holder},
-    request,
-};
+use super::budget::Charge;
 use crate::{
-    auth::{Caller, invalid_token},
+    auth::Caller,
     contract::MAXIMUM_REQUEST_SIZE,
-    error::Result,
+    error::{Error, ErrorKind},
     secret::Secret,
 };
 
@@ -29,12 +24,12 @@ const ONE_EVENT: usize = 128 * 1024;
 pub struct Method {
     /// The largest body, in bytes.
     pub limit: usize,
-    access: Access,
+    pub(super) access: Access,
 }
 
 /// Who may call a method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Access {
+pub(super) enum Access {
     /// Anybody; a token is not asked for.
     Anybody,
     WithToken,
@@ -68,56 +63,13 @@ impl Method {
 pub struct Head {
     pub headers: HeaderMap,
     /// The token of the header, and who calls by it.
-    known: Option<(Secret, Arc<Caller>)>,
+    pub(super) known: Option<(Secret, Arc<Caller>)>,
     /// What the body holds of the budget.
     pub charge: Charge,
     /// Told when the charge is revoked.
     pub revoked: Arc<Notify>,
 }
 
-impl Api {
-    /// Begins a request whose body has `announced` bytes at least. A token in the header is checked here, so that who
-    /// may not call is not read.
-    pub async fn begin(&self, headers: HeaderMap, method: Method, announced: u64) -> Result<Head> {
-        if announced > method.limit as u64 {
-            return Err(too_large(method.limit));
-        }
-        let mut known = None;
-        if method.access != Access::Anybody
-            && let Some(token) = request::token_of_header(&headers)?
-        {
-            if method.access == Access::Creators
-                && let Some(organisation_id) = self.authenticator.organisation_of(&token)
-            {
-                self.writes.check(organisation_id)?;
-            }
-            let caller = self.authenticator.authenticate(&token).await?;
-            if method.access == Access::Creators {
-                caller.require_creation()?;
-            }
-            known = Some((token, Arc::new(caller)));
-        }
-        let holder =
-            known.as_ref().map_or(Holder::Anonymous, |(_, caller)| Holder::Organisation(caller.organisation_id));
-        let revoked = Arc::new(Notify::new());
-        let telling = revoked.clone();
-        let charge = self.budget.charge(holder, move || telling.notify_one());
-        Ok(Head { headers, known, charge, revoked })
-    }
-
-    /// Who calls: by the token of the header, which is known already, or by that of the message. Two that differ are
-    /// refused.
-    pub(super) async fn caller(&self, head: &Head, token: Option<String>) -> Result<Arc<Caller>> {
-        let token = token.filter(|token| !token.is_empty()).map(Secret::new);
-        match (&head.known, token) {
-            (Some((known, _)), Some(token)) if *known != token => Err(invalid_token()),
-            (Some((_, caller)), _) => Ok(caller.clone()),
-            (None, Some(token)) => {
-                let caller = self.authenticator.authenticate(&token).await?;
-                head.charge.move_to(Holder::Organisation(caller.organisation_id));
-                Ok(Arc::new(caller))
-            }
-            (None, None) => Err(invalid_token()),
-        }
-    }
+pub fn too_large(limit: usize) -> Error {
+    Error::new(ErrorKind::RequestTooLarge, format!("The body is larger than {limit} bytes."))
 }

@@ -5,10 +5,7 @@ use std::{fs, path::Path};
 use referral_events::{
     config::Config,
     guessing::Limits,
-    referral::{
-        Rules,
-        release::{ATTRIBUTES, Release},
-    },
+    referral::{Rules, attributes::ATTRIBUTES, release::Release},
 };
 use serde_json::{Value, json};
 
