@@ -25,6 +25,9 @@ use tokio::task::JoinSet;
 const CALLERS: usize = 300;
 /// How long they call.
 const PERIOD: Duration = Duration::from_secs(10);
+/// Over how long they begin, one after another: what began together would come back together, for `Retry-After` is in
+/// whole seconds.
+const BEGINNING: Duration = Duration::from_secs(2);
 /// Calls of a caller that is alone.
 const CALLS_ALONE: usize = 200;
 const PARTICIPANTS: u64 = 500_000;
@@ -87,9 +90,12 @@ async fn measure(engine: Engine, events: u64) {
         tokio::spawn(async move { one.call_until(|_| Instant::now() >= end).await })
     };
     let mut callers = JoinSet::new();
-    for _ in 0..CALLERS {
+    for n in 0..CALLERS {
         let caller = many.another();
-        callers.spawn(async move { caller.call_until(|_| Instant::now() >= end).await });
+        callers.spawn(async move {
+            tokio::time::sleep(BEGINNING.mul_f64(n as f64 / CALLERS as f64)).await;
+            caller.call_until(|_| Instant::now() >= end).await
+        });
     }
     let mut seen = Seen::default();
     for more in callers.join_all().await {
