@@ -171,11 +171,13 @@ pub fn grpc_status(error: &Error, request_id: Option<&RequestId>) -> Status {
     Status::with_error_details(answer.grpc, message, details)
 }
 
-/// Logs an error once, at the boundary: failures of ours with their cause, the caller's mistakes quietly.
+/// Logs an error once, at the boundary: failures of ours with their cause, the caller's mistakes quietly, whoever leaves
+/// in the middle of a body included.
 pub fn log(error: &Error) {
-    let code = answer(error.kind()).code;
+    let Answer { code, http, .. } = answer(error.kind());
     match error.cause() {
-        Some(cause) => tracing::error!(code, %cause, "{error}"),
+        Some(cause) if http.is_server_error() => tracing::error!(code, %cause, "{error}"),
+        Some(cause) => tracing::debug!(code, %cause, "{error}"),
         None => tracing::debug!(code, "{error}"),
     }
 }

@@ -2,8 +2,8 @@
 
 use std::{
     fs::File,
-    io::{self, BufRead, BufReader, PipeReader, Read},
-    net::TcpListener,
+    io::{self, BufRead, BufReader, PipeReader, Read, Write},
+    net::{TcpListener, TcpStream},
     os::{fd::OwnedFd, unix::net::UnixStream},
     process::Stdio,
     sync::{Arc, Mutex},
@@ -23,7 +23,8 @@ tests! {
         a_server_whose_output_is_closed_serves,
         commands_whose_output_is_closed_do_their_work,
         lines_that_found_no_place_are_counted,
-        lines_that_could_not_be_written_are_counted;
+        lines_that_could_not_be_written_are_counted,
+        who_leaves_in_the_middle_of_a_body_is_no_failure_of_the_server;
 }
 
 /// Asks for `requests` paths that are not there, which is a line of the log each, eight at a time. Each is answered.
@@ -174,4 +175,16 @@ async fn lines_that_could_not_be_written_are_counted(_: Setup) {
     const REQUESTS: usize = 4000;
     ask(&server, REQUESTS).await;
     expect_the_missing_to_be_counted(&server, unread, REQUESTS).await;
+}
+
+async fn who_leaves_in_the_middle_of_a_body_is_no_failure_of_the_server(_: Setup) {
+    let workplace = workplace();
+    let server = workplace.serve(&[]);
+    let mut caller = TcpStream::connect(&server.address).expect("a connection");
+    let head = "POST /authentication/token HTTP/1.1\r\nhost: here\r\ncontent-type: application/json\r\n\
+                content-length: 100\r\n\r\n{";
+    caller.write_all(head.as_bytes()).expect("a part");
+    drop(caller);
+    server.wait_for_output("answered status=400").await;
+    assert!(!server.output().contains("ERROR"), "{}", server.output());
 }
