@@ -116,6 +116,15 @@ pub struct Origin {
     pub former_token: Option<Secret>,
 }
 
+/// A token that was issued here and has not expired.
+pub struct VerifiedToken(Claims);
+
+impl VerifiedToken {
+    pub fn organisation_id(&self) -> i64 {
+        self.0.org
+    }
+}
+
 /// Issues, checks and releases tokens.
 #[derive(Clone)]
 pub struct Authenticator {
@@ -200,14 +209,13 @@ impl Authenticator {
         Ok(subjects)
     }
 
-    /// The organisation that the token is of, as far as the token itself tells: its user may be gone, or it released.
-    pub fn organisation_of(&self, token: &Secret) -> Option<i64> {
-        self.signer.verify(token).map(|claims| claims.org)
+    /// What the token itself tells; its user may be gone, or it released.
+    pub fn verify(&self, token: &Secret) -> Result<VerifiedToken> {
+        self.signer.verify(token).map(VerifiedToken).ok_or_else(invalid_token)
     }
 
     /// Who calls with this token.
-    pub async fn authenticate(&self, token: &Secret) -> Result<Caller> {
-        let claims = self.signer.verify(token).ok_or_else(invalid_token)?;
+    pub async fn authenticate(&self, VerifiedToken(claims): VerifiedToken) -> Result<Caller> {
         let role = users::find_role(self.database.read(), claims.org, &claims.usr, claims.jti).await?;
         let role = role.as_deref().and_then(Role::from_name).ok_or_else(invalid_token)?;
         let token_expires_on = DateTime::from_timestamp(claims.exp, 0).ok_or_else(invalid_token)?;

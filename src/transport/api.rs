@@ -75,12 +75,11 @@ impl Api {
         if method.access != Access::Anybody
             && let Some(token) = request::token_of_header(&headers)?
         {
-            if method.access == Access::Creators
-                && let Some(organisation_id) = self.authenticator.organisation_of(&token)
-            {
-                self.writes.check(organisation_id)?;
+            let verified = self.authenticator.verify(&token)?;
+            if method.access == Access::Creators {
+                self.writes.check(verified.organisation_id())?;
             }
-            let caller = self.authenticator.authenticate(&token).await?;
+            let caller = self.authenticator.authenticate(verified).await?;
             if method.access == Access::Creators {
                 caller.require_creation()?;
             }
@@ -102,7 +101,7 @@ impl Api {
             (Some((known, _)), Some(token)) if *known != token => Err(invalid_token()),
             (Some((_, caller)), _) => Ok(caller.clone()),
             (None, Some(token)) => {
-                let caller = self.authenticator.authenticate(&token).await?;
+                let caller = self.authenticator.authenticate(self.authenticator.verify(&token)?).await?;
                 head.charge.move_to(Holder::Organisation(caller.organisation_id));
                 Ok(Arc::new(caller))
             }
