@@ -56,7 +56,7 @@ impl MigrationTrait for Migration {
             .index(&mut unique(TABLE, &["external_system", "external_system_reference_number", "in_force"]));
         manager.create_table(events).await?;
 
-        // The walk up a referrer's chain asks whom an account has referred.
+        // Each call asks whether the parties that it refers have referred somebody, without which no circle is possible.
         let by_referrer = Index::create()
             .name("referral_events_by_referrer")
             .table(TABLE)

@@ -2,7 +2,10 @@
 
 use std::{
     env,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
@@ -15,6 +18,8 @@ use super::postgres::apart;
 const URL: &str = "TEST_CITUS_URL";
 
 static NEXT: AtomicU32 = AtomicU32::new(1);
+/// While a database is made, its template has no room for another's making.
+static MAKING: Mutex<()> = Mutex::new(());
 
 /// Why there is no cluster to test on, if so.
 pub fn missing() -> Option<&'static str> {
@@ -33,6 +38,7 @@ impl ClusterDatabase {
     pub fn create() -> Self {
         let coordinator = env::var(URL).expect("the URL of a cluster").trim_end_matches('/').to_owned();
         let name = format!("referral_events_test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let _making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
         apart(async {
             let sql = "SELECT nodename, nodeport::text FROM pg_dist_node WHERE groupid > 0 AND isactive AND noderole = 'primary'";
             let mut connection =
