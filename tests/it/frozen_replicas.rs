@@ -36,6 +36,31 @@ fn prepare(workplace: &Workplace) {
     }
 }
 
+/// Two servers over one database. The one that is going to freeze talks to it through a proxy, so that it can be made to
+/// hold its turn for a while.
+struct Replicas {
+    frozen: Process,
+    living: Process,
+    proxy: Proxy,
+    observer: PgConnection,
+    /// They are gone with these.
+    _workplaces: [Workplace; 2],
+}
+
+impl Replicas {
+    async fn start(setup: Setup) -> Self {
+        let direct = setup.engine.create_database();
+        let observer = PgConnection::connect(&direct.url).await.expect("a connection");
+        let (proxy, slow_url) = Proxy::start(&direct.url).await;
+        let workplaces = [Workplace::over(TestDatabase::at(slow_url)), Workplace::over(direct)];
+        let [frozen, living] = tokio::task::block_in_place(|| {
+            prepare(&workplaces[1]);
+            workplaces.each_ref().map(|workplace| workplace.serve(&["--time-limit", "6", "--drain-limit", "2"]))
+        });
+        Self { frozen, living, proxy, observer, _workplaces: workplaces }
+    }
+}
+
 async fn token(server: &Process, organisation: &str) -> String {
     let credentials = json!({"organisation": organisation, "username": "carla", "password": "pw"});
     let answer = server.post("authentication/token", &credentials).await;
@@ -68,17 +93,9 @@ const WAITING: &str =
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
 
 async fn a_frozen_replica_loses_its_turn_and_stops_nobody_else(setup: Setup) {
-    let direct = setup.engine.create_database();
-    let mut observer = PgConnection::connect(&direct.url).await.expect("a connection");
-    // The one that is going to freeze talks slowly, so that it holds the turn for a while.
-    let (proxy, slow_url) = Proxy::start(&direct.url).await;
-    let fast = Workplace::over(direct);
-    let slow = Workplace::over(TestDatabase::at(slow_url));
-    tokio::task::block_in_place(|| prepare(&fast));
-    let arguments = ["--time-limit", "6", "--drain-limit", "2"];
-    let frozen = tokio::task::block_in_place(|| slow.serve(&arguments));
-    let mut living = tokio::task::block_in_place(|| fast.serve(&arguments));
-    let (acme, zenith) = (token(&living, "acme").await, token(&living, "zenith").await);
+    let mut replicas = Replicas::start(setup).await;
+    let Replicas { observer, proxy, frozen, living, .. } = &mut replicas;
+    let (acme, zenith) = (token(living, "acme").await, token(living, "zenith").await);
 
     proxy.delay(Duration::from_millis(100));
     let call = {
@@ -86,11 +103,11 @@ async fn a_frozen_replica_loses_its_turn_and_stops_nobody_else(setup: Setup) {
         tokio::spawn(async move { reqwest::Client::new().post(url).json(&body).send().await })
     };
     let started = Instant::now();
-    while !is_turn_taken(&mut observer).await {
+    while !is_turn_taken(observer).await {
         assert!(started.elapsed() < Duration::from_secs(30) && !call.is_finished(), "it takes no turn");
     }
     signal("STOP", &[frozen.id()]);
-    assert!(is_turn_taken(&mut observer).await, "it froze too late");
+    assert!(is_turn_taken(observer).await, "it froze too late");
 
     // The other organisation notices nothing, and the same one is served once the database has ended the frozen turn:
     // after a second, which is a sixth of the time limit.
@@ -129,16 +146,9 @@ const LOADING: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = cur
                        AND state = 'active' AND wait_event = 'ClientRead' AND query LIKE 'COPY %'";
 
 async fn a_replica_that_freezes_while_it_loads_events_loses_its_turn(setup: Setup) {
-    let direct = setup.engine.create_database();
-    let mut observer = PgConnection::connect(&direct.url).await.expect("a connection");
-    let (proxy, slow_url) = Proxy::start(&direct.url).await;
-    let fast = Workplace::over(direct);
-    let slow = Workplace::over(TestDatabase::at(slow_url));
-    tokio::task::block_in_place(|| prepare(&fast));
-    let arguments = ["--time-limit", "6"];
-    let frozen = tokio::task::block_in_place(|| slow.serve(&arguments));
-    let living = tokio::task::block_in_place(|| fast.serve(&arguments));
-    let acme = token(&living, "acme").await;
+    let mut replicas = Replicas::start(setup).await;
+    let Replicas { observer, proxy, frozen, living, .. } = &mut replicas;
+    let acme = token(living, "acme").await;
 
     proxy.delay(Duration::from_millis(200));
     let call = {
@@ -146,7 +156,7 @@ async fn a_replica_that_freezes_while_it_loads_events_loses_its_turn(setup: Setu
         tokio::spawn(async move { reqwest::Client::new().post(url).json(&body).send().await })
     };
     let started = Instant::now();
-    while count(&mut observer, LOADING).await == 0 {
+    while count(observer, LOADING).await == 0 {
         assert!(started.elapsed() < Duration::from_secs(30) && !call.is_finished(), "it loads nothing");
     }
     signal("STOP", &[frozen.id()]);
@@ -154,7 +164,7 @@ async fn a_replica_that_freezes_while_it_loads_events_loses_its_turn(setup: Setu
     let started = Instant::now();
     living.post(BULK, &request(&acme, 1)).await.assert_outcome(&["1"], &[]);
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
-    assert_eq!(count(&mut observer, LOADING).await, 0);
+    assert_eq!(count(observer, LOADING).await, 0);
 
     signal("CONT", &[frozen.id()]);
     proxy.delay(Duration::ZERO);
