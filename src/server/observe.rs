@@ -13,6 +13,7 @@ use tracing::Instrument;
 
 use crate::{
     error::Error,
+    storage::COMMITTED,
     transport::{
         deprecation,
         request::{REQUEST_ID_HEADER, RequestId},
@@ -35,7 +36,8 @@ pub async fn observe(mut request: Request, next: Next, answers: Answers) -> Resp
         "request",
         id = request_id.as_str(),
         method = request.method().as_str(),
-        path = request.uri().path()
+        path = request.uri().path(),
+        { COMMITTED } = tracing::field::Empty
     );
     let grpc = is_grpc(request.headers());
     let started = Instant::now();
@@ -61,7 +63,8 @@ pub async fn observe(mut request: Request, next: Next, answers: Answers) -> Resp
     .await
 }
 
-/// Logs the end of a request that was dropped before it was answered. What became of its call, the storage tells.
+/// Logs the end of a request that was dropped before it was answered. What became of its call, the storage tells: by a
+/// line of its own, or in the span where the call had ended already.
 struct Unanswered(bool);
 
 impl Drop for Unanswered {

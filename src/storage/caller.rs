@@ -5,9 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use sea_orm::DbErr;
 use tokio::sync::watch;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use crate::error::{Error, Result};
+
+/// The field of a request's span that has the number of events that it has stored or cancelled.
+pub const COMMITTED: &str = "committed";
 
 tokio::task_local! {
     static WORK: Arc<Work>;
@@ -90,8 +93,12 @@ pub async fn to_its_end<T: Send + 'static>(
             Ok(()) => work.await,
             Err(error) => Err(error.into()),
         };
+        let events = done.as_ref().map_or(0, count);
         if state.is_abandoned() {
-            state.log(done.as_ref().map_or(0, count));
+            state.log(events);
+        } else if events > 0 {
+            // The caller may leave still, before it has the answer.
+            Span::current().record(COMMITTED, events);
         }
         done
     });
