@@ -6,13 +6,11 @@ use std::{
     time::Duration,
 };
 
-use prost::Message;
-use prost_reflect::{DescriptorPool, DynamicMessage};
 use referral_events::{
     config::{Config, Keys},
     contract::{
-        BulkCreateReferralEventsRequest, CreateReferralEventRequest, CreateTokenRequest, DESCRIPTOR_SET,
-        ReleaseTokenRequest, authentication_service_client::AuthenticationServiceClient,
+        BulkCreateReferralEventsRequest, CreateReferralEventRequest, CreateTokenRequest, ReleaseTokenRequest,
+        authentication_service_client::AuthenticationServiceClient,
         referral_event_service_client::ReferralEventServiceClient,
     },
     guessing::Limits,
@@ -30,7 +28,7 @@ use super::{
     Answer, Setup, Transport,
     engine::TestDatabase,
     hold::{Held, Hold},
-    world,
+    message, world,
 };
 
 /// A running server over a database of its own, and the token of a caller.
@@ -371,34 +369,5 @@ pub fn answer(result: Result<Value, Status>) -> Answer {
             assert_eq!(info.domain, "referral.v1");
             Answer { code: info.reason.clone(), message: status.message().to_owned(), data: json!({}) }
         }
-    }
-}
-
-/// A message of the contract from JSON, by the descriptor: a reading that shares no code with the server's.
-pub fn message<T: Message + Default>(name: &str, mut json: Value) -> T {
-    add_offsets(&mut json);
-    let pool = DescriptorPool::decode(DESCRIPTOR_SET).expect("a descriptor set");
-    let descriptor = pool.get_message_by_name(&format!("referral.v1.{name}")).expect("a message");
-    let message = DynamicMessage::deserialize(descriptor, json).expect("a message of the contract");
-    message.transcode_to().expect("the message's type")
-}
-
-/// The JSON of a Timestamp needs an offset, which the documented form does not have.
-fn add_offsets(json: &mut Value) {
-    match json {
-        Value::Array(values) => values.iter_mut().for_each(add_offsets),
-        Value::Object(members) => {
-            for (name, value) in members {
-                match value {
-                    Value::String(date) if name == "performed_on" || name.starts_with("udf_date_") => {
-                        if !date.ends_with('Z') && !date.contains('+') {
-                            date.push('Z');
-                        }
-                    }
-                    value => add_offsets(value),
-                }
-            }
-        }
-        _ => {}
     }
 }
