@@ -6,12 +6,12 @@ use std::{
     time::Duration,
 };
 
-use crate::{guessing::Limits, referral::Rules, secret::Key, storage::is_sqlite};
+use crate::{guessing::Limits, referral::ReferralSettings, secret::Key, storage::is_sqlite};
 
 /// How a server behaves.
 #[derive(Clone, Debug)]
 pub struct Config {
-    pub rules: Rules,
+    pub referral: ReferralSettings,
     /// How much may be guessed.
     pub guessing: Limits,
     /// Answers refused REST calls with HTTP 200 too.
@@ -35,7 +35,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            rules: Rules::default(),
+            referral: ReferralSettings::default(),
             guessing: Limits::default(),
             always_ok: false,
             time_limit: Duration::from_secs(30),

@@ -14,7 +14,7 @@ use crate::{
     secret::CodeHasher,
     storage::{
         Database,
-        failed_guesses::{self, FailedGuesses},
+        failed_guesses::{self, FailedGuess},
     },
 };
 
@@ -104,7 +104,7 @@ impl Wait {
 /// What is known of some subjects.
 #[derive(Clone, Debug, Default)]
 pub struct Known {
-    rows: HashMap<i64, FailedGuesses>,
+    rows: HashMap<i64, FailedGuess>,
     now: i64,
     memory: i64,
 }
@@ -133,9 +133,9 @@ impl Known {
     }
 
     /// What is to be stored once so many failures more are counted.
-    fn with_failures(&self, subject: Subject, more: u32) -> FailedGuesses {
+    fn with_failures(&self, subject: Subject, more: u32) -> FailedGuess {
         let failures = self.failures(subject) + i64::from(more);
-        FailedGuesses {
+        FailedGuess {
             subject: subject.key,
             failures,
             free_at: self.now + subject.limit.wait_after(failures),
@@ -187,7 +187,7 @@ impl Guessing {
         Ok(self.known(failed_guesses::find_many(self.database.read(), &keys(subjects)).await?))
     }
 
-    fn known(&self, rows: Vec<FailedGuesses>) -> Known {
+    fn known(&self, rows: Vec<FailedGuess>) -> Known {
         let rows = rows.into_iter().map(|row| (row.subject, row)).collect();
         Known { rows, now: Utc::now().timestamp_millis(), memory: milliseconds(self.limits.memory()) }
     }
@@ -208,7 +208,7 @@ impl Guessing {
                 return Ok(Err(wait));
             }
             let rows = missing.iter().map(|(subject, more)| known.with_failures(*subject, *more));
-            let rows: Vec<FailedGuesses> = rows.collect();
+            let rows: Vec<FailedGuess> = rows.collect();
             let stored = failed_guesses::store(self.database.write_aside(), &rows).await?;
             let waits = rows.iter().filter(|row| stored.contains(&row.subject)).map(|row| row.free_at - known.now);
             longest = longest.max(waits.filter(|wait| *wait > 0).max().map(Wait::of));

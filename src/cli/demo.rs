@@ -11,8 +11,8 @@ use crate::{
     directory::{self, DirectoryKind},
     guessing::{Guessing, Limits},
     referral::{
-        Options, ReferralEvents, Rules, Sender,
-        event::{EventRequest, Instant, PartyIdentifier, PartyIdentifiers, PlaceIdentifier},
+        Options, ReferralEvents, ReferralSettings, Sender,
+        event::{EntryIdentifier, EventRequest, Instant, PartyIdentifier, PartyIdentifiers},
     },
     secret::{CodeHasher, Secret},
     storage::{Database, users},
@@ -51,7 +51,7 @@ pub async fn prepare(database: &Database, keys: &Keys) -> Result<(), Failure> {
     }
     let events = REFERRALS.into_iter().map(|(referred, referrer)| event(referred, referrer)).collect();
     let guessing = Guessing::new(database.clone(), hasher.clone(), Limits::default());
-    ReferralEvents::new(database.clone(), hasher, Rules::default(), guessing)
+    ReferralEvents::new(database.clone(), hasher, ReferralSettings::default(), guessing)
         .bulk_create(Sender { organisation_id, user_id: NAME.to_owned() }, events, Options::default(), None, ())
         .await?;
     Ok(())
@@ -67,7 +67,7 @@ fn event(referred: u32, referrer: u32) -> EventRequest {
     };
     EventRequest {
         request_unique_identifier: Some(referred.to_string()),
-        performed_by_unit: Some(PlaceIdentifier { name: Some("Admin Unit".to_owned()), ..Default::default() }),
+        performed_by_unit: Some(EntryIdentifier { name: Some("Admin Unit".to_owned()), ..Default::default() }),
         // 2016-06-21T15:00:00Z, the day before the documented example.
         performed_on: Some(Instant { seconds: 1_466_521_200, nanoseconds: 0 }),
         referred: participant(referred),

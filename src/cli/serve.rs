@@ -17,7 +17,7 @@ use super::{DEFAULT_DATABASE_URL, Failure, Settings, demo, keys, say};
 use crate::{
     config::{Config, ConnectionLimits, MissingKeys, SettingError},
     guessing::Limits,
-    referral::{Rules, release::Release},
+    referral::{ReferralSettings, rules::release::Release},
     server::{self, descriptors},
 };
 
@@ -164,7 +164,7 @@ pub async fn run(arguments: ServeArguments, mut settings: Settings) -> Result<()
     }
     say(&format!("serving gRPC and REST on {address}"));
     let config = Config {
-        rules: Rules {
+        referral: ReferralSettings {
             allow_circles: arguments.allow_circles,
             release: arguments.release,
             idempotency_retention: Duration::from_secs(u64::from(arguments.idempotency_retention) * 3600),

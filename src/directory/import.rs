@@ -17,8 +17,9 @@ use crate::{
     storage::{
         Database,
         counters::{self, Counter},
-        directory::{self, BUSINESS_UNITS, Keys, StoredColumn, UNITS},
+        directory::{self, BUSINESS_UNITS, StoredColumn, UNITS},
         is_contention, is_unique_violation,
+        party_states::{self, Keys},
     },
 };
 
@@ -203,7 +204,7 @@ impl Import<'_> {
         let table = kind.table();
         let (inserted, updated) = plan.keys();
         if kind == DirectoryKind::RewardsParticipants && !updated.is_empty() {
-            directory::forget_participants(connection, organisation_id, &updated).await?;
+            party_states::forget_participants(connection, organisation_id, &updated).await?;
         }
         if !plan.inserts.is_empty() {
             let columns = stored_columns(kind, 0..kind.columns().len());
@@ -216,11 +217,11 @@ impl Import<'_> {
         match kind {
             DirectoryKind::RewardsParticipants => {
                 let written = [inserted, updated].concat();
-                directory::tell_accounts(connection, organisation_id, &written).await?;
-                directory::tell_participants(connection, organisation_id, Keys::Participants(&written)).await?;
+                party_states::note_ineffective_participants(connection, organisation_id, &written).await?;
+                party_states::note_account_states(connection, organisation_id, Keys::Participants(&written)).await?;
             }
             DirectoryKind::AccountsReceivable if !updated.is_empty() => {
-                directory::tell_participants(connection, organisation_id, Keys::Accounts(&updated)).await?;
+                party_states::note_account_states(connection, organisation_id, Keys::Accounts(&updated)).await?;
             }
             _ => self.store_default_taps(connection, &plan).await?,
         }

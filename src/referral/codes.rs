@@ -8,7 +8,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{
-    event::{CheckedEvent, PartyBy, PartyKey},
+    event::CheckedEvent,
+    given::{GivenParty, PartyBy},
     violation::{Violation, ViolationKind},
 };
 use crate::{
@@ -48,20 +49,24 @@ impl PartyBy {
 }
 
 impl CheckedEvent {
-    fn codes(&self) -> impl Iterator<Item = &PartyKey> {
-        [&self.referred, &self.referred_by].into_iter().filter(|key| key.by.is_code())
+    fn codes(&self) -> impl Iterator<Item = &GivenParty> {
+        [&self.referred, &self.referred_by].into_iter().filter(|party| party.by.is_code())
     }
 }
 
 impl<'a> Codes<'a> {
     /// What is known of the caller, and of the access tokens whose pass codes are given; one statement, and none where
     /// there is no code.
-    pub async fn of(guessing: &'a Guessing, sender: &Sender, keys: impl Iterator<Item = &'a PartyKey>) -> Result<Self> {
+    pub async fn of(
+        guessing: &'a Guessing,
+        sender: &Sender,
+        parties: impl Iterator<Item = &'a GivenParty>,
+    ) -> Result<Self> {
         let mut access_tokens = HashMap::new();
         let mut is_any = false;
-        for key in keys.filter(|key| key.by.is_code()) {
+        for party in parties.filter(|party| party.by.is_code()) {
             is_any = true;
-            if let PartyBy::PassCode { identifier, .. } = &key.by {
+            if let PartyBy::PassCode { identifier, .. } = &party.by {
                 let subject = || guessing.access_token(sender.organisation_id, identifier);
                 access_tokens.entry(identifier.as_str()).or_insert_with(subject);
             }
@@ -98,14 +103,14 @@ impl<'a> Codes<'a> {
 
     /// How long the event at that position has to wait, whatever its codes are.
     pub fn wait_of(&self, position: usize, event: &CheckedEvent) -> Option<Wait> {
-        event.codes().filter_map(|key| self.wait_of_key(position, key)).max()
+        event.codes().filter_map(|party| self.wait_of_party(position, party)).max()
     }
 
-    pub fn wait_of_key(&self, position: usize, key: &PartyKey) -> Option<Wait> {
+    pub fn wait_of_party(&self, position: usize, party: &GivenParty) -> Option<Wait> {
         if position >= self.end {
             return Some(self.wait_at_end);
         }
-        let access_token = self.access_token(&key.by)?;
+        let access_token = self.access_token(&party.by)?;
         let is_past_end = self.ends.get(&access_token).is_some_and(|end| position >= *end);
         if is_past_end { Some(self.wait_at_end) } else { self.known.wait(access_token) }
     }
@@ -196,10 +201,10 @@ impl<'a> Codes<'a> {
     }
 
     /// How long a call has to wait of none of whose events anything can be told.
-    pub fn wait_of_all(&self, events: &[Result<CheckedEvent, Vec<Violation>>]) -> Option<Wait> {
+    pub fn wait_of_all<'e>(&self, events: impl Iterator<Item = Option<&'e CheckedEvent>>) -> Option<Wait> {
         let mut longest = None;
-        for (position, event) in events.iter().enumerate() {
-            longest = longest.max(Some(self.wait_of(position, event.as_ref().ok()?)?));
+        for (position, event) in events.enumerate() {
+            longest = longest.max(Some(self.wait_of(position, event?)?));
         }
         longest
     }
@@ -207,11 +212,11 @@ impl<'a> Codes<'a> {
 
 /// The codes of the event that are wrong.
 fn wrong_codes<'e>(event: &'e CheckedEvent, violations: &[Violation]) -> impl Iterator<Item = &'e PartyBy> {
-    let is_wrong = |key: &&PartyKey| {
-        let field = key.field();
+    let is_wrong = |party: &&GivenParty| {
+        let field = party.path();
         violations
             .iter()
             .any(|violation| violation.kind == ViolationKind::InvalidAccessToken && violation.field == field)
     };
-    event.codes().filter(is_wrong).map(|key| &key.by)
+    event.codes().filter(is_wrong).map(|party| &party.by)
 }

@@ -2,18 +2,23 @@
 
 use chrono::{DateTime, Utc};
 
-use super::violation::Violation;
-use crate::{secret::Secret, storage::places::PlaceName};
+use uuid::Uuid;
+
+use super::{
+    given::{GivenEntry, GivenParty},
+    violation::Violation,
+};
+use crate::secret::Secret;
 
 /// An event as it was sent: any attribute may be missing, and nothing has been checked.
 #[derive(Debug, Default)]
 pub struct EventRequest {
     pub request_unique_identifier: Option<String>,
-    pub classification: Option<PlaceIdentifier>,
-    pub performed_by_business_unit: Option<PlaceIdentifier>,
-    pub performed_by_unit: Option<PlaceIdentifier>,
-    pub performed_by_tap: Option<PlaceIdentifier>,
-    pub performed_by_device: Option<PlaceIdentifier>,
+    pub classification: Option<EntryIdentifier>,
+    pub performed_by_business_unit: Option<EntryIdentifier>,
+    pub performed_by_unit: Option<EntryIdentifier>,
+    pub performed_by_tap: Option<EntryIdentifier>,
+    pub performed_by_device: Option<EntryIdentifier>,
     pub performed_on: Option<Instant>,
     pub description: Option<String>,
     pub referred: PartyIdentifiers,
@@ -35,10 +40,10 @@ pub struct Instant {
     pub nanoseconds: i32,
 }
 
-/// An identifier object of a place or a classification, as it was sent. `code` is the alternative code of units and
-/// classifications.
+/// An identifier object of an entry of the directory, a place or a classification, as it was sent. `code` is the
+/// alternative code of units and classifications.
 #[derive(Debug, Default)]
-pub struct PlaceIdentifier {
+pub struct EntryIdentifier {
     pub id: Option<String>,
     pub name: Option<String>,
     pub code: Option<String>,
@@ -71,20 +76,19 @@ pub struct AccessTokenIdentifier {
 /// A well-formed event, whose identifiers are not yet resolved.
 #[derive(Debug)]
 pub struct CheckedEvent {
-    pub request_unique_identifier: String,
-    pub classification: Option<PlaceName>,
-    pub performed_by_business_unit: Option<PlaceName>,
-    pub performed_by_unit: Option<PlaceName>,
-    pub performed_by_tap: Option<PlaceName>,
-    pub performed_by_device: Option<PlaceName>,
-    pub referred: PartyKey,
-    pub referred_by: PartyKey,
+    pub classification: Option<GivenEntry>,
+    pub performed_by_business_unit: Option<GivenEntry>,
+    pub performed_by_unit: Option<GivenEntry>,
+    pub performed_by_tap: Option<GivenEntry>,
+    pub performed_by_device: Option<GivenEntry>,
+    pub referred: GivenParty,
+    pub referred_by: GivenParty,
     pub details: Details,
 }
 
 impl CheckedEvent {
-    /// The places that the event names.
-    pub fn places(&self) -> impl Iterator<Item = &PlaceName> {
+    /// The entries of the directory that the event names, its classification first.
+    pub fn entries(&self) -> impl Iterator<Item = &GivenEntry> {
         [
             &self.classification,
             &self.performed_by_business_unit,
@@ -117,71 +121,17 @@ impl Details {
     }
 }
 
-/// The role a party plays in an event.
+/// What an event is known by once it is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PartyRole {
-    Referred,
-    ReferredBy,
+pub struct EventIdentity {
+    pub id: Uuid,
+    pub number: i64,
 }
 
-/// Which of the two identifier objects names a party.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PartyKind {
-    AccountsReceivable,
-    RewardsParticipant,
-}
-
-/// How a party is identified, well-formed.
-#[derive(Clone, Debug)]
-pub struct PartyKey {
-    pub role: PartyRole,
-    pub kind: PartyKind,
-    pub by: PartyBy,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum PartyBy {
-    Id(String),
-    Number(String),
-    AuthenticationCode(Secret),
-    PassCode { identifier: String, pass_code: Secret },
-    OneTimePassword(Secret),
-}
-
-impl PartyKey {
-    /// The path of the attribute that names the party.
-    pub fn field(&self) -> String {
-        let attribute = party_attribute(self.role, self.kind);
-        let field = match self.by {
-            PartyBy::Id(_) => "id",
-            PartyBy::Number(_) => "number",
-            _ => "access_token_identifier",
-        };
-        format!("{attribute}.{field}")
-    }
-
-    /// The party for a sentence: by what was given, save where that is a secret.
-    pub fn label(&self) -> String {
-        let kind = match self.kind {
-            PartyKind::AccountsReceivable => "Accounts Receivable",
-            PartyKind::RewardsParticipant => "Participant",
-        };
-        match &self.by {
-            PartyBy::Id(given) | PartyBy::Number(given) | PartyBy::PassCode { identifier: given, .. } => {
-                format!("{kind} {given}")
-            }
-            PartyBy::AuthenticationCode(_) | PartyBy::OneTimePassword(_) => kind.to_owned(),
-        }
-    }
-}
-
-/// The documented name of the attribute that identifies a party in one of the two ways.
-pub fn party_attribute(role: PartyRole, kind: PartyKind) -> &'static str {
-    match (role, kind) {
-        (PartyRole::Referred, PartyKind::AccountsReceivable) => "referred_accounts_receivable_identifier",
-        (PartyRole::Referred, PartyKind::RewardsParticipant) => "referred_rewards_participant_identifier",
-        (PartyRole::ReferredBy, PartyKind::AccountsReceivable) => "referred_by_accounts_receivable_identifier",
-        (PartyRole::ReferredBy, PartyKind::RewardsParticipant) => "referred_by_rewards_participant_identifier",
+impl EventIdentity {
+    /// The id as callers know it: 32 hexadecimal digits.
+    pub fn display_id(&self) -> String {
+        format!("{:X}", self.id.simple())
     }
 }
 

@@ -1,30 +1,34 @@
 //! From the names that events give to the rows of the directory: all names of a call at once.
 
-use std::collections::{HashMap, HashSet};
+use std::{borrow::Cow, collections::HashMap};
 
 use chrono::{DateTime, Utc};
 use futures_util::future::try_join_all;
 use sea_orm::{ConnectionTrait, DbErr};
 
 use super::{
-    content::{ContentHash, content_hash},
-    event::{CheckedEvent, Details, PartyBy, PartyKey, PartyKind},
-    interrupted::Interrupted,
-    performed_by::{self, NamedPlaces, PerformedBy},
-    validate::place_field,
+    event::{CheckedEvent, Details},
+    given::{EntryField, EntryKind, GivenEntry, GivenParty, PartyBy, PartyKind},
+    rules::{
+        content::{ContentHash, content_hash},
+        performed_by::{self, NamedPlaces, PerformedBy},
+    },
     violation::Violation,
 };
 use crate::{
     secret::{CodeHasher, equal_in_constant_time},
     storage::{
-        parties::{self, Party, PartyColumn, PartyName, Token},
-        places::{self, Place, PlaceName},
+        OfDirectory,
+        directory_entries::{self, Entry, EntryColumn},
+        parties::{self, Party, PartyColumn, Token},
     },
 };
 
 /// An event whose identifiers are resolved.
 #[derive(Debug)]
 pub struct ResolvedEvent<'a> {
+    /// Which event of the call.
+    pub position: usize,
     pub classification_key: Option<i64>,
     pub performed_by: PerformedBy,
     /// That its places disagree, if they do. A one-time password that was used is told before, which the judge knows.
@@ -54,7 +58,7 @@ impl ResolvedEvent<'_> {
 pub struct ResolvedParty<'a> {
     pub account_key: i64,
     /// How the event names it.
-    pub key: &'a PartyKey,
+    pub given: &'a GivenParty,
     /// Why it may not take part, if so.
     pub inactive: Vec<Violation>,
     /// The one-time password that identified it, if one did.
@@ -79,49 +83,88 @@ pub struct OneTimePassword {
 /// What events were resolved to, in their order, each by itself.
 pub struct Resolved<'a> {
     pub events: Vec<Result<ResolvedEvent<'a>, Vec<Violation>>>,
-    /// The version of the directory that all of it is from.
-    pub directory_version: Option<i64>,
+    /// The versions of the directory that it is from.
+    pub directory_versions: Vec<i64>,
 }
 
-/// Resolves the events; a constant number of statements, at once where `connection` is a pool. `now` decides which
-/// access tokens are effective.
+/// Resolves the events, each with its position in the call; a constant number of statements, at once where `connection`
+/// is a pool. `now` decides which access tokens are effective.
 pub async fn resolve<'a, C: ConnectionTrait>(
     connection: &C,
     organisation_id: i64,
     hasher: &CodeHasher,
     events: &[(usize, &'a CheckedEvent)],
     now: DateTime<Utc>,
-) -> Result<Resolved<'a>, Interrupted> {
-    let names: HashSet<&PlaceName> = events.iter().flat_map(|(_, event)| event.places()).collect();
-    let keys = events.iter().flat_map(|(_, event)| [&event.referred, &event.referred_by]);
-    let (places, parties) = tokio::try_join!(
-        places::find_many_by_name(connection, organisation_id, &names),
-        find_parties(connection, organisation_id, hasher, keys, PARTY_STATEMENTS),
+) -> Result<Resolved<'a>, DbErr> {
+    let entries = events.iter().flat_map(|(_, event)| event.entries());
+    let parties = events.iter().flat_map(|(_, event)| [&event.referred, &event.referred_by]);
+    let (entries, parties) = tokio::try_join!(
+        find_entries(connection, organisation_id, entries),
+        find_parties(connection, organisation_id, hasher, parties, PARTY_STATEMENTS),
     )?;
-    let mut versions = [places.version].into_iter().chain(parties.versions.iter().copied()).flatten();
-    let directory_version = versions.next();
-    if versions.any(|version| Some(version) != directory_version) {
-        return Err(Interrupted::DirectoryChanged);
-    }
-    let resolver = Resolver { organisation_id, hasher, places: places.found, now };
+    let directory_versions = entries.version.into_iter().chain(parties.versions.iter().copied()).collect();
+    let resolver = Resolver { organisation_id, hasher, entries: entries.found, now };
     let mut parties = parties.of_each();
     let mut party = || parties.next().unwrap_or_default();
-    let events = events.iter().map(|(_, event)| resolver.event(event, party(), party())).collect();
-    Ok(Resolved { events, directory_version })
+    let events = events.iter().map(|(position, event)| resolver.event(*position, event, party(), party())).collect();
+    Ok(Resolved { events, directory_versions })
 }
 
-/// What keys lead to.
+/// The entries that are there, by how they were given.
+pub type Entries<'a> = HashMap<&'a GivenEntry, Entry>;
+
+/// Looks up entries, in one statement.
+pub async fn find_entries<'a, C: ConnectionTrait>(
+    connection: &C,
+    organisation_id: i64,
+    given: impl Iterator<Item = &'a GivenEntry>,
+) -> Result<OfDirectory<Entries<'a>>, DbErr> {
+    let mut entries: HashMap<&GivenEntry, Option<Entry>> = given.map(|entry| (entry, None)).collect();
+    let asked: Vec<(&GivenEntry, EntryColumn)> =
+        entries.keys().filter_map(|entry| Some((*entry, column_of(entry)?))).collect();
+    let names: Vec<(EntryColumn, &str)> = asked.iter().map(|(entry, column)| (*column, entry.value.as_str())).collect();
+    let OfDirectory { found, version } =
+        directory_entries::find_many_by_name(connection, organisation_id, &names).await?;
+    for ((given, _), entry) in asked.into_iter().zip(found) {
+        entries.insert(given, entry);
+    }
+    let found = entries.into_iter().filter_map(|(given, entry)| Some((given, entry?))).collect();
+    Ok(OfDirectory { found, version })
+}
+
+fn column_of(entry: &GivenEntry) -> Option<EntryColumn> {
+    Some(match (entry.kind, entry.by) {
+        (EntryKind::BusinessUnit, EntryField::Id) => EntryColumn::BusinessUnitId,
+        (EntryKind::BusinessUnit, EntryField::Name) => EntryColumn::BusinessUnitName,
+        (EntryKind::BusinessUnit, EntryField::Code) => EntryColumn::BusinessUnitCode,
+        (EntryKind::Unit, EntryField::Id) => EntryColumn::UnitId,
+        (EntryKind::Unit, EntryField::Name) => EntryColumn::UnitName,
+        (EntryKind::Unit, EntryField::Code) => EntryColumn::UnitAlternativeCode,
+        (EntryKind::TransactionAcquiringPoint, EntryField::Id) => EntryColumn::TapId,
+        (EntryKind::TransactionAcquiringPoint, EntryField::Name) => EntryColumn::TapName,
+        (EntryKind::TransactionAcquiringPoint, EntryField::Code) => EntryColumn::TapCode,
+        (EntryKind::Device, EntryField::Id) => EntryColumn::DeviceId,
+        (EntryKind::Device, EntryField::Code) => EntryColumn::DeviceCode,
+        (EntryKind::Classification, EntryField::Id) => EntryColumn::ClassificationId,
+        (EntryKind::Classification, EntryField::Name) => EntryColumn::ClassificationName,
+        (EntryKind::Classification, EntryField::Code) => EntryColumn::ClassificationAlternativeCode,
+        // Devices have no names.
+        (EntryKind::Device, EntryField::Name) => return None,
+    })
+}
+
+/// What parties lead to.
 pub struct Parties {
-    /// What each name leads to, of which there are fewer than keys.
+    /// What each name leads to, of which there are fewer than parties.
     found: Vec<Vec<Party>>,
-    /// The position of each key's name.
+    /// The position of each party's name.
     named: Vec<usize>,
     /// The versions of the directory that they are from.
-    versions: Vec<Option<i64>>,
+    versions: Vec<i64>,
 }
 
 impl Parties {
-    /// The parties that each key leads to, in the order of the keys.
+    /// What each of the parties given leads to, in their order.
     pub fn of_each(&self) -> impl Iterator<Item = &[Party]> {
         self.named.iter().map(|index| self.found[*index].as_slice())
     }
@@ -131,108 +174,110 @@ impl Parties {
 /// the indexes is what takes the time, and the database has more than one core.
 const PARTY_STATEMENTS: usize = 2;
 
-/// Looks up what the keys lead to, in so many statements at once.
+/// A value looked for in a column.
+type PartyName<'a> = (PartyColumn, Cow<'a, str>);
+
+/// Looks up what the parties given lead to, in so many statements at once.
 pub async fn find_parties<'a, C: ConnectionTrait>(
     connection: &C,
     organisation_id: i64,
     hasher: &CodeHasher,
-    keys: impl Iterator<Item = &'a PartyKey>,
+    given: impl Iterator<Item = &'a GivenParty>,
     statements: usize,
 ) -> Result<Parties, DbErr> {
-    let mut indexes = HashMap::new();
-    let named: Vec<usize> = keys
-        .map(|key| {
+    let mut indexes: HashMap<PartyName, usize> = HashMap::new();
+    let named: Vec<usize> = given
+        .map(|party| {
             let next = indexes.len();
-            *indexes.entry(name_of(key, organisation_id, hasher)).or_insert(next)
+            *indexes.entry(name_of(party, organisation_id, hasher)).or_insert(next)
         })
         .collect();
     let mut names: Vec<(PartyName, usize)> = indexes.into_iter().collect();
     names.sort_unstable_by_key(|(_, index)| *index);
-    let names: Vec<&PartyName> = names.iter().map(|(name, _)| name).collect();
+    let names: Vec<(PartyColumn, &str)> = names.iter().map(|((column, value), _)| (*column, value.as_ref())).collect();
     let parts = names.chunks(names.len().div_ceil(statements).max(1));
     let parts = parts.map(|names| parties::find_many_by_name(connection, organisation_id, names));
     let mut found = Vec::with_capacity(names.len());
     let mut versions = Vec::new();
     for part in try_join_all(parts).await? {
         found.extend(part.found);
-        versions.push(part.version);
+        versions.extend(part.version);
     }
     // An accounts receivable identifier that names no account may name its participant.
-    let (missing, by_participant): (Vec<usize>, Vec<PartyName>) = (0..names.len())
+    let (missing, of_participants): (Vec<usize>, Vec<(PartyColumn, &str)>) = (0..names.len())
         .filter(|index| found[*index].is_empty())
-        .filter_map(|index| Some((index, participants_name(names[index])?)))
+        .filter_map(|index| Some((index, (participants_column(names[index].0)?, names[index].1))))
         .unzip();
-    let by_participant: Vec<&PartyName> = by_participant.iter().collect();
-    let participants = parties::find_many_by_name(connection, organisation_id, &by_participant).await?;
+    let participants = parties::find_many_by_name(connection, organisation_id, &of_participants).await?;
     for (index, parties) in missing.into_iter().zip(participants.found) {
         found[index] = parties;
     }
-    versions.push(participants.version);
+    versions.extend(participants.version);
     Ok(Parties { found, named, versions })
 }
 
 /// What to look for first.
-fn name_of(key: &PartyKey, organisation_id: i64, hasher: &CodeHasher) -> PartyName {
-    let (column, value) = match (&key.by, key.kind) {
-        (PartyBy::Id(id), PartyKind::AccountsReceivable) => (PartyColumn::AccountId, id.clone()),
-        (PartyBy::Id(id), PartyKind::RewardsParticipant) => (PartyColumn::ParticipantId, id.clone()),
-        (PartyBy::Number(number), PartyKind::AccountsReceivable) => (PartyColumn::AccountNumber, number.clone()),
-        (PartyBy::Number(number), PartyKind::RewardsParticipant) => (PartyColumn::ParticipantNumber, number.clone()),
+fn name_of<'a>(given: &'a GivenParty, organisation_id: i64, hasher: &CodeHasher) -> PartyName<'a> {
+    match (&given.by, given.kind) {
+        (PartyBy::Id(id), PartyKind::AccountsReceivable) => (PartyColumn::AccountId, id.into()),
+        (PartyBy::Id(id), PartyKind::RewardsParticipant) => (PartyColumn::ParticipantId, id.into()),
+        (PartyBy::Number(number), PartyKind::AccountsReceivable) => (PartyColumn::AccountNumber, number.into()),
+        (PartyBy::Number(number), PartyKind::RewardsParticipant) => (PartyColumn::ParticipantNumber, number.into()),
         (PartyBy::AuthenticationCode(code), _) => {
-            (PartyColumn::AuthenticationCodeHash, hasher.authentication_code(organisation_id, code))
+            (PartyColumn::AuthenticationCodeHash, hasher.authentication_code(organisation_id, code).into())
         }
-        (PartyBy::PassCode { identifier, .. }, _) => (PartyColumn::TokenIdentifier, identifier.clone()),
+        (PartyBy::PassCode { identifier, .. }, _) => (PartyColumn::TokenIdentifier, identifier.into()),
         (PartyBy::OneTimePassword(password), _) => {
-            (PartyColumn::OneTimePasswordHash, hasher.one_time_password(organisation_id, password))
+            (PartyColumn::OneTimePasswordHash, hasher.one_time_password(organisation_id, password).into())
         }
-    };
-    PartyName { column, value }
+    }
 }
 
-/// An accounts receivable identifier that names no account may name its participant.
-fn participants_name(name: &PartyName) -> Option<PartyName> {
-    let column = match name.column {
-        PartyColumn::AccountId => PartyColumn::ParticipantId,
-        PartyColumn::AccountNumber => PartyColumn::ParticipantNumber,
-        _ => return None,
-    };
-    Some(PartyName { column, value: name.value.clone() })
+/// The participant's column for what no account has in its own.
+fn participants_column(column: PartyColumn) -> Option<PartyColumn> {
+    match column {
+        PartyColumn::AccountId => Some(PartyColumn::ParticipantId),
+        PartyColumn::AccountNumber => Some(PartyColumn::ParticipantNumber),
+        _ => None,
+    }
 }
 
 pub struct Resolver<'a> {
     pub organisation_id: i64,
     pub hasher: &'a CodeHasher,
-    pub places: HashMap<PlaceName, Place>,
+    pub entries: Entries<'a>,
     pub now: DateTime<Utc>,
 }
 
 impl Resolver<'_> {
     fn event<'e>(
         &self,
+        position: usize,
         event: &'e CheckedEvent,
         referred: &[Party],
         referred_by: &[Party],
     ) -> Result<ResolvedEvent<'e>, Vec<Violation>> {
         let mut violations = Vec::new();
-        let mut place = |name: &Option<PlaceName>| {
-            let name = name.as_ref()?;
-            let place = self.places.get(name).copied();
-            if place.is_none() {
-                violations.push(Violation::place_not_found(name.kind, &place_field(name), &name.value));
+        let mut entry = |given: &Option<GivenEntry>| {
+            let given = given.as_ref()?;
+            let entry = self.entries.get(given).copied();
+            if entry.is_none() {
+                violations.push(Violation::entry_not_found(given));
             }
-            place
+            entry
         };
-        let classification = place(&event.classification);
+        let classification = entry(&event.classification);
         let named = NamedPlaces {
-            business_unit: place(&event.performed_by_business_unit),
-            unit: place(&event.performed_by_unit),
-            tap: place(&event.performed_by_tap),
-            device: place(&event.performed_by_device),
+            business_unit: entry(&event.performed_by_business_unit),
+            unit: entry(&event.performed_by_unit),
+            tap: entry(&event.performed_by_tap),
+            device: entry(&event.performed_by_device),
         };
         let (performed_by, mismatch) = match performed_by::derive(named) {
             Ok(performed_by) => (performed_by, None),
             Err(performed_by::Mismatch) => {
-                let field = event.places().find(|name| Some(*name) != event.classification.as_ref()).map(place_field);
+                let place = event.entries().find(|given| given.kind != EntryKind::Classification);
+                let field = place.map(GivenEntry::path);
                 (PerformedBy::default(), Some(Violation::performed_by_mismatch(&field.unwrap_or_default())))
             }
         };
@@ -241,7 +286,7 @@ impl Resolver<'_> {
         let (Some(referred), Some(referred_by), true) = (referred, referred_by, violations.is_empty()) else {
             return Err(violations);
         };
-        let key = |place: Option<Place>| place.map(|place| place.key);
+        let key = |entry: Option<Entry>| entry.map(|entry| entry.key);
         let named_keys =
             [key(classification), key(named.business_unit), key(named.unit), key(named.tap), key(named.device)];
         let content_hash = event
@@ -249,6 +294,7 @@ impl Resolver<'_> {
             .external_reference()
             .map(|_| content_hash(named_keys, [referred.account_key, referred_by.account_key], &event.details));
         Ok(ResolvedEvent {
+            position,
             classification_key: key(classification),
             performed_by,
             mismatch,
@@ -259,28 +305,28 @@ impl Resolver<'_> {
         })
     }
 
-    pub fn party<'e>(&self, key: &'e PartyKey, found: &[Party]) -> Result<ResolvedParty<'e>, Violation> {
-        let (party, one_time_password) = match &key.by {
-            PartyBy::Id(_) | PartyBy::Number(_) => (found.first().ok_or_else(|| not_found(key))?, None),
-            _ => self.identified(key, found).ok_or_else(|| Violation::invalid_access_token(&key.field()))?,
+    pub fn party<'e>(&self, given: &'e GivenParty, found: &[Party]) -> Result<ResolvedParty<'e>, Violation> {
+        let (party, one_time_password) = match &given.by {
+            PartyBy::Id(_) | PartyBy::Number(_) => (found.first().ok_or_else(|| not_found(given))?, None),
+            _ => self.identified(given, found).ok_or_else(|| Violation::invalid_access_token(&given.path()))?,
         };
         let mut inactive = Vec::new();
         if !party.is_account_active {
-            inactive.push(Violation::accounts_receivable_not_active(&key.field(), &key.label()));
+            inactive.push(Violation::accounts_receivable_not_active(&given.path(), &given.label()));
         }
         if !party.is_participant_effective {
-            inactive.push(Violation::rewards_participant_not_effective(&key.field(), &key.label()));
+            inactive.push(Violation::rewards_participant_not_effective(&given.path(), &given.label()));
         }
-        Ok(ResolvedParty { account_key: party.account_key, key, inactive, one_time_password })
+        Ok(ResolvedParty { account_key: party.account_key, given, inactive, one_time_password })
     }
 
     /// The party that an access token identifies, and the one-time password where it took one.
-    fn identified<'p>(&self, key: &PartyKey, found: &'p [Party]) -> Option<(&'p Party, Option<OneTimePassword>)> {
+    fn identified<'p>(&self, given: &GivenParty, found: &'p [Party]) -> Option<(&'p Party, Option<OneTimePassword>)> {
         let mut effective = found.iter().filter_map(|party| {
             let token = party.token.as_ref()?;
             self.is_effective(token).then_some((party, token))
         });
-        match &key.by {
+        match &given.by {
             PartyBy::PassCode { pass_code, .. } => {
                 // Hashed whether or not the token exists, so that both take the same time.
                 let token_id = found.first().and_then(|party| party.token.as_ref()).map_or("", |token| &token.id);
@@ -314,9 +360,9 @@ impl Resolver<'_> {
     }
 }
 
-fn not_found(key: &PartyKey) -> Violation {
-    match key.kind {
-        PartyKind::AccountsReceivable => Violation::accounts_receivable_not_found(&key.field(), &key.label()),
-        PartyKind::RewardsParticipant => Violation::rewards_participant_not_found(&key.field(), &key.label()),
+fn not_found(given: &GivenParty) -> Violation {
+    match given.kind {
+        PartyKind::AccountsReceivable => Violation::accounts_receivable_not_found(&given.path(), &given.label()),
+        PartyKind::RewardsParticipant => Violation::rewards_participant_not_found(&given.path(), &given.label()),
     }
 }

@@ -1,11 +1,13 @@
 //! What is wrong with one event.
 
-use super::release::Release;
+use super::{
+    given::{EntryKind, GivenEntry},
+    rules::release::Release,
+};
 pub use crate::error::ViolationKind;
 use crate::{
     error::{Error, ErrorKind},
     guessing::Wait,
-    storage::places::PlaceKind,
 };
 
 /// One thing that is wrong with one event.
@@ -84,25 +86,25 @@ impl Violation {
         Self::new(ViolationKind::InvalidIdentifier, field, error, description)
     }
 
-    pub fn place_not_found(kind: PlaceKind, field: &str, given: &str) -> Self {
-        let (violation, noun, description) = match kind {
-            PlaceKind::BusinessUnit => {
+    pub fn entry_not_found(entry: &GivenEntry) -> Self {
+        let (violation, noun, description) = match entry.kind {
+            EntryKind::BusinessUnit => {
                 (ViolationKind::BusinessUnitNotFound, "Business Unit", "The business unit does not exist")
             }
-            PlaceKind::Unit => (ViolationKind::UnitNotFound, "Unit", "The unit does not exist"),
-            PlaceKind::TransactionAcquiringPoint => (
+            EntryKind::Unit => (ViolationKind::UnitNotFound, "Unit", "The unit does not exist"),
+            EntryKind::TransactionAcquiringPoint => (
                 ViolationKind::TransactionAcquiringPointNotFound,
                 "Transaction Acquiring Point",
                 "The transaction acquiring point does not exist",
             ),
-            PlaceKind::Device => (ViolationKind::DeviceNotFound, "Device", "The device does not exist"),
-            PlaceKind::Classification => (
+            EntryKind::Device => (ViolationKind::DeviceNotFound, "Device", "The device does not exist"),
+            EntryKind::Classification => (
                 ViolationKind::CustomerEventClassificationNotFound,
                 "Customer Event Classification",
                 "The customer event classification does not exist",
             ),
         };
-        Self::new(violation, field, format!("{noun} {given} Was Not Found"), description)
+        Self::new(violation, entry.path(), format!("{noun} {} Was Not Found", entry.value), description)
     }
 
     pub fn accounts_receivable_not_found(field: &str, label: &str) -> Self {

@@ -59,14 +59,14 @@ pub async fn run(
     let pool_sizes = database.pool_sizes();
     let api = Api {
         authenticator: Authenticator::new(database.clone(), &keys.token, guessing.clone()),
-        referral_events: ReferralEvents::new(database, hasher, config.rules.clone(), guessing),
+        referral_events: ReferralEvents::new(database, hasher, config.referral.clone(), guessing),
         time_limit: config.time_limit,
         writes: Admission::new(admission_limits(&config, pool_sizes.write)),
         reads: Admission::new(admission_limits(&config, pool_sizes.read)),
         budget: Budget::new(config.memory_budget),
     };
     in_the_background
-        .spawn(background::remove_old_answers(api.referral_events.clone(), config.rules.idempotency_retention));
+        .spawn(background::remove_old_answers(api.referral_events.clone(), config.referral.idempotency_retention));
     let answers = Answers { always_ok: config.always_ok };
 
     let service = GrpcService(api.clone());

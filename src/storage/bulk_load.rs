@@ -3,42 +3,17 @@
 
 use std::{ffi::c_int, time::Duration};
 
-use chrono::{DateTime, Utc};
 use rusqlite::ffi;
-use sea_orm::{DbErr, Iden, Iterable};
+use sea_orm::{ActiveModelTrait, DbErr, Iden, IntoActiveModel, Iterable, Value};
 use sqlx::{PgConnection, SqliteConnection};
 use uuid::Uuid;
 
 use super::{
-    entity::referral_event::Column,
+    entity::referral_event::{Column, Model},
     error::{is_unique_violation, sqlite_failure},
     session::Connection,
     transaction::Transaction,
 };
-
-/// An event to insert, in force from then on.
-#[derive(Debug)]
-pub struct NewEvent<'a> {
-    pub id: Uuid,
-    pub number: i64,
-    pub classification_key: Option<i64>,
-    pub performed_by_business_unit_key: Option<i64>,
-    pub performed_by_unit_key: Option<i64>,
-    pub performed_by_tap_key: Option<i64>,
-    pub performed_by_device_key: Option<i64>,
-    pub performed_on: DateTime<Utc>,
-    pub description: Option<&'a str>,
-    pub referred_account_key: i64,
-    pub referred_by_account_key: i64,
-    /// Empty where there is none.
-    pub external_system: &'a str,
-    pub external_system_reference_number: Option<&'a str>,
-    pub content_hash: Option<&'a [u8]>,
-    pub udf_strings: &'a [Option<String>; 8],
-    pub udf_floats: [Option<f64>; 4],
-    pub udf_dates: [Option<DateTime<Utc>>; 4],
-    pub created_on: DateTime<Utc>,
-}
 
 /// What the statement that loads events into PostgreSQL begins with.
 const COPY: &str = "COPY referral_events (";
@@ -58,23 +33,14 @@ pub(super) fn end_stalled_loads(patience: Duration) -> String {
 
 /// Inserts `events` and answers whether all of them went in. Where one did not, for another event has its number, its
 /// referred account or its external reference, the transaction can only be rolled back.
-pub async fn insert_events(
-    transaction: &Transaction,
-    organisation_id: i64,
-    events: &[NewEvent<'_>],
-) -> Result<bool, DbErr> {
-    let names: Vec<String> = columns().map(|column| column.to_string()).collect();
-    let binds = vec!["?"; names.len()].join(", ");
+pub async fn insert_events(transaction: &Transaction, events: Vec<Model>) -> Result<bool, DbErr> {
+    let names: Vec<String> = Column::iter().map(|column| column.to_string()).collect();
     let names = names.join(", ");
-    let insert = format!("INSERT INTO referral_events ({names}) VALUES ({binds})");
-    let copy = format!("{COPY}{names}) FROM STDIN (FORMAT binary)");
     let mut talk = transaction.talk("INSERT INTO referral_events").await?;
     let loaded = talk.session().converse(|connection| async move {
         match connection {
-            Connection::Sqlite(connection) => insert_sqlite(connection, &insert, organisation_id, events).await,
-            Connection::Postgres(connection) => {
-                copy_in(connection, &copy, organisation_id, events).await.map(|()| Ok(true))
-            }
+            Connection::Sqlite(connection) => insert_sqlite(connection, &names, events).await,
+            Connection::Postgres(connection) => copy_in(connection, &names, events).await.map(|()| Ok(true)),
         }
     });
     let loaded = match loaded.await.flatten() {
@@ -88,68 +54,10 @@ pub async fn insert_events(
     loaded
 }
 
-/// A value of a row.
-enum Cell<'a> {
-    Null,
-    Boolean(bool),
-    Integer(i64),
-    Real(f64),
-    Text(&'a str),
-    Bytes(&'a [u8]),
-    Uuid(Uuid),
-    Timestamp(DateTime<Utc>),
-}
-
-/// The columns of a row that is inserted; those left out are NULL until the event is cancelled.
-fn columns() -> impl Iterator<Item = Column> {
-    Column::iter().filter(|column| !matches!(column, Column::CancelledOn | Column::CancellationReason))
-}
-
-/// The values of a row, in the order of [`columns`].
-fn cells<'a>(organisation_id: i64, event: &'a NewEvent<'a>) -> impl Iterator<Item = Cell<'a>> {
-    columns().map(move |column| {
-        let integer = |value: Option<i64>| value.map_or(Cell::Null, Cell::Integer);
-        let text = |value: Option<&'a str>| value.map_or(Cell::Null, Cell::Text);
-        let udf_string = |n: usize| text(event.udf_strings[n - 1].as_deref());
-        let udf_float = |n: usize| event.udf_floats[n - 1].map_or(Cell::Null, Cell::Real);
-        let udf_date = |n: usize| event.udf_dates[n - 1].map_or(Cell::Null, Cell::Timestamp);
-        match column {
-            Column::OrganisationId => Cell::Integer(organisation_id),
-            Column::Id => Cell::Uuid(event.id),
-            Column::Number => Cell::Integer(event.number),
-            Column::InForce => Cell::Boolean(true),
-            Column::ClassificationKey => integer(event.classification_key),
-            Column::PerformedByBusinessUnitKey => integer(event.performed_by_business_unit_key),
-            Column::PerformedByUnitKey => integer(event.performed_by_unit_key),
-            Column::PerformedByTapKey => integer(event.performed_by_tap_key),
-            Column::PerformedByDeviceKey => integer(event.performed_by_device_key),
-            Column::PerformedOn => Cell::Timestamp(event.performed_on),
-            Column::Description => text(event.description),
-            Column::ReferredAccountKey => Cell::Integer(event.referred_account_key),
-            Column::ReferredByAccountKey => Cell::Integer(event.referred_by_account_key),
-            Column::ExternalSystem => Cell::Text(event.external_system),
-            Column::ExternalSystemReferenceNumber => text(event.external_system_reference_number),
-            Column::ContentHash => event.content_hash.map_or(Cell::Null, Cell::Bytes),
-            Column::UdfString1 => udf_string(1),
-            Column::UdfString2 => udf_string(2),
-            Column::UdfString3 => udf_string(3),
-            Column::UdfString4 => udf_string(4),
-            Column::UdfString5 => udf_string(5),
-            Column::UdfString6 => udf_string(6),
-            Column::UdfString7 => udf_string(7),
-            Column::UdfString8 => udf_string(8),
-            Column::UdfFloat1 => udf_float(1),
-            Column::UdfFloat2 => udf_float(2),
-            Column::UdfFloat3 => udf_float(3),
-            Column::UdfFloat4 => udf_float(4),
-            Column::UdfDate1 => udf_date(1),
-            Column::UdfDate2 => udf_date(2),
-            Column::UdfDate3 => udf_date(3),
-            Column::UdfDate4 => udf_date(4),
-            Column::CreatedOn => Cell::Timestamp(event.created_on),
-            Column::CancelledOn | Column::CancellationReason => Cell::Null,
-        }
-    })
+/// The values of an event, in the order of its columns.
+fn values(event: Model) -> impl Iterator<Item = Value> {
+    let mut event = event.into_active_model();
+    Column::iter().map(move |column| event.take(column).into_value().unwrap_or(Value::Bool(None)))
 }
 
 const KEY_TAKEN: [c_int; 2] = [ffi::SQLITE_CONSTRAINT_UNIQUE, ffi::SQLITE_CONSTRAINT_PRIMARYKEY];
@@ -158,28 +66,31 @@ const KEY_TAKEN: [c_int; 2] = [ffi::SQLITE_CONSTRAINT_UNIQUE, ffi::SQLITE_CONSTR
 /// thirty thousand parameters, to a thread of its own; that takes several times as long as the insert itself.
 async fn insert_sqlite(
     connection: &mut SqliteConnection,
-    insert: &str,
-    organisation_id: i64,
-    events: &[NewEvent<'_>],
+    columns: &str,
+    events: Vec<Model>,
 ) -> Result<Result<bool, DbErr>, sqlx::Error> {
+    let binds = vec!["?"; Column::iter().count()].join(", ");
+    let insert = format!("INSERT INTO referral_events ({columns}) VALUES ({binds})");
     let mut handle = connection.lock_handle().await?;
     let insert_all = || -> rusqlite::Result<()> {
         // SAFETY: the handle stays locked, so that sqlx does not touch the connection, until this connection, which
         // does not close it, is gone.
         let connection = unsafe { rusqlite::Connection::from_handle(handle.as_raw_handle().as_ptr()) }?;
-        let mut insert = connection.prepare(insert)?;
+        let mut insert = connection.prepare(&insert)?;
         for event in events {
-            for (index, cell) in (1..).zip(cells(organisation_id, event)) {
-                match cell {
-                    Cell::Null => insert.raw_bind_parameter(index, rusqlite::types::Null),
-                    Cell::Boolean(value) => insert.raw_bind_parameter(index, value),
-                    Cell::Integer(value) => insert.raw_bind_parameter(index, value),
-                    Cell::Real(value) => insert.raw_bind_parameter(index, value),
-                    Cell::Text(value) => insert.raw_bind_parameter(index, value),
-                    Cell::Bytes(value) => insert.raw_bind_parameter(index, value),
-                    Cell::Uuid(value) => insert.raw_bind_parameter(index, value.as_bytes().as_slice()),
+            for (index, value) in (1..).zip(values(event)) {
+                match value {
+                    Value::Bool(value) => insert.raw_bind_parameter(index, value),
+                    Value::BigInt(value) => insert.raw_bind_parameter(index, value),
+                    Value::Double(value) => insert.raw_bind_parameter(index, value),
+                    Value::String(value) => insert.raw_bind_parameter(index, value),
+                    Value::Bytes(value) => insert.raw_bind_parameter(index, value),
+                    Value::Uuid(value) => insert.raw_bind_parameter(index, value.map(|id| id.into_bytes())),
                     // The form in which sqlx writes and reads dates.
-                    Cell::Timestamp(value) => insert.raw_bind_parameter(index, value.to_rfc3339()),
+                    Value::ChronoDateTimeUtc(value) => {
+                        insert.raw_bind_parameter(index, value.map(|date| date.to_rfc3339()))
+                    }
+                    _ => Err(rusqlite::Error::ToSqlConversionFailure(UNEXPECTED.into())),
                 }?;
             }
             insert.raw_execute()?;
@@ -193,16 +104,14 @@ async fn insert_sqlite(
     })
 }
 
-async fn copy_in(
-    connection: &mut PgConnection,
-    copy: &str,
-    organisation_id: i64,
-    events: &[NewEvent<'_>],
-) -> Result<(), sqlx::Error> {
-    let mut sink = connection.copy_in_raw(copy).await?;
+/// Why a value of another type than those of the columns is not loaded.
+const UNEXPECTED: &str = "a column of referral_events has a type that is not known here";
+
+async fn copy_in(connection: &mut PgConnection, columns: &str, events: Vec<Model>) -> Result<(), sqlx::Error> {
+    let mut sink = connection.copy_in_raw(&format!("{COPY}{columns}) FROM STDIN (FORMAT binary)")).await?;
     let mut data = CopyData::begin();
     for event in events {
-        data.push(organisation_id, event);
+        data.push(event)?;
         if data.0.len() >= COPY_CHUNK {
             sink.send(data.0.as_slice()).await?;
             data.0.clear();
@@ -228,27 +137,33 @@ impl CopyData {
         Self(data)
     }
 
-    fn push(&mut self, organisation_id: i64, event: &NewEvent<'_>) {
+    fn push(&mut self, event: Model) -> Result<(), sqlx::Error> {
         /// 2000-01-01T00:00:00Z, from which PostgreSQL counts, in microseconds since 1970.
         const EPOCH: i64 = 946_684_800_000_000;
-        let data = &mut self.0;
-        data.extend_from_slice(&(columns().count() as i16).to_be_bytes());
-        for cell in cells(organisation_id, event) {
-            let mut field = |bytes: &[u8]| {
-                data.extend_from_slice(&(bytes.len() as i32).to_be_bytes());
-                data.extend_from_slice(bytes);
-            };
-            match cell {
-                Cell::Null => data.extend_from_slice(&(-1i32).to_be_bytes()),
-                Cell::Boolean(value) => field(&[u8::from(value)]),
-                Cell::Integer(value) => field(&value.to_be_bytes()),
-                Cell::Real(value) => field(&value.to_be_bytes()),
-                Cell::Text(value) => field(value.as_bytes()),
-                Cell::Bytes(value) => field(value),
-                Cell::Uuid(value) => field(value.as_bytes()),
-                Cell::Timestamp(value) => field(&(value.timestamp_micros() - EPOCH).to_be_bytes()),
+        self.0.extend_from_slice(&(Column::iter().count() as i16).to_be_bytes());
+        for value in values(event) {
+            match value {
+                Value::Bool(value) => self.field(value.map(|value| [u8::from(value)])),
+                Value::BigInt(value) => self.field(value.map(i64::to_be_bytes)),
+                Value::Double(value) => self.field(value.map(f64::to_be_bytes)),
+                Value::String(value) => self.field(value),
+                Value::Bytes(value) => self.field(value),
+                Value::Uuid(value) => self.field(value.map(Uuid::into_bytes)),
+                Value::ChronoDateTimeUtc(value) => {
+                    self.field(value.map(|date| (date.timestamp_micros() - EPOCH).to_be_bytes()));
+                }
+                _ => return Err(sqlx::Error::Encode(UNEXPECTED.into())),
             }
         }
+        Ok(())
+    }
+
+    fn field(&mut self, bytes: Option<impl AsRef<[u8]>>) {
+        /// The length of a NULL.
+        const NULL: i32 = -1;
+        let bytes = bytes.as_ref().map(AsRef::as_ref);
+        self.0.extend_from_slice(&bytes.map_or(NULL, |bytes| bytes.len() as i32).to_be_bytes());
+        self.0.extend_from_slice(bytes.unwrap_or_default());
     }
 
     fn end(mut self) -> Vec<u8> {

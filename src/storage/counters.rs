@@ -1,12 +1,11 @@
 //! The counters of an organisation, which are made with it.
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ActiveValue::Set, ConnectionTrait, DbBackend, DbErr, EntityTrait, FromQueryResult, Value};
+use sea_orm::{ActiveValue::Set, ConnectionTrait, DbBackend, DbErr, EntityTrait, FromQueryResult, QuerySelect, Value};
 
 use super::{
     entity::counter,
-    referral_events::any_is_a_referrer,
-    sql::{DIRECTORY_VERSION, json, statement},
+    sql::{Sql, key_array},
     transaction::Transaction,
 };
 
@@ -53,18 +52,17 @@ pub async fn take_turn(transaction: &Transaction, organisation_id: i64) -> Resul
     if transaction.get_database_backend() != DbBackend::Sqlite {
         // Those who wait for a row that changes lose their places in the queue to later ones, who find its new version
         // first.
-        let sql = "SELECT last_value FROM counters WHERE organisation_id = $1 AND name = $2 FOR UPDATE";
-        let values = vec![organisation_id.into(), Counter::Turn.name().into()];
-        let row = transaction.query_one_raw(statement(transaction, sql, values)).await?;
-        row.ok_or_else(|| missing(Counter::Turn))?;
+        let turn = counter::Entity::find_by_id((organisation_id, Counter::Turn.name().to_owned()));
+        turn.lock_exclusive().one(transaction).await?.ok_or_else(|| missing(Counter::Turn))?;
     }
     Ok(())
 }
 
-/// Takes values and answers the last of them. An UPDATE, not an INSERT that gives way to a row that is there: on Citus an
-/// UPDATE may look something up along with it, and no INSERT may.
-const TAKE: &str = "UPDATE counters SET last_value = last_value + $3 WHERE organisation_id = $1 AND name = $2 \
-                    RETURNING last_value";
+/// Takes $3 values and answers the last of them. An UPDATE, not an INSERT that gives way to a row that is there: on Citus
+/// an UPDATE may look something up along with it, and no INSERT may.
+const TAKE: Sql = Sql::of_both(
+    "UPDATE counters SET last_value = last_value + $3 WHERE organisation_id = $1 AND name = $2 RETURNING last_value",
+);
 
 #[derive(FromQueryResult)]
 struct Last {
@@ -79,7 +77,7 @@ pub async fn take<C: ConnectionTrait>(
     count: usize,
 ) -> Result<i64, DbErr> {
     let values = taking(organisation_id, counter, count)?;
-    let last = Last::find_by_statement(statement(connection, TAKE, values)).one(connection).await?;
+    let last = Last::find_by_statement(TAKE.with(connection, values)).one(connection).await?;
     Ok(first(last.ok_or_else(|| missing(counter))?.last_value, count))
 }
 
@@ -97,11 +95,67 @@ struct LastNumber {
     any_is_a_referrer: bool,
 }
 
-/// How far behind the latest event before it an event's date may lie, in microseconds, for the clock to count as the same
-/// one: a day. One that is set back by more makes a new beginning.
-const SAME_CLOCK: i64 = 86_400_000_000;
-/// As far behind as can be.
-const ANY_LAG: i64 = i64::MAX;
+/// Takes $3 numbers for events that are created at $4, in microseconds since 1970, and asks whether any of the accounts
+/// $5 has referred somebody.
+///
+/// It keeps how far at most an event's date lies behind the latest one before it, for `number_ranges`. A clock that is set
+/// back by more than a day, 86,400,000,000 microseconds, makes a new beginning; of a second beginning and all after it is
+/// only known that what comes before it may lie behind anything. What was there before the statement stands on the right
+/// of each equals sign.
+const TAKE_NUMBERS: Sql = Sql {
+    postgres: "
+UPDATE counters SET
+    last_value = last_value + $3,
+    latest_creation = CASE
+        WHEN latest_creation BETWEEN $4 AND $4 + 86400000000 THEN latest_creation
+        ELSE $4 END,
+    greatest_lag = CASE
+        WHEN latest_creation - $4 > 86400000000 THEN 0
+        WHEN latest_creation - $4 > greatest_lag THEN latest_creation - $4
+        ELSE greatest_lag END,
+    steady_from = CASE
+        WHEN latest_creation - $4 > 86400000000 THEN last_value + 1
+        ELSE steady_from END,
+    greatest_lag_before = CASE
+        WHEN latest_creation - $4 <= 86400000000 THEN greatest_lag_before
+        WHEN steady_from = 0 THEN greatest_lag
+        ELSE 9223372036854775807 END
+WHERE organisation_id = $1 AND name = $2
+RETURNING last_value,
+    (SELECT v.last_value FROM counters v
+        WHERE v.organisation_id = $1 AND v.name = 'directory_version') AS directory_version,
+    EXISTS (
+        SELECT 1 FROM unnest($5::bigint[]) AS k(value)
+        WHERE (SELECT e.number FROM referral_events e
+            WHERE e.organisation_id = $1 AND e.referred_by_account_key = k.value LIMIT 1) IS NOT NULL)
+        AS any_is_a_referrer",
+    sqlite: "
+UPDATE counters SET
+    last_value = last_value + $3,
+    latest_creation = CASE
+        WHEN latest_creation BETWEEN $4 AND $4 + 86400000000 THEN latest_creation
+        ELSE $4 END,
+    greatest_lag = CASE
+        WHEN latest_creation - $4 > 86400000000 THEN 0
+        WHEN latest_creation - $4 > greatest_lag THEN latest_creation - $4
+        ELSE greatest_lag END,
+    steady_from = CASE
+        WHEN latest_creation - $4 > 86400000000 THEN last_value + 1
+        ELSE steady_from END,
+    greatest_lag_before = CASE
+        WHEN latest_creation - $4 <= 86400000000 THEN greatest_lag_before
+        WHEN steady_from = 0 THEN greatest_lag
+        ELSE 9223372036854775807 END
+WHERE organisation_id = $1 AND name = $2
+RETURNING last_value,
+    (SELECT v.last_value FROM counters v
+        WHERE v.organisation_id = $1 AND v.name = 'directory_version') AS directory_version,
+    EXISTS (
+        SELECT 1 FROM json_each($5) AS k
+        WHERE (SELECT e.number FROM referral_events e
+            WHERE e.organisation_id = $1 AND e.referred_by_account_key = k.value LIMIT 1) IS NOT NULL)
+        AS any_is_a_referrer",
+};
 
 /// Takes the numbers of `count` new events, created at `now`; asks in the same statement whether any of the accounts has
 /// referred somebody, for who waits for a turn waits for each of its statements.
@@ -113,22 +167,8 @@ pub async fn take_numbers(
     account_keys: &[i64],
 ) -> Result<Numbers, DbErr> {
     let mut values = taking(organisation_id, Counter::EventNumber, count)?;
-    values.extend([now.timestamp_micros().into(), json(&account_keys)]);
-    let any_is_a_referrer = any_is_a_referrer(transaction.get_database_backend(), 5);
-    // What was there before it stands on the right of each equals sign. Of a second beginning and all after it is only
-    // known that what comes before it may lie behind anything.
-    let sql = format!(
-        "UPDATE counters SET last_value = last_value + $3, \
-         latest_creation = CASE WHEN latest_creation BETWEEN $4 AND $4 + {SAME_CLOCK} THEN latest_creation ELSE $4 END, \
-         greatest_lag = CASE WHEN latest_creation - $4 > {SAME_CLOCK} THEN 0 \
-         WHEN latest_creation - $4 > greatest_lag THEN latest_creation - $4 ELSE greatest_lag END, \
-         steady_from = CASE WHEN latest_creation - $4 > {SAME_CLOCK} THEN last_value + 1 ELSE steady_from END, \
-         greatest_lag_before = CASE WHEN latest_creation - $4 <= {SAME_CLOCK} THEN greatest_lag_before \
-         WHEN steady_from = 0 THEN greatest_lag ELSE {ANY_LAG} END \
-         WHERE organisation_id = $1 AND name = $2 \
-         RETURNING last_value, {DIRECTORY_VERSION} AS directory_version, {any_is_a_referrer} AS any_is_a_referrer"
-    );
-    let last = LastNumber::find_by_statement(statement(transaction, sql, values)).one(transaction).await?;
+    values.extend([now.timestamp_micros().into(), key_array(transaction, account_keys)]);
+    let last = LastNumber::find_by_statement(TAKE_NUMBERS.with(transaction, values)).one(transaction).await?;
     let LastNumber { last_value, directory_version, any_is_a_referrer } =
         last.ok_or_else(|| missing(Counter::EventNumber))?;
     Ok(Numbers { first: first(last_value, count), directory_version, any_is_a_referrer })

@@ -1,16 +1,13 @@
 //! The directory's rows as an import sees them: look-ups by every unique column, and writes of many rows at a time.
-//! What the tables have in common stands here once; what one of them has alone stands in its [`Table`].
+//! Eight tables, and updates of whichever columns a file has: here alone statements are put together, by what the tables
+//! have in common; what one of them has alone stands in its [`Table`].
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DbBackend, DbErr};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement, Value};
 use serde::Deserialize;
 use serde_json::Value as Json;
 
-pub use super::sql::SqlType;
-use super::{
-    parties::{ACTIVE, EFFECTIVE},
-    sql::{all_at_once, among, each_text, each_tuple, join, json, json_row, left_join, part, statement},
-};
+use super::sql::{find_json_rows, json};
 
 /// A table of the directory.
 #[derive(Debug)]
@@ -22,6 +19,14 @@ pub struct Table {
     facts: &'static [(&'static str, &'static str)],
     /// Whether the facts are of the row's unit `u`, too.
     has_units: bool,
+}
+
+/// How a value travels in JSON to a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SqlType {
+    Text,
+    BigInteger,
+    Timestamp,
 }
 
 /// A column that an import writes.
@@ -102,9 +107,16 @@ pub async fn find_many_by_unique<C: ConnectionTrait>(
     sought: &[Vec<Option<String>>],
 ) -> Result<Vec<Stored>, DbErr> {
     let backend = connection.get_database_backend();
-    let (facts, each) = (facts(table), each_tuple(backend, 2));
+    let (facts, each) = (facts(table), each_tuple(backend));
     let Table { name, natural_key, .. } = table;
-    let unit = if table.has_units { left_join(backend, "units", "u", "u.key = t.unit_key") } else { String::new() };
+    let unit = match (table.has_units, backend) {
+        (false, _) => "",
+        (true, DbBackend::Postgres) => {
+            "LEFT JOIN LATERAL (SELECT * FROM units u WHERE u.organisation_id = $1 AND u.key = t.unit_key OFFSET 0) \
+             AS u ON TRUE"
+        }
+        (true, _) => "LEFT JOIN units u ON u.organisation_id = $1 AND u.key = t.unit_key",
+    };
     let equals = |arm: usize| {
         let StoredColumn { name, sql_type } = columns[arm];
         format!("t.{name} = {}", part(backend, arm, sql_type))
@@ -122,8 +134,8 @@ pub async fn find_many_by_unique<C: ConnectionTrait>(
     let values = vec![organisation_id.into(), json(&sought)];
     let columns: Vec<&str> =
         ["arm", "given", "key", "id", "natural_key"].into_iter().chain(FACTS.map(|fact| fact.0)).collect();
-    let sql = format!("SELECT {} AS row FROM ({}) AS found", json_row(backend, &columns), arms.join(" UNION ALL "));
-    Ok(all_at_once(connection, &sql, values).await?.found)
+    let sql = rows_of(backend, &columns, &format!("FROM ({}) AS found", arms.join(" UNION ALL ")));
+    find_json_rows(connection, Statement::from_sql_and_values(backend, sql, values)).await
 }
 
 fn facts(table: &Table) -> String {
@@ -151,15 +163,14 @@ pub async fn find_many_referred<C: ConnectionTrait>(
     natural_keys: &[&str],
 ) -> Result<Vec<Referred>, DbErr> {
     let backend = connection.get_database_backend();
-    let each = each_text(backend, 2);
+    let each = each_text(backend);
     let Table { name, natural_key, .. } = table;
     let business_unit = table.facts.iter().find(|(fact, _)| *fact == "business_unit_key");
     let business_unit = business_unit.map_or("CAST(NULL AS BIGINT)", |(_, expression)| expression);
-    let row = json_row(backend, &["k.value", "t.key", business_unit]);
     let named = join(backend, name, "t", &format!("t.{natural_key} = k.value"));
-    let sql = format!("SELECT {row} AS row FROM {each} {named}");
+    let sql = rows_of(backend, &["k.value", "t.key", business_unit], &format!("FROM {each} {named}"));
     let values = vec![organisation_id.into(), json(&natural_keys)];
-    Ok(all_at_once(connection, &sql, values).await?.found)
+    find_json_rows(connection, Statement::from_sql_and_values(backend, sql, values)).await
 }
 
 /// Inserts rows, each its `key` and then a value for each of `columns`.
@@ -187,10 +198,9 @@ pub async fn insert_many<C: ConnectionTrait>(
         table.name,
         names.join(", "),
         values.join(", "),
-        each_tuple(backend, 2)
+        each_tuple(backend)
     );
-    connection.execute_raw(statement(connection, sql, vec![organisation_id.into(), json(&rows)])).await?;
-    Ok(())
+    execute(connection, sql, vec![organisation_id.into(), json(&rows)]).await
 }
 
 /// Writes `columns` of rows that are there, each row its `key` and then the values.
@@ -217,8 +227,7 @@ pub async fn update_many<C: ConnectionTrait>(
     }
     let types: Vec<SqlType> = columns.iter().map(|column| column.sql_type).collect();
     let sql = update(connection.get_database_backend(), table, &types, &assignments.join(", "), "");
-    connection.execute_raw(statement(connection, sql, vec![organisation_id.into(), json(&rows)])).await?;
-    Ok(())
+    execute(connection, sql, vec![organisation_id.into(), json(&rows)]).await
 }
 
 /// An UPDATE of the rows that parameter 2 has, each a key and values `n.v0`, `n.v1`, … of `types`.
@@ -232,78 +241,9 @@ fn update(backend: DbBackend, table: &Table, types: &[SqlType], assignments: &st
          WHERE t.organisation_id = $1 AND t.key IN (SELECT key FROM n) AND t.key = n.key {condition}",
         part(backend, 0, SqlType::BigInteger),
         parts.collect::<String>(),
-        each_tuple(backend, 2),
+        each_tuple(backend),
         table.name
     )
-}
-
-/// Who knows something of whom.
-#[derive(Clone, Copy, Debug)]
-pub enum Keys<'a> {
-    Accounts(&'a [i64]),
-    Participants(&'a [i64]),
-}
-
-/// Has the accounts of the participants take them for effective, before a change that may take the accounts from them.
-pub async fn forget_participants<C: ConnectionTrait>(
-    connection: &C,
-    organisation_id: i64,
-    participants: &[i64],
-) -> Result<(), DbErr> {
-    write_ineffective(connection, organisation_id, participants, "FALSE", "").await
-}
-
-/// Has the accounts of the participants know which of them are not effective.
-pub async fn tell_accounts<C: ConnectionTrait>(
-    connection: &C,
-    organisation_id: i64,
-    participants: &[i64],
-) -> Result<(), DbErr> {
-    let condition = format!("AND p.state <> '{EFFECTIVE}'");
-    write_ineffective(connection, organisation_id, participants, "TRUE", &condition).await
-}
-
-async fn write_ineffective<C: ConnectionTrait>(
-    connection: &C,
-    organisation_id: i64,
-    participants: &[i64],
-    value: &str,
-    condition: &str,
-) -> Result<(), DbErr> {
-    let backend = connection.get_database_backend();
-    let theirs = join(backend, "rewards_participants", "p", &format!("p.key = CAST(k.value AS BIGINT) {condition}"));
-    let accounts = among(backend, &format!("SELECT p.account_key FROM {} {theirs}", each_text(backend, 2)));
-    let sql = format!(
-        "UPDATE accounts_receivable SET has_ineffective_participant = {value} \
-         WHERE organisation_id = $1 AND has_ineffective_participant <> {value} AND key {accounts}"
-    );
-    let values = vec![organisation_id.into(), json(&participants)];
-    connection.execute_raw(statement(connection, sql, values)).await?;
-    Ok(())
-}
-
-/// Has participants know whether their accounts are inactive: those given, or those of the accounts given.
-pub async fn tell_participants<C: ConnectionTrait>(
-    connection: &C,
-    organisation_id: i64,
-    keys: Keys<'_>,
-) -> Result<(), DbErr> {
-    let (column, keys) = match keys {
-        Keys::Accounts(keys) => ("account_key", keys),
-        Keys::Participants(keys) => ("key", keys),
-    };
-    let backend = connection.get_database_backend();
-    let given = join(backend, "rewards_participants", "p", &format!("p.{column} = CAST(k.value AS BIGINT)"));
-    let mistaken = format!("a.key = p.account_key AND p.has_inactive_account <> (a.state <> '{ACTIVE}')");
-    let mistaken = join(backend, "accounts_receivable", "a", &mistaken);
-    let participants = among(backend, &format!("SELECT p.key FROM {} {given} {mistaken}", each_text(backend, 2)));
-    let sql = format!(
-        "UPDATE rewards_participants SET has_inactive_account = NOT has_inactive_account \
-         WHERE organisation_id = $1 AND key {participants}"
-    );
-    let values = vec![organisation_id.into(), json(&keys)];
-    connection.execute_raw(statement(connection, sql, values)).await?;
-    Ok(())
 }
 
 /// Has PostgreSQL see how many rows the table holds by now. Until it looks by itself, it takes a new organisation to
@@ -359,7 +299,65 @@ async fn write_default_taps<C: ConnectionTrait>(
     }
     let assignment = format!("default_tap_key = {tap}");
     let sql = update(connection.get_database_backend(), table, &[SqlType::BigInteger], &assignment, condition);
-    let values = vec![organisation_id.into(), json(&places_and_taps)];
-    connection.execute_raw(statement(connection, sql, values)).await?;
+    execute(connection, sql, vec![organisation_id.into(), json(&places_and_taps)]).await
+}
+
+async fn execute<C: ConnectionTrait>(connection: &C, sql: String, values: Vec<Value>) -> Result<(), DbErr> {
+    let statement = Statement::from_sql_and_values(connection.get_database_backend(), sql, values);
+    connection.execute_raw(statement).await?;
     Ok(())
+}
+
+/// A FROM item that turns the JSON array in parameter 2 into rows `k(value)`, `value` being text.
+fn each_text(backend: DbBackend) -> &'static str {
+    match backend {
+        DbBackend::Postgres => "jsonb_array_elements_text($2::jsonb) AS k(value)",
+        _ => "json_each($2) AS k",
+    }
+}
+
+/// The same for an array of arrays; an element's parts are `k.value ->> 0`, `k.value ->> 1`, …, as text.
+fn each_tuple(backend: DbBackend) -> &'static str {
+    match backend {
+        DbBackend::Postgres => "jsonb_array_elements($2::jsonb) AS k(value)",
+        _ => "json_each($2) AS k",
+    }
+}
+
+/// Part `n` of an element of [`each_tuple`], as a value of the column's type. SQLite keeps timestamps as text, and
+/// would take a cast to a timestamp for one to a number.
+fn part(backend: DbBackend, n: usize, sql_type: SqlType) -> String {
+    match (sql_type, backend) {
+        (SqlType::BigInteger, _) => format!("CAST(k.value ->> {n} AS BIGINT)"),
+        (SqlType::Timestamp, DbBackend::Postgres) => format!("CAST(k.value ->> {n} AS TIMESTAMPTZ)"),
+        (SqlType::Timestamp | SqlType::Text, _) => format!("k.value ->> {n}"),
+    }
+}
+
+/// Joins the rows of a table that meet `condition`, looked up for each row before it by itself: see
+/// `sql/find_directory_entries`.
+fn join(backend: DbBackend, table: &str, alias: &str, condition: &str) -> String {
+    let condition = format!("{alias}.organisation_id = $1 AND {condition}");
+    match backend {
+        DbBackend::Postgres => {
+            format!("CROSS JOIN LATERAL (SELECT * FROM {table} {alias} WHERE {condition} OFFSET 0) AS {alias}")
+        }
+        _ => format!("CROSS JOIN {table} {alias} ON {condition}"),
+    }
+}
+
+/// Selects rows for [`find_json_rows`].
+fn rows_of(backend: DbBackend, columns: &[&str], from: &str) -> String {
+    let columns = columns.join(", ");
+    match backend {
+        DbBackend::Postgres => format!(
+            "SELECT '[' || string_agg(s.row, ',') || ']' AS rows \
+             FROM (SELECT CAST(json_build_array({columns}) AS TEXT) AS row {from}) AS s"
+        ),
+        // A text from here on, rather than JSON that JSON is made of.
+        _ => format!(
+            "SELECT '[' || group_concat(s.row, ',') || ']' AS rows \
+             FROM (SELECT json_array({columns}) || '' AS row {from}) AS s"
+        ),
+    }
 }

@@ -1,8 +1,8 @@
 //! The database: connecting, transactions, and the queries, each a set at a time.
 //!
-//! Every finder takes the organisation first. Where the engines differ in what they read, `sql` has the two forms; how
-//! rows are loaded (`bulk_load`), how a transaction begins (`settings`) and whether calls wait for a turn (`counters`)
-//! differ by nature.
+//! Every finder takes the organisation first. A row is its entity; sets are looked up by statements that stand whole
+//! where they are asked, for each engine where the two differ (`sql`). How rows are loaded (`bulk_load`), how a
+//! transaction begins (`settings`) and whether calls wait for a turn (`counters`) differ by nature.
 //!
 //! No conversation with a database is dropped half-way. A call's transaction (`caller`) and every statement that stands
 //! alone (`pool`) run in tasks that live on where their caller leaves, and a connection whose conversation did not end
@@ -15,16 +15,18 @@ mod condition;
 pub mod connect;
 pub mod counters;
 pub mod directory;
+pub mod directory_entries;
+pub mod directory_names;
 pub mod entity;
 mod error;
-pub mod event_views;
+pub mod event_pages;
 pub mod failed_guesses;
 pub mod idempotency;
 pub mod key_checks;
 mod migrate;
 pub mod number_ranges;
 pub mod parties;
-pub mod places;
+pub mod party_states;
 mod pool;
 mod probe;
 pub mod referral_events;

@@ -9,7 +9,7 @@
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 
-use super::sql::statement;
+use super::sql::Sql;
 
 /// The numbers between which events are looked for, both excluded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +48,14 @@ struct Dates {
     newest: Option<i64>,
 }
 
+const FIND_DATES: Sql = Sql::of_both(
+    "
+SELECT c.steady_from, c.greatest_lag, c.greatest_lag_before,
+    (SELECT e.number FROM referral_events e
+        WHERE e.organisation_id = $1 ORDER BY e.number DESC LIMIT 1) AS newest
+FROM counters c WHERE c.organisation_id = $1 AND c.name = 'event_number'",
+);
+
 /// A range that has the numbers of all events created in a period; what is `None` is open. It is found without reading
 /// what is outside, and has hardly more than the period where the clock was not set back by more than a day.
 pub async fn find_number_range<C: ConnectionTrait>(
@@ -56,10 +64,7 @@ pub async fn find_number_range<C: ConnectionTrait>(
     from: Option<DateTime<Utc>>,
     to: Option<DateTime<Utc>>,
 ) -> Result<NumberRange, DbErr> {
-    let sql = "SELECT c.steady_from, c.greatest_lag, c.greatest_lag_before, \
-               (SELECT e.number FROM referral_events e WHERE e.organisation_id = $1 ORDER BY e.number DESC LIMIT 1) \
-               AS newest FROM counters c WHERE c.organisation_id = $1 AND c.name = 'event_number'";
-    let dates = Dates::find_by_statement(statement(connection, sql, vec![organisation_id.into()]));
+    let dates = Dates::find_by_statement(FIND_DATES.with(connection, vec![organisation_id.into()]));
     let Some(Dates { steady_from, greatest_lag, greatest_lag_before, newest }) = dates.one(connection).await? else {
         return Ok(NumberRange::ALL);
     };
@@ -100,6 +105,24 @@ fn comparable(date: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
     date.filter(|date| (1..=9999).contains(&date.year()))
 }
 
+/// Steps from $2 towards $3, of $4 at first and of half the length each time, taken where the event there was created
+/// before $5. What is not numbered has the date of the first event after it.
+const FIND_LAST_BEFORE: Sql = Sql::of_both(
+    "
+WITH RECURSIVE steps (number, step) AS (
+    SELECT CAST($2 AS BIGINT), CAST($4 AS BIGINT)
+    UNION ALL
+    SELECT s.number + CASE
+            WHEN COALESCE((
+                SELECT e.created_on < $5 FROM referral_events e
+                WHERE e.organisation_id = $1 AND e.number >= s.number + s.step AND e.number < $3
+                ORDER BY e.number LIMIT 1), FALSE) THEN s.step
+            ELSE 0 END,
+        s.step / 2
+    FROM steps s WHERE s.step > 0)
+SELECT number FROM steps WHERE step = 0",
+);
+
 /// The last of the numbers, or the one before the first, at which halving finds an event created before `date`.
 async fn find_last_before<C: ConnectionTrait>(
     connection: &C,
@@ -113,13 +136,7 @@ async fn find_last_before<C: ConnectionTrait>(
     }
     // The greatest power of two that is a step within the numbers.
     let step = 1_i64 << (numbers.below - numbers.above).max(1).ilog2();
-    // What is not numbered has the date of the first event after it. A step is taken where that is before the date.
-    let sql = "WITH RECURSIVE steps (number, step) AS (SELECT CAST($2 AS BIGINT), CAST($4 AS BIGINT) UNION ALL \
-               SELECT s.number + CASE WHEN COALESCE((SELECT e.created_on < $5 FROM referral_events e \
-               WHERE e.organisation_id = $1 AND e.number >= s.number + s.step AND e.number < $3 \
-               ORDER BY e.number LIMIT 1), FALSE) THEN s.step ELSE 0 END, s.step / 2 FROM steps s WHERE s.step > 0) \
-               SELECT number FROM steps WHERE step = 0";
     let values = vec![organisation_id.into(), numbers.above.into(), numbers.below.into(), step.into(), date.into()];
-    let last = Last::find_by_statement(statement(connection, sql, values)).one(connection).await?;
+    let last = Last::find_by_statement(FIND_LAST_BEFORE.with(connection, values)).one(connection).await?;
     Ok(last.map_or(numbers.above, |last| last.number))
 }

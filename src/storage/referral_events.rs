@@ -1,10 +1,30 @@
-//! The referral events: what a call must know of those that are there, and cancelling one.
+//! The referral events: what a call must know of those that are there, finding one, and cancelling one.
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, FromQueryResult};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder,
+    sea_query::{Expr, NullOrdering, Order},
+};
 use uuid::Uuid;
 
-use super::sql::{SqlType, each_text, each_tuple, join_events, json, part, statement};
+use super::{
+    entity::referral_event::{Column, Entity, Model},
+    sql::{Sql, json, key_array},
+};
+
+/// A subquery is one look-up for each key, which another EXISTS would leave to the planner.
+const IS_ANY_A_REFERRER: Sql = Sql {
+    postgres: "
+SELECT 1 WHERE EXISTS (
+    SELECT 1 FROM unnest($2::bigint[]) AS k(value)
+    WHERE (SELECT e.number FROM referral_events e
+        WHERE e.organisation_id = $1 AND e.referred_by_account_key = k.value LIMIT 1) IS NOT NULL)",
+    sqlite: "
+SELECT 1 WHERE EXISTS (
+    SELECT 1 FROM json_each($2) AS k
+    WHERE (SELECT e.number FROM referral_events e
+        WHERE e.organisation_id = $1 AND e.referred_by_account_key = k.value LIMIT 1) IS NOT NULL)",
+};
 
 /// Whether any of the accounts has referred somebody, be it that the referral was cancelled since.
 pub async fn is_any_a_referrer<C: ConnectionTrait>(
@@ -12,21 +32,32 @@ pub async fn is_any_a_referrer<C: ConnectionTrait>(
     organisation_id: i64,
     account_keys: &[i64],
 ) -> Result<bool, DbErr> {
-    let any_is_a_referrer = any_is_a_referrer(connection.get_database_backend(), 2);
-    let sql = format!("SELECT 1 WHERE {any_is_a_referrer}");
-    let values = vec![organisation_id.into(), json(&account_keys)];
-    Ok(connection.query_one_raw(statement(connection, sql, values)).await?.is_some())
+    let values = vec![organisation_id.into(), key_array(connection, account_keys)];
+    Ok(connection.query_one_raw(IS_ANY_A_REFERRER.with(connection, values)).await?.is_some())
 }
 
-/// The condition of it, for the accounts in parameter `$n`. A subquery is one look-up for each key, which another EXISTS
-/// would leave to the planner.
-pub(super) fn any_is_a_referrer(backend: DbBackend, n: usize) -> String {
-    let each = each_text(backend, n);
-    format!(
-        "EXISTS (SELECT 1 FROM {each} WHERE (SELECT e.number FROM referral_events e WHERE e.organisation_id = $1 \
-         AND e.referred_by_account_key = CAST(k.value AS BIGINT) LIMIT 1) IS NOT NULL)"
-    )
+/// A referral in force, as an edge of the graph of referrals.
+#[derive(Debug, FromQueryResult)]
+pub struct Edge {
+    pub referred_account_key: i64,
+    pub referred_by_account_key: i64,
+    pub id: Uuid,
+    pub number: i64,
 }
+
+/// Each account is looked up by itself: see [`super::directory_entries`].
+const FIND_BY_REFERRED: Sql = Sql {
+    postgres: "
+SELECT e.referred_account_key, e.referred_by_account_key, e.id, e.number
+FROM unnest($2::bigint[]) AS k(value)
+CROSS JOIN LATERAL (
+    SELECT * FROM referral_events e
+    WHERE e.organisation_id = $1 AND e.referred_account_key = k.value AND e.in_force OFFSET 0) AS e",
+    sqlite: "
+SELECT e.referred_account_key, e.referred_by_account_key, e.id, e.number
+FROM json_each($2) AS k
+CROSS JOIN referral_events e ON e.organisation_id = $1 AND e.referred_account_key = k.value AND e.in_force",
+};
 
 /// The referrals in force of the accounts: who referred each that was referred.
 pub async fn find_many_by_referred<C: ConnectionTrait>(
@@ -34,12 +65,48 @@ pub async fn find_many_by_referred<C: ConnectionTrait>(
     organisation_id: i64,
     account_keys: &[i64],
 ) -> Result<Vec<Edge>, DbErr> {
-    let backend = connection.get_database_backend();
-    let each = each_text(backend, 2);
-    let join = join_events(backend, "e.referred_account_key = CAST(k.value AS BIGINT)");
-    let sql = format!("SELECT e.referred_account_key, e.referred_by_account_key, e.id, e.number FROM {each} {join}");
-    let values = vec![organisation_id.into(), json(&account_keys)];
-    Edge::find_by_statement(statement(connection, sql, values)).all(connection).await
+    let values = vec![organisation_id.into(), key_array(connection, account_keys)];
+    Edge::find_by_statement(FIND_BY_REFERRED.with(connection, values)).all(connection).await
+}
+
+/// UNION takes each referral once, so that it ends in a circle too.
+const FIND_ANCESTRY: Sql = Sql {
+    postgres: "
+WITH RECURSIVE up(referred_account_key, referred_by_account_key, id, number) AS (
+    SELECT e.referred_account_key, e.referred_by_account_key, e.id, e.number
+    FROM unnest($2::bigint[]) AS k(value)
+    CROSS JOIN LATERAL (
+        SELECT * FROM referral_events e
+        WHERE e.organisation_id = $1 AND e.referred_account_key = k.value AND e.in_force OFFSET 0) AS e
+    UNION
+    SELECT e.referred_account_key, e.referred_by_account_key, e.id, e.number
+    FROM up
+    CROSS JOIN LATERAL (
+        SELECT * FROM referral_events e
+        WHERE e.organisation_id = $1 AND e.referred_account_key = up.referred_by_account_key AND e.in_force
+        OFFSET 0) AS e)
+SELECT referred_account_key, referred_by_account_key, id, number FROM up",
+    sqlite: "
+WITH RECURSIVE up(referred_account_key, referred_by_account_key, id, number) AS (
+    SELECT e.referred_account_key, e.referred_by_account_key, e.id, e.number
+    FROM json_each($2) AS k
+    CROSS JOIN referral_events e ON e.organisation_id = $1 AND e.referred_account_key = k.value AND e.in_force
+    UNION
+    SELECT e.referred_account_key, e.referred_by_account_key, e.id, e.number
+    FROM up
+    CROSS JOIN referral_events e
+        ON e.organisation_id = $1 AND e.referred_account_key = up.referred_by_account_key AND e.in_force)
+SELECT referred_account_key, referred_by_account_key, id, number FROM up",
+};
+
+/// The referrals on the way up from the accounts: who referred them, who referred those, and so on.
+pub async fn find_ancestry<C: ConnectionTrait>(
+    connection: &C,
+    organisation_id: i64,
+    account_keys: &[i64],
+) -> Result<Vec<Edge>, DbErr> {
+    let values = vec![organisation_id.into(), key_array(connection, account_keys)];
+    Edge::find_by_statement(FIND_ANCESTRY.with(connection, values)).all(connection).await
 }
 
 /// An event in force that an external reference names.
@@ -52,52 +119,64 @@ pub struct Referenced {
     pub content_hash: Vec<u8>,
 }
 
+/// $2 has for each reference its position, its system and its number.
+const FIND_BY_EXTERNAL_REFERENCE: Sql = Sql {
+    postgres: "
+SELECT CAST(k.value ->> 0 AS BIGINT) AS position, e.id, e.number, e.content_hash
+FROM jsonb_array_elements($2::jsonb) AS k(value)
+CROSS JOIN LATERAL (
+    SELECT * FROM referral_events e
+    WHERE e.organisation_id = $1 AND e.external_system = k.value ->> 1
+        AND e.external_system_reference_number = k.value ->> 2 AND e.in_force
+    OFFSET 0) AS e",
+    sqlite: "
+SELECT CAST(k.value ->> 0 AS BIGINT) AS position, e.id, e.number, e.content_hash
+FROM json_each($2) AS k
+CROSS JOIN referral_events e
+    ON e.organisation_id = $1 AND e.external_system = k.value ->> 1
+        AND e.external_system_reference_number = k.value ->> 2 AND e.in_force",
+};
+
 /// The events in force under the external references, each a system (empty where there is none) and a number.
 pub async fn find_many_by_external_reference<C: ConnectionTrait>(
     connection: &C,
     organisation_id: i64,
     references: &[(usize, &str, &str)],
 ) -> Result<Vec<Referenced>, DbErr> {
-    let backend = connection.get_database_backend();
-    let (each, position) = (each_tuple(backend, 2), part(backend, 0, SqlType::BigInteger));
-    let join = join_events(
-        backend,
-        "e.external_system = k.value ->> 1 AND e.external_system_reference_number = k.value ->> 2",
-    );
-    let sql = format!("SELECT {position} AS position, e.id, e.number, e.content_hash FROM {each} {join}");
     let values = vec![organisation_id.into(), json(&references)];
-    Referenced::find_by_statement(statement(connection, sql, values)).all(connection).await
+    Referenced::find_by_statement(FIND_BY_EXTERNAL_REFERENCE.with(connection, values)).all(connection).await
 }
 
-/// A referral in force, as an edge of the graph of referrals.
-#[derive(Debug, FromQueryResult)]
-pub struct Edge {
-    pub referred_account_key: i64,
-    pub referred_by_account_key: i64,
-    pub id: Uuid,
-    pub number: i64,
+/// What names an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EventName {
+    Id(Uuid),
+    Number(i64),
+    /// A system (empty for none), and the reference number in it.
+    ExternalReference(String, String),
 }
 
-/// The referrals on the way up from the accounts: who referred them, who referred those, and so on. It ends in a
-/// circle too, for UNION takes each referral once.
-pub async fn find_ancestry<C: ConnectionTrait>(
+/// The event that the name leads to. An external reference can have been that of several events over the time: the one
+/// in force comes first, then the one that was cancelled last.
+pub async fn find<C: ConnectionTrait>(
     connection: &C,
     organisation_id: i64,
-    account_keys: &[i64],
-) -> Result<Vec<Edge>, DbErr> {
-    let backend = connection.get_database_backend();
-    let each = each_text(backend, 2);
-    let of_keys = join_events(backend, "e.referred_account_key = CAST(k.value AS BIGINT)");
-    let of_referrers = join_events(backend, "e.referred_account_key = up.referred_by_account_key");
-    let sql = format!(
-        "WITH RECURSIVE up(referred_account_key, referred_by_account_key, id, number) AS (\
-         SELECT e.referred_account_key, e.referred_by_account_key, e.id, e.number FROM {each} {of_keys} \
-         UNION \
-         SELECT e.referred_account_key, e.referred_by_account_key, e.id, e.number FROM up {of_referrers}) \
-         SELECT referred_account_key, referred_by_account_key, id, number FROM up"
-    );
-    let values = vec![organisation_id.into(), json(&account_keys)];
-    Edge::find_by_statement(statement(connection, sql, values)).all(connection).await
+    name: EventName,
+) -> Result<Option<Model>, DbErr> {
+    let of_organisation = Entity::find().filter(Column::OrganisationId.eq(organisation_id));
+    let named = match name {
+        EventName::Id(id) => of_organisation.filter(Column::Id.eq(id)),
+        EventName::Number(number) => of_organisation.filter(Column::Number.eq(number)),
+        EventName::ExternalReference(system, number) => of_organisation
+            .filter(Column::ExternalSystem.eq(system))
+            .filter(Column::ExternalSystemReferenceNumber.eq(number)),
+    };
+    named
+        .order_by_with_nulls(Column::InForce, Order::Desc, NullOrdering::Last)
+        .order_by_desc(Column::CancelledOn)
+        .order_by_desc(Column::Number)
+        .one(connection)
+        .await
 }
 
 /// Cancels an event; one that is cancelled already stays as it is.
@@ -108,9 +187,14 @@ pub async fn cancel<C: ConnectionTrait>(
     cancelled_on: DateTime<Utc>,
     reason: Option<String>,
 ) -> Result<(), DbErr> {
-    let values = vec![organisation_id.into(), id.into(), cancelled_on.into(), reason.into()];
-    let sql = "UPDATE referral_events SET in_force = NULL, cancelled_on = $3, cancellation_reason = $4 \
-               WHERE organisation_id = $1 AND id = $2 AND in_force";
-    connection.execute_raw(statement(connection, sql, values)).await?;
+    Entity::update_many()
+        .col_expr(Column::InForce, Expr::value(None::<bool>))
+        .col_expr(Column::CancelledOn, Expr::value(cancelled_on))
+        .col_expr(Column::CancellationReason, Expr::value(reason))
+        .filter(Column::OrganisationId.eq(organisation_id))
+        .filter(Column::Id.eq(id))
+        .filter(Column::InForce.eq(true))
+        .exec(connection)
+        .await?;
     Ok(())
 }

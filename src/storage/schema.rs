@@ -1,9 +1,9 @@
 //! Whether a program and a database's schema go together: each may have steps that the other does not know.
 
 use migrations::{COMPATIBLE, Migrator, MigratorTrait};
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, FromQueryResult};
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 
-use super::sql::statement;
+use super::sql::Sql;
 use crate::error::{Error, ErrorKind, Result};
 
 /// How the schema of a database stands to that of this program.
@@ -29,12 +29,8 @@ impl Schema {
         let applied =
             match (exists(connection, "seaql_migrations").await?, exists(connection, "compatible_steps").await?) {
                 (false, _) => Vec::new(),
-                (true, false) => find_steps(connection, "SELECT version, NULL AS needs FROM seaql_migrations").await?,
-                (true, true) => {
-                    let sql = "SELECT m.version, c.needs FROM seaql_migrations m \
-                           LEFT JOIN compatible_steps c ON c.step = m.version ORDER BY m.version";
-                    find_steps(connection, sql).await?
-                }
+                (true, false) => find_steps(connection, FIND_STEPS).await?,
+                (true, true) => find_steps(connection, FIND_STEPS_AND_NEEDS).await?,
             };
         let missing = known.iter().filter(|name| applied.iter().all(|step| step.version != **name)).cloned().collect();
         let (mut unknown, mut incompatible) = (Vec::new(), Vec::new());
@@ -73,22 +69,31 @@ impl Schema {
 /// Keeps which steps programs can do without knowing.
 pub(super) async fn keep_compatible_steps<C: ConnectionTrait>(connection: &C) -> Result<(), DbErr> {
     for (step, needs) in COMPATIBLE {
-        let sql = "INSERT INTO compatible_steps (step, needs) VALUES ($1, $2) ON CONFLICT (step) DO NOTHING";
-        connection.execute_raw(statement(connection, sql, vec![step.into(), needs.into()])).await?;
+        connection.execute_raw(KEEP_STEP.with(connection, vec![step.into(), needs.into()])).await?;
     }
     Ok(())
 }
 
-async fn find_steps<C: ConnectionTrait>(connection: &C, sql: &str) -> Result<Vec<Step>, DbErr> {
-    Step::find_by_statement(statement(connection, sql, Vec::new())).all(connection).await
+const KEEP_STEP: Sql =
+    Sql::of_both("INSERT INTO compatible_steps (step, needs) VALUES ($1, $2) ON CONFLICT (step) DO NOTHING");
+
+const FIND_STEPS: Sql = Sql::of_both("SELECT version, NULL AS needs FROM seaql_migrations");
+
+const FIND_STEPS_AND_NEEDS: Sql = Sql::of_both(
+    "
+SELECT m.version, c.needs FROM seaql_migrations m
+LEFT JOIN compatible_steps c ON c.step = m.version ORDER BY m.version",
+);
+
+async fn find_steps<C: ConnectionTrait>(connection: &C, sql: Sql) -> Result<Vec<Step>, DbErr> {
+    Step::find_by_statement(sql.with(connection, Vec::new())).all(connection).await
 }
 
+const FIND_TABLE: Sql = Sql {
+    postgres: "SELECT 1 FROM information_schema.tables WHERE table_schema = current_schema() AND table_name = $1",
+    sqlite: "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = $1",
+};
+
 async fn exists<C: ConnectionTrait>(connection: &C, table: &str) -> Result<bool, DbErr> {
-    let sql = match connection.get_database_backend() {
-        DbBackend::Postgres => {
-            "SELECT 1 FROM information_schema.tables WHERE table_schema = current_schema() AND table_name = $1"
-        }
-        _ => "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = $1",
-    };
-    Ok(connection.query_one_raw(statement(connection, sql, vec![table.into()])).await?.is_some())
+    Ok(connection.query_one_raw(FIND_TABLE.with(connection, vec![table.into()])).await?.is_some())
 }

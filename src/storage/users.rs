@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use sea_orm::{
     ActiveValue::{NotSet, Set},
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QuerySelect, Value,
-    sea_query::OnConflict,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect, QueryTrait,
+    sea_query::{Expr, ExprTrait, OnConflict},
 };
 use uuid::Uuid;
 
@@ -13,7 +13,6 @@ use super::{
     counters,
     entity::{organisation, released_token, unit, user},
     settings::Access,
-    sql::statement,
 };
 
 /// Whether there can be such a text in the database at all: PostgreSQL refuses to be asked for one with a NUL.
@@ -78,11 +77,6 @@ pub async fn unit_exists<C: ConnectionTrait>(connection: &C, organisation_id: i6
     Ok(unit.is_some())
 }
 
-#[derive(FromQueryResult)]
-struct Role {
-    role: String,
-}
-
 /// The role of a token's user; `None` where the user is gone or the token was released.
 pub async fn find_role<C: ConnectionTrait>(
     connection: &C,
@@ -90,11 +84,19 @@ pub async fn find_role<C: ConnectionTrait>(
     user_id: &str,
     token_id: Uuid,
 ) -> Result<Option<String>, DbErr> {
-    let values: Vec<Value> = vec![organisation_id.into(), user_id.into(), token_id.into()];
-    let sql = "SELECT u.role FROM users u WHERE u.organisation_id = $1 AND u.id = $2 AND NOT EXISTS \
-               (SELECT 1 FROM released_tokens r WHERE r.organisation_id = $1 AND r.token_id = $3)";
-    let role = Role::find_by_statement(statement(connection, sql, values)).one(connection).await?;
-    Ok(role.map(|role| role.role))
+    let released = released_token::Entity::find()
+        .select_only()
+        .column(released_token::Column::TokenId)
+        .filter(released_token::Column::OrganisationId.eq(organisation_id))
+        .filter(released_token::Column::TokenId.eq(token_id))
+        .into_query();
+    user::Entity::find_by_id((organisation_id, user_id.to_owned()))
+        .select_only()
+        .column(user::Column::Role)
+        .filter(Expr::exists(released).not())
+        .into_tuple()
+        .one(connection)
+        .await
 }
 
 /// Keeps a released token until it would have expired, and forgets the organisation's that have.

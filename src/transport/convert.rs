@@ -7,8 +7,11 @@ use crate::{
     },
     error::{Error, ErrorKind, Result},
     referral::{
-        Created, Outcome, Report,
-        event::{AccessTokenIdentifier, EventRequest, Instant, PartyIdentifier, PartyIdentifiers, PlaceIdentifier},
+        Outcome, Report, Reported,
+        event::{
+            AccessTokenIdentifier, EntryIdentifier, EventIdentity, EventRequest, Instant, PartyIdentifier,
+            PartyIdentifiers,
+        },
         violation::Violation,
     },
     secret::Secret,
@@ -53,31 +56,31 @@ impl From<contract::ReferralCustomerEvent> for EventRequest {
     }
 }
 
-impl From<contract::CustomerEventClassificationIdentifier> for PlaceIdentifier {
+impl From<contract::CustomerEventClassificationIdentifier> for EntryIdentifier {
     fn from(identifier: contract::CustomerEventClassificationIdentifier) -> Self {
         Self { id: identifier.id, name: identifier.name, code: identifier.alternative_code }
     }
 }
 
-impl From<contract::BusinessUnitIdentifier> for PlaceIdentifier {
+impl From<contract::BusinessUnitIdentifier> for EntryIdentifier {
     fn from(identifier: contract::BusinessUnitIdentifier) -> Self {
         Self { id: identifier.id, name: identifier.name, code: identifier.code }
     }
 }
 
-impl From<contract::UnitIdentifier> for PlaceIdentifier {
+impl From<contract::UnitIdentifier> for EntryIdentifier {
     fn from(identifier: contract::UnitIdentifier) -> Self {
         Self { id: identifier.id, name: identifier.name, code: identifier.alternative_code }
     }
 }
 
-impl From<contract::TransactionAcquiringPointIdentifier> for PlaceIdentifier {
+impl From<contract::TransactionAcquiringPointIdentifier> for EntryIdentifier {
     fn from(identifier: contract::TransactionAcquiringPointIdentifier) -> Self {
         Self { id: identifier.id, name: identifier.name, code: identifier.code }
     }
 }
 
-impl From<contract::DeviceIdentifier> for PlaceIdentifier {
+impl From<contract::DeviceIdentifier> for EntryIdentifier {
     fn from(identifier: contract::DeviceIdentifier) -> Self {
         Self { id: identifier.id, name: None, code: identifier.code }
     }
@@ -128,7 +131,7 @@ pub fn bulk_response(report: &Report) -> BulkCreateReferralEventsResponse {
     let mut response = BulkCreateReferralEventsResponse::default();
     let mut summary = BulkSummary { requested: Some(count(report.len())), ..BulkSummary::default() };
     let mut replayed_events = 0;
-    for (index, (request_unique_identifier, outcome)) in report.iter().enumerate() {
+    for (index, Reported { request_unique_identifier, outcome }) in report.iter().enumerate() {
         let (request_unique_identifier, index) = (request_unique_identifier.clone(), Some(count(index)));
         match outcome {
             Outcome::Processed { event, replayed } => {
@@ -166,10 +169,10 @@ pub fn bulk_response(report: &Report) -> BulkCreateReferralEventsResponse {
 /// The answer to a call of one event; what is wrong with the event refuses the call.
 pub fn create_response(report: &Report) -> Result<CreateReferralEventResponse> {
     match report.first() {
-        Some((_, Outcome::Processed { event, replayed })) => {
+        Some(Reported { outcome: Outcome::Processed { event, replayed }, .. }) => {
             Ok(CreateReferralEventResponse { id: event.map(id), number: event.map(number), replayed: Some(*replayed) })
         }
-        Some((_, Outcome::Unprocessed { violations, .. })) => Err(refused(violations)),
+        Some(Reported { outcome: Outcome::Unprocessed { violations, .. }, .. }) => Err(refused(violations)),
         None => Err(Error::internal("the event of the call has no answer")),
     }
 }
@@ -190,11 +193,11 @@ fn violation(violation: &Violation) -> contract::Violation {
     }
 }
 
-fn id(event: Created) -> String {
-    format!("{:X}", event.id.simple())
+fn id(event: EventIdentity) -> String {
+    event.display_id()
 }
 
-fn number(event: Created) -> String {
+fn number(event: EventIdentity) -> String {
     event.number.to_string()
 }
 

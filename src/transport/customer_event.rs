@@ -7,7 +7,7 @@ use super::fields;
 use crate::{
     contract::{self, Classification, CustomerEvent, Party, Place},
     error::Result,
-    referral::{EventView, Named},
+    referral::{self, Named},
 };
 
 include!(concat!(env!("OUT_DIR"), "/customer_event_fields.rs"));
@@ -24,8 +24,8 @@ impl EventFields {
     }
 
     /// The event as the contract has it, as far as it is wanted.
-    pub fn of(&self, view: EventView) -> CustomerEvent {
-        let mut event = customer_event(view);
+    pub fn of(&self, event: referral::CustomerEvent) -> CustomerEvent {
+        let mut event = customer_event(event);
         if !self.0.is_empty() {
             keep(&mut event, |field| self.0.contains(&field));
         }
@@ -33,50 +33,64 @@ impl EventFields {
     }
 }
 
-fn customer_event(view: EventView) -> CustomerEvent {
-    let event = view.event;
-    let state = if event.in_force.is_some() { "POSTED" } else { CANCELLED };
+fn customer_event(event: referral::CustomerEvent) -> CustomerEvent {
+    let state = if event.cancellation.is_none() { "POSTED" } else { CANCELLED };
+    let (cancelled_on, cancellation_reason) =
+        event.cancellation.map_or((None, None), |cancellation| (cancellation.on, cancellation.reason));
+    let details = event.details;
+    let [
+        udf_string_1,
+        udf_string_2,
+        udf_string_3,
+        udf_string_4,
+        udf_string_5,
+        udf_string_6,
+        udf_string_7,
+        udf_string_8,
+    ] = details.udf_strings;
+    let [udf_float_1, udf_float_2, udf_float_3, udf_float_4] = details.udf_floats;
+    let [udf_date_1, udf_date_2, udf_date_3, udf_date_4] = details.udf_dates.map(|date| date.map(timestamp));
     CustomerEvent {
-        id: Some(format!("{:X}", event.id.simple())),
-        number: Some(event.number.to_string()),
+        id: Some(event.identity.display_id()),
+        number: Some(event.identity.number.to_string()),
         r#type: Some("REFERRAL".to_owned()),
         life_cycle_state: Some(state.to_owned()),
-        performed_on: Some(timestamp(event.performed_on)),
-        description: event.description,
-        external_system: Some(event.external_system).filter(|system| !system.is_empty()),
-        external_system_reference_number: event.external_system_reference_number,
-        classification: view.classification.map(|Named { id, code, name }| Classification {
+        performed_on: Some(timestamp(details.performed_on)),
+        description: details.description,
+        external_system: Some(details.external_system).filter(|system| !system.is_empty()),
+        external_system_reference_number: details.external_system_reference_number,
+        classification: event.classification.map(|Named { id, code, name }| Classification {
             id: Some(id),
             name,
             alternative_code: Some(code),
         }),
-        performed_by_business_unit: view.business_unit.map(place),
-        performed_by_unit: view.unit.map(place),
-        performed_by_tap: view.tap.map(place),
-        performed_by_device: view.device.map(place),
-        referred_accounts_receivable: view.referred_account.map(party),
-        referred_rewards_participant: view.referred_participant.map(party),
-        referred_by_accounts_receivable: view.referred_by_account.map(party),
-        referred_by_rewards_participant: view.referred_by_participant.map(party),
-        udf_string_1: event.udf_string_1,
-        udf_string_2: event.udf_string_2,
-        udf_string_3: event.udf_string_3,
-        udf_string_4: event.udf_string_4,
-        udf_string_5: event.udf_string_5,
-        udf_string_6: event.udf_string_6,
-        udf_string_7: event.udf_string_7,
-        udf_string_8: event.udf_string_8,
-        udf_float_1: event.udf_float_1,
-        udf_float_2: event.udf_float_2,
-        udf_float_3: event.udf_float_3,
-        udf_float_4: event.udf_float_4,
-        udf_date_1: event.udf_date_1.map(timestamp),
-        udf_date_2: event.udf_date_2.map(timestamp),
-        udf_date_3: event.udf_date_3.map(timestamp),
-        udf_date_4: event.udf_date_4.map(timestamp),
+        performed_by_business_unit: event.business_unit.map(place),
+        performed_by_unit: event.unit.map(place),
+        performed_by_tap: event.tap.map(place),
+        performed_by_device: event.device.map(place),
+        referred_accounts_receivable: event.referred_account.map(party),
+        referred_rewards_participant: event.referred_participant.map(party),
+        referred_by_accounts_receivable: event.referred_by_account.map(party),
+        referred_by_rewards_participant: event.referred_by_participant.map(party),
+        udf_string_1,
+        udf_string_2,
+        udf_string_3,
+        udf_string_4,
+        udf_string_5,
+        udf_string_6,
+        udf_string_7,
+        udf_string_8,
+        udf_float_1,
+        udf_float_2,
+        udf_float_3,
+        udf_float_4,
+        udf_date_1,
+        udf_date_2,
+        udf_date_3,
+        udf_date_4,
         created_on: Some(timestamp(event.created_on)),
-        cancelled_on: event.cancelled_on.map(timestamp),
-        cancellation_reason: event.cancellation_reason,
+        cancelled_on: cancelled_on.map(timestamp),
+        cancellation_reason,
     }
 }
 

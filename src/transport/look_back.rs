@@ -40,9 +40,12 @@ impl Api {
         let caller = self.caller(head, request.token.take()).await?;
         let fields = EventFields::parse(&request.fields_set)?;
         let place = self.reads.enter(caller.organisation_id, COST_OF_A_LIST).await?;
-        let (events, next_page_token) = self.referral_events.list(sender(&caller), request.into(), place).await?;
-        let events = events.into_iter().map(|event| fields.of(event));
-        Ok(ListReferralEventsResponse { customer_events_set: events.collect(), next_page_token })
+        let listed = self.referral_events.list(sender(&caller), request.into(), place).await?;
+        let events = listed.events.into_iter().map(|event| fields.of(event));
+        Ok(ListReferralEventsResponse {
+            customer_events_set: events.collect(),
+            next_page_token: listed.next_page_token,
+        })
     }
 
     pub async fn cancel_referral_event(
@@ -57,7 +60,7 @@ impl Api {
         let reason = request.cancellation_reason;
         let cancelled = self.referral_events.cancel(caller.organisation_id, identifier, reason, place).await?;
         Ok(CancelReferralEventResponse {
-            id: Some(format!("{:X}", cancelled.id.simple())),
+            id: Some(cancelled.display_id()),
             number: Some(cancelled.number.to_string()),
             life_cycle_state: Some(CANCELLED.to_owned()),
         })

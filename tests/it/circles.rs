@@ -1,6 +1,6 @@
 //! Referrals form no circle, of whatever length, unless circles are allowed.
 
-use referral_events::{config::Config, referral::Rules};
+use referral_events::{config::Config, referral::ReferralSettings};
 use serde_json::{Value, json};
 
 use crate::support::{Server, Setup, event, tests};
@@ -103,7 +103,7 @@ async fn an_event_that_was_refused_closes_no_circle(setup: Setup) {
 }
 
 fn circles_allowed() -> Config {
-    Config { rules: Rules { allow_circles: true, ..Rules::default() }, ..Config::default() }
+    Config { referral: ReferralSettings { allow_circles: true, ..ReferralSettings::default() }, ..Config::default() }
 }
 
 async fn circles_can_be_allowed(setup: Setup) {

@@ -6,11 +6,8 @@ use chrono::{TimeDelta, Utc};
 use futures_util::future::join_all;
 use referral_events::{
     config::Config,
-    referral::Rules,
-    storage::{
-        idempotency::{self, Kept},
-        users,
-    },
+    referral::ReferralSettings,
+    storage::{entity::idempotency_key, idempotency, users},
 };
 use serde_json::{Value, json};
 
@@ -159,8 +156,8 @@ async fn a_call_of_which_nothing_is_created_is_answered_again_too(setup: Setup) 
 }
 
 async fn a_key_is_forgotten_after_its_time(setup: Setup) {
-    let rules = Rules { idempotency_retention: Duration::from_secs(1), ..Rules::default() };
-    let server = Server::start_with(setup, Config { rules, ..Config::default() }).await;
+    let referral = ReferralSettings { idempotency_retention: Duration::from_secs(1), ..ReferralSettings::default() };
+    let server = Server::start_with(setup, Config { referral, ..Config::default() }).await;
     let events = json!([event("1", "01", "20")]);
     server.bulk_under("key", request(&server, events.clone())).await.0.assert_outcome(&["1"], &[]);
     tokio::time::sleep(Duration::from_millis(1100)).await;
@@ -184,9 +181,15 @@ async fn all_old_answers_are_removed_be_there_one_key_of_several_methods(setup: 
     let acme = users::find_organisation(database, "acme").await.expect("a look-up").expect("an organisation").id;
     let keep = async |method: &str, key: usize, age: usize| {
         let created_on = Utc::now() - TimeDelta::days(10) - TimeDelta::seconds(age as i64);
-        let kept = Kept { fingerprint: vec![0], answer: vec![0] };
-        let key = key.to_string();
-        assert!(idempotency::keep(database, acme, method, &key, &kept, created_on, created_on).await.expect("a row"));
+        let kept = idempotency_key::Model {
+            organisation_id: acme,
+            method: method.to_owned(),
+            idempotency_key: key.to_string(),
+            fingerprint: vec![0],
+            answer: vec![0],
+            created_on,
+        };
+        assert!(idempotency::keep(database, kept, created_on).await.expect("a row"));
     };
     // What one step takes is answers of one method; the same keys of the other would go with them, and more than a step.
     for key in 0..150 {

@@ -5,10 +5,10 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use referral_events::storage::entity::{tap, unit};
+use referral_events::storage::entity::unit;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 
-use crate::support::{Directory, Setup, tests};
+use crate::support::{Directory, Setup, tables::tap, tests};
 
 tests! {
     NoCalls:

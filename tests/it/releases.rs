@@ -5,7 +5,10 @@ use std::{fs, path::Path};
 use referral_events::{
     config::Config,
     guessing::Limits,
-    referral::{Rules, attributes::ATTRIBUTES, release::Release},
+    referral::{
+        ReferralSettings,
+        rules::{attributes::ATTRIBUTES, release::Release},
+    },
 };
 use serde_json::{Value, json};
 
@@ -53,10 +56,10 @@ fn release(text: &str) -> Release {
 }
 
 fn config(text: &str) -> Config {
-    let rules = Rules { release: release(text), ..Rules::default() };
+    let referral = ReferralSettings { release: release(text), ..ReferralSettings::default() };
     // Wrong codes are given on purpose.
     let guessing = Limits { wrong_codes: 1_000_000, ..Limits::default() };
-    Config { rules, guessing, ..Config::default() }
+    Config { referral, guessing, ..Config::default() }
 }
 
 /// A value that is well-formed and names nothing that exists.

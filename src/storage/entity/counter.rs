@@ -1,5 +1,3 @@
-//! A counter of an organisation: the last event number, the last directory key.
-
 use sea_orm::entity::prelude::*;
 
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]

@@ -1,5 +1,3 @@
-//! An organisation: the owner of everything else.
-
 use sea_orm::entity::prelude::*;
 
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]

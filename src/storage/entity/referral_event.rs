@@ -1,5 +1,3 @@
-//! A referral event: who referred whom, where and when.
-
 use sea_orm::entity::prelude::*;
 
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]

@@ -1,5 +1,3 @@
-//! A token that was released before it expired; kept until then.
-
 use sea_orm::entity::prelude::*;
 
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]

@@ -1,5 +1,3 @@
-//! A unit, which belongs to a business unit.
-
 use sea_orm::entity::prelude::*;
 
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]

@@ -1,5 +1,3 @@
-//! A user, who logs in with a name and a password.
-
 use sea_orm::entity::prelude::*;
 
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]

@@ -13,15 +13,17 @@ use referral_events::{
     storage::{
         Database,
         access_tokens::{UsedPassword, use_one_time_passwords},
-        entity::{
-            access_token, account_receivable, business_unit, classification, device, rewards_participant, tap, unit,
-        },
+        entity::unit,
         users,
     },
 };
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
-use super::{Setup, engine::TestDatabase};
+use super::{
+    Setup,
+    engine::TestDatabase,
+    tables::{access_token, account_receivable, business_unit, classification, device, rewards_participant, tap},
+};
 
 /// The directory of an organisation, without a server in front of it.
 pub struct Directory {

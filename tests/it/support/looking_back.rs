@@ -1,10 +1,7 @@
 //! The calls that look back.
 
 use chrono::{DateTime, Utc};
-use referral_events::storage::{
-    bulk_load::{self, NewEvent},
-    counters, users,
-};
+use referral_events::storage::{bulk_load, counters, entity::referral_event, users};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -70,16 +67,22 @@ pub fn numbers(page: &Answer) -> Vec<i64> {
 /// An event to insert: its number, when it was created and its classification.
 pub type Row = (i64, DateTime<Utc>, Option<i64>);
 
-const NO_STRINGS: [Option<String>; 8] = [const { None }; 8];
-
-fn new_event(row: &Row, referrer: i64) -> NewEvent<'static> {
-    new_referral(row, 1_000_000 + row.0, referrer)
+/// An event of one referrer.
+fn new_event(organisation_id: i64, row: &Row, referrer: i64) -> referral_event::Model {
+    new_referral(organisation_id, row, 1_000_000 + row.0, referrer)
 }
 
-fn new_referral((number, created_on, classification_key): &Row, referred: i64, referrer: i64) -> NewEvent<'static> {
-    NewEvent {
+fn new_referral(
+    organisation_id: i64,
+    (number, created_on, classification_key): &Row,
+    referred: i64,
+    referrer: i64,
+) -> referral_event::Model {
+    referral_event::Model {
+        organisation_id,
         id: Uuid::from_u128(((created_on.timestamp_millis() as u128) << 80) + *number as u128),
         number: *number,
+        in_force: Some(true),
         classification_key: *classification_key,
         performed_by_business_unit_key: None,
         performed_by_unit_key: None,
@@ -89,13 +92,28 @@ fn new_referral((number, created_on, classification_key): &Row, referred: i64, r
         description: None,
         referred_account_key: referred,
         referred_by_account_key: referrer,
-        external_system: "",
+        external_system: String::new(),
         external_system_reference_number: None,
         content_hash: None,
-        udf_strings: &NO_STRINGS,
-        udf_floats: [None; 4],
-        udf_dates: [None; 4],
+        udf_string_1: None,
+        udf_string_2: None,
+        udf_string_3: None,
+        udf_string_4: None,
+        udf_string_5: None,
+        udf_string_6: None,
+        udf_string_7: None,
+        udf_string_8: None,
+        udf_float_1: None,
+        udf_float_2: None,
+        udf_float_3: None,
+        udf_float_4: None,
+        udf_date_1: None,
+        udf_date_2: None,
+        udf_date_3: None,
+        udf_date_4: None,
         created_on: *created_on,
+        cancelled_on: None,
+        cancellation_reason: None,
     }
 }
 
@@ -111,8 +129,8 @@ impl Server {
         let (organisation_id, referrer) = (self.acme().await, self.account("60").await);
         let transaction = self.database.begin().await.expect("a transaction");
         for rows in rows.chunks(5000) {
-            let rows: Vec<NewEvent> = rows.iter().map(|row| new_event(row, referrer)).collect();
-            assert!(bulk_load::insert_events(&transaction, organisation_id, &rows).await.expect("an insert"));
+            let rows = rows.iter().map(|row| new_event(organisation_id, row, referrer)).collect();
+            assert!(bulk_load::insert_events(&transaction, rows).await.expect("an insert"));
         }
         transaction.commit().await.expect("a commit");
     }
@@ -123,9 +141,11 @@ impl Server {
         let numbered: Vec<(i64, &[i64])> = (1_000_000..).zip(account_keys.windows(2)).collect();
         let transaction = self.database.begin().await.expect("a transaction");
         for pairs in numbered.chunks(5000) {
-            let new = |(number, pair): &(i64, &[i64])| new_referral(&(*number, Utc::now(), None), pair[0], pair[1]);
-            let rows: Vec<NewEvent> = pairs.iter().map(new).collect();
-            assert!(bulk_load::insert_events(&transaction, organisation_id, &rows).await.expect("an insert"));
+            let new = |(number, pair): &(i64, &[i64])| {
+                new_referral(organisation_id, &(*number, Utc::now(), None), pair[0], pair[1])
+            };
+            let rows = pairs.iter().map(new).collect();
+            assert!(bulk_load::insert_events(&transaction, rows).await.expect("an insert"));
         }
         transaction.commit().await.expect("a commit");
     }
@@ -139,9 +159,9 @@ impl Server {
             let numbers = counters::take_numbers(&transaction, organisation_id, *count, *now, &[]).await;
             let first = numbers.expect("numbers").first;
             let numbers = first..first + *count as i64;
-            let rows: Vec<NewEvent> =
-                numbers.clone().map(|number| new_event(&(number, *now, None), referrer)).collect();
-            assert!(bulk_load::insert_events(&transaction, organisation_id, &rows).await.expect("an insert"));
+            let rows =
+                numbers.clone().map(|number| new_event(organisation_id, &(number, *now, None), referrer)).collect();
+            assert!(bulk_load::insert_events(&transaction, rows).await.expect("an insert"));
             created.extend(numbers.map(|number| (number, *now)));
         }
         transaction.commit().await.expect("a commit");

@@ -25,6 +25,7 @@ mod rows;
 mod server;
 mod small_disk;
 pub mod small_world;
+pub mod tables;
 mod world;
 
 use std::pin::Pin;

@@ -6,15 +6,12 @@ use std::{collections::HashMap, ops::Range};
 use proptest::{collection::vec, option, prelude::*};
 use referral_events::{
     directory::DirectoryKind,
-    storage::{
-        Database,
-        entity::{account_receivable, referral_event},
-    },
+    storage::{Database, entity::referral_event},
 };
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 use serde_json::{Value, json};
 
-use super::Answer;
+use super::{Answer, tables::account_receivable};
 
 /// Few, so that they collide. The last one's account is suspended.
 pub const PARTIES: usize = 7;

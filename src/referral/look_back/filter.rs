@@ -1,37 +1,28 @@
 //! Which events a list is of: as a caller sent it, checked, and with what it names looked up.
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use sea_orm::{ConnectionTrait, DbErr};
 
-use super::{
+use super::super::{
     codes::{Codes, Sender},
-    event::{Instant, PartyBy, PartyIdentifiers, PartyKey, PartyRole, PlaceIdentifier},
-    resolve::{Resolver, find_parties},
-    validate::{Validator, given, place_field},
+    event::{EntryIdentifier, Instant, PartyIdentifiers},
+    given::{EntryKind, GivenEntry, GivenParty, PartyBy, PartyRole},
+    resolve::{Entries, Resolver, find_entries, find_parties},
+    rules::validate::{Validator, given},
     violation::Violation,
 };
-use crate::{
-    error::Result,
-    guessing::Guessing,
-    secret::CodeHasher,
-    storage::{
-        event_views::EventFilter,
-        places::{self, PlaceKind, PlaceName},
-    },
-};
+use crate::{error::Result, guessing::Guessing, secret::CodeHasher, storage::event_pages::EventFilter};
 
 /// A filter as it was sent: what is not given is met by every event.
 #[derive(Debug, Default)]
 pub struct FilterRequest {
     pub referred: PartyIdentifiers,
     pub referred_by: PartyIdentifiers,
-    pub classification: Option<PlaceIdentifier>,
-    pub performed_by_business_unit: Option<PlaceIdentifier>,
-    pub performed_by_unit: Option<PlaceIdentifier>,
-    pub performed_by_tap: Option<PlaceIdentifier>,
-    pub performed_by_device: Option<PlaceIdentifier>,
+    pub classification: Option<EntryIdentifier>,
+    pub performed_by_business_unit: Option<EntryIdentifier>,
+    pub performed_by_unit: Option<EntryIdentifier>,
+    pub performed_by_tap: Option<EntryIdentifier>,
+    pub performed_by_device: Option<EntryIdentifier>,
     pub external_system: Option<String>,
     pub life_cycle_state: Option<String>,
     pub performed_on_from: Option<Instant>,
@@ -43,13 +34,13 @@ pub struct FilterRequest {
 /// A well-formed filter, whose identifiers are not yet resolved.
 #[derive(Debug)]
 pub struct CheckedFilter {
-    referred: Option<PartyKey>,
-    referred_by: Option<PartyKey>,
-    classification: Option<PlaceName>,
-    performed_by_business_unit: Option<PlaceName>,
-    performed_by_unit: Option<PlaceName>,
-    performed_by_tap: Option<PlaceName>,
-    performed_by_device: Option<PlaceName>,
+    referred: Option<GivenParty>,
+    referred_by: Option<GivenParty>,
+    classification: Option<GivenEntry>,
+    performed_by_business_unit: Option<GivenEntry>,
+    performed_by_unit: Option<GivenEntry>,
+    performed_by_tap: Option<GivenEntry>,
+    performed_by_device: Option<GivenEntry>,
     /// The filter as far as it names nothing.
     rest: EventFilter,
 }
@@ -57,7 +48,7 @@ pub struct CheckedFilter {
 impl FilterRequest {
     /// What is wrong with it goes to the validator.
     pub fn check(self, validator: &mut Validator) -> CheckedFilter {
-        use PlaceKind::{BusinessUnit, Classification, Device, TransactionAcquiringPoint, Unit};
+        use EntryKind::{BusinessUnit, Classification, Device, TransactionAcquiringPoint, Unit};
         let external_system = given(self.external_system);
         validator.optional_text("external_system", external_system.as_deref());
         let in_force = self.life_cycle_state.and_then(|state| match state.as_str() {
@@ -81,11 +72,11 @@ impl FilterRequest {
         CheckedFilter {
             referred: party(validator, PartyRole::Referred, self.referred),
             referred_by: party(validator, PartyRole::ReferredBy, self.referred_by),
-            classification: validator.place(Classification, self.classification),
-            performed_by_business_unit: validator.place(BusinessUnit, self.performed_by_business_unit),
-            performed_by_unit: validator.place(Unit, self.performed_by_unit),
-            performed_by_tap: validator.place(TransactionAcquiringPoint, self.performed_by_tap),
-            performed_by_device: validator.place(Device, self.performed_by_device),
+            classification: validator.entry(Classification, self.classification),
+            performed_by_business_unit: validator.entry(BusinessUnit, self.performed_by_business_unit),
+            performed_by_unit: validator.entry(Unit, self.performed_by_unit),
+            performed_by_tap: validator.entry(TransactionAcquiringPoint, self.performed_by_tap),
+            performed_by_device: validator.entry(Device, self.performed_by_device),
             rest,
         }
     }
@@ -93,7 +84,7 @@ impl FilterRequest {
 
 impl CheckedFilter {
     /// The parties that it names.
-    pub fn parties(&self) -> impl Iterator<Item = &PartyKey> {
+    pub fn parties(&self) -> impl Iterator<Item = &GivenParty> {
         [&self.referred, &self.referred_by].into_iter().flatten()
     }
 }
@@ -109,27 +100,27 @@ pub async fn count_codes<C: ConnectionTrait>(
     now: DateTime<Utc>,
 ) -> Result<()> {
     let organisation_id = sender.organisation_id;
-    let keys: Vec<&PartyKey> = filter.parties().filter(|key| key.by.is_code()).collect();
-    if keys.is_empty() {
+    let parties: Vec<&GivenParty> = filter.parties().filter(|party| party.by.is_code()).collect();
+    if parties.is_empty() {
         return Ok(());
     }
-    let mut codes = Codes::of(guessing, sender, keys.iter().copied()).await?;
-    let wait = |codes: &Codes<'_>| keys.iter().filter_map(|key| codes.wait_of_key(0, key)).max();
+    let mut codes = Codes::of(guessing, sender, parties.iter().copied()).await?;
+    let wait = |codes: &Codes<'_>| parties.iter().filter_map(|party| codes.wait_of_party(0, party)).max();
     if let Some(wait) = wait(&codes) {
         return Err(Codes::refusal(wait));
     }
-    let found = find_parties(connection, organisation_id, hasher, keys.iter().copied(), 1).await?;
-    let resolver = Resolver { organisation_id, hasher, places: HashMap::new(), now };
-    let wrong = keys.iter().zip(found.of_each()).filter(|(key, found)| {
-        let party = resolver.party(key, found);
+    let found = find_parties(connection, organisation_id, hasher, parties.iter().copied(), 1).await?;
+    let resolver = Resolver { organisation_id, hasher, entries: Entries::new(), now };
+    let wrong = parties.iter().zip(found.of_each()).filter(|(given, found)| {
+        let party = resolver.party(given, found);
         party.is_err() || party.is_ok_and(|party| party.is_by_used_password())
     });
-    let wrong: Vec<(usize, &PartyBy)> = wrong.map(|(key, _)| (0, &key.by)).collect();
+    let wrong: Vec<(usize, &PartyBy)> = wrong.map(|(given, _)| (0, &given.by)).collect();
     codes.count(wrong.into_iter()).await?;
     wait(&codes).map_or(Ok(()), |wait| Err(Codes::refusal(wait)))
 }
 
-fn party(validator: &mut Validator, role: PartyRole, identifiers: PartyIdentifiers) -> Option<PartyKey> {
+fn party(validator: &mut Validator, role: PartyRole, identifiers: PartyIdentifiers) -> Option<GivenParty> {
     let is_given = identifiers.accounts_receivable.is_some() || identifiers.rewards_participant.is_some();
     if is_given { validator.party(role, identifiers) } else { None }
 }
@@ -162,27 +153,26 @@ pub async fn resolve<C: ConnectionTrait>(
         &filter.performed_by_tap,
         &filter.performed_by_device,
     ];
-    let names = named.into_iter().flatten().collect();
-    let places = places::find_many_by_name(connection, organisation_id, &names).await?.found;
+    let entries = find_entries(connection, organisation_id, named.into_iter().flatten()).await?.found;
     let parties = find_parties(connection, organisation_id, hasher, filter.parties(), 1).await?;
-    let resolver = Resolver { organisation_id, hasher, places, now };
+    let resolver = Resolver { organisation_id, hasher, entries, now };
 
     let mut violations = Vec::new();
-    let [classification_key, business_unit_key, unit_key, tap_key, device_key] = named.map(|name| {
-        let name = name.as_ref()?;
-        let place = resolver.places.get(name);
-        if place.is_none() {
-            violations.push(Violation::place_not_found(name.kind, &place_field(name), &name.value));
+    let [classification_key, business_unit_key, unit_key, tap_key, device_key] = named.map(|given| {
+        let given = given.as_ref()?;
+        let entry = resolver.entries.get(given);
+        if entry.is_none() {
+            violations.push(Violation::entry_not_found(given));
         }
-        place.map(|place| place.key)
+        entry.map(|entry| entry.key)
     });
     let mut parties = parties.of_each();
-    let [referred_account_key, referred_by_account_key] = [&filter.referred, &filter.referred_by].map(|key| {
-        let key = key.as_ref()?;
-        match resolver.party(key, parties.next()?) {
+    let [referred_account_key, referred_by_account_key] = [&filter.referred, &filter.referred_by].map(|given| {
+        let given = given.as_ref()?;
+        match resolver.party(given, parties.next()?) {
             // A one-time password that was used identifies nobody any more.
             Ok(party) if party.is_by_used_password() => {
-                violations.push(Violation::invalid_access_token(&key.field()));
+                violations.push(Violation::invalid_access_token(&given.path()));
                 None
             }
             Ok(party) => Some(party.account_key),

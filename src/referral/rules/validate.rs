@@ -5,18 +5,18 @@ use std::{collections::HashMap, fmt::Display};
 use chrono::{DateTime, Datelike, SubsecRound, TimeDelta, Utc};
 
 use super::{
-    attributes::ATTRIBUTES,
-    event::{
-        AccessTokenIdentifier, CheckedEvent, Details, EventRequest, Instant, PartyBy, PartyIdentifier,
-        PartyIdentifiers, PartyKey, PartyKind, PartyRole, PlaceIdentifier, is_blank, party_attribute,
+    super::{
+        event::{
+            AccessTokenIdentifier, CheckedEvent, Details, EntryIdentifier, EventRequest, Instant, PartyIdentifier,
+            PartyIdentifiers, is_blank,
+        },
+        given::{EntryField, EntryKind, GivenEntry, GivenParty, PartyBy, PartyKind, PartyRole, party_attribute},
+        violation::{Violation, ViolationKind},
     },
+    attributes::ATTRIBUTES,
     release::Release,
-    violation::{Violation, ViolationKind},
 };
-use crate::{
-    secret::Secret,
-    storage::places::{PlaceColumn, PlaceKind, PlaceName},
-};
+use crate::secret::Secret;
 
 /// Characters that a text may have.
 pub const MAXIMUM_TEXT_LENGTH: usize = 255;
@@ -25,28 +25,29 @@ pub const MAXIMUM_DESCRIPTION_LENGTH: usize = 4000;
 /// How far ahead of the server's clock `performed_on` may lie.
 pub const MAXIMUM_AHEAD: TimeDelta = TimeDelta::hours(24);
 
+/// An event of a call: what its caller names it, and the event where it is well-formed.
+#[derive(Debug)]
+pub struct Checked {
+    pub request_unique_identifier: Option<String>,
+    pub event: Result<CheckedEvent, Vec<Violation>>,
+}
+
 /// Checks the events of one call, in order; `now` is the server's clock.
-pub fn validate(
-    requests: Vec<EventRequest>,
-    now: DateTime<Utc>,
-    release: Release,
-) -> Vec<Result<CheckedEvent, Vec<Violation>>> {
+pub fn validate(requests: Vec<EventRequest>, now: DateTime<Utc>, release: Release) -> Vec<Checked> {
     let mut times_used: HashMap<String, usize> = HashMap::new();
     for identifier in requests.iter().filter_map(|request| request.request_unique_identifier.as_deref()) {
         if !is_blank(identifier) {
             *times_used.entry(identifier.to_owned()).or_default() += 1;
         }
     }
-    requests
-        .into_iter()
-        .map(|request| {
-            let shared = request
-                .request_unique_identifier
-                .as_ref()
-                .is_some_and(|identifier| times_used.get(identifier).is_some_and(|times| *times > 1));
-            Validator::new(now, release).event(request, shared)
-        })
-        .collect()
+    let check = |mut request: EventRequest| {
+        let request_unique_identifier = request.request_unique_identifier.take();
+        let identifier = request_unique_identifier.as_deref();
+        let is_shared = identifier.and_then(|identifier| times_used.get(identifier)).is_some_and(|times| *times > 1);
+        let event = Validator::new(now, release).event(request, identifier, is_shared);
+        Checked { request_unique_identifier, event }
+    };
+    requests.into_iter().map(check).collect()
 }
 
 /// A blank text of an attribute whose presence matters counts as not given.
@@ -73,57 +74,57 @@ impl Validator {
         Self { now, release, violations: Vec::new() }
     }
 
-    fn event(mut self, mut request: EventRequest, shared: bool) -> Result<CheckedEvent, Vec<Violation>> {
+    /// `is_shared` says whether another event of the call has the same identifier.
+    fn event(
+        mut self,
+        mut request: EventRequest,
+        identifier: Option<&str>,
+        is_shared: bool,
+    ) -> Result<CheckedEvent, Vec<Violation>> {
         self.violations = std::mem::take(&mut request.violations);
         // What cannot be read comes before all that is said here, and would only be reported once more, as missing.
         if self.violations.iter().any(|violation| violation.kind < ViolationKind::MissingMandatoryAttribute) {
             return Err(self.violations);
         }
-        let identifier = given(request.request_unique_identifier.take());
-        match &identifier {
+        match identifier.filter(|identifier| !is_blank(identifier)) {
             None => self.violations.push(Violation::missing("request_unique_identifier")),
             Some(identifier) => {
                 self.text("request_unique_identifier", identifier);
-                if shared {
+                if is_shared {
                     self.violations.push(Violation::duplicate_request_unique_identifier(identifier));
                 }
             }
         }
 
         self.release(&request);
-        use PlaceKind::{BusinessUnit, Classification, Device, TransactionAcquiringPoint, Unit};
+        use EntryKind::{BusinessUnit, Classification, Device, TransactionAcquiringPoint, Unit};
         let anywhere = request.performed_by_business_unit.is_some()
             || request.performed_by_unit.is_some()
             || request.performed_by_tap.is_some()
             || request.performed_by_device.is_some();
         if !anywhere {
-            self.missing_one_of([BusinessUnit, Unit].map(place_attribute));
+            self.missing_one_of([BusinessUnit, Unit].map(EntryKind::attribute));
         }
-        let classification = self.place(Classification, request.classification.take());
-        let performed_by_business_unit = self.place(BusinessUnit, request.performed_by_business_unit.take());
-        let performed_by_unit = self.place(Unit, request.performed_by_unit.take());
-        let performed_by_tap = self.place(TransactionAcquiringPoint, request.performed_by_tap.take());
-        let performed_by_device = self.place(Device, request.performed_by_device.take());
+        let classification = self.entry(Classification, request.classification.take());
+        let performed_by_business_unit = self.entry(BusinessUnit, request.performed_by_business_unit.take());
+        let performed_by_unit = self.entry(Unit, request.performed_by_unit.take());
+        let performed_by_tap = self.entry(TransactionAcquiringPoint, request.performed_by_tap.take());
+        let performed_by_device = self.entry(Device, request.performed_by_device.take());
         let referred = self.party(PartyRole::Referred, std::mem::take(&mut request.referred));
         let referred_by = self.party(PartyRole::ReferredBy, std::mem::take(&mut request.referred_by));
         let details = self.details(request);
 
-        match (identifier, referred, referred_by, details) {
-            (Some(request_unique_identifier), Some(referred), Some(referred_by), Some(details))
-                if self.violations.is_empty() =>
-            {
-                Ok(CheckedEvent {
-                    request_unique_identifier,
-                    classification,
-                    performed_by_business_unit,
-                    performed_by_unit,
-                    performed_by_tap,
-                    performed_by_device,
-                    referred,
-                    referred_by,
-                    details,
-                })
-            }
+        match (referred, referred_by, details) {
+            (Some(referred), Some(referred_by), Some(details)) if self.violations.is_empty() => Ok(CheckedEvent {
+                classification,
+                performed_by_business_unit,
+                performed_by_unit,
+                performed_by_tap,
+                performed_by_device,
+                referred,
+                referred_by,
+                details,
+            }),
             _ => Err(self.violations),
         }
     }
@@ -235,28 +236,23 @@ impl Validator {
         date.map(|date| date.trunc_subsecs(6))
     }
 
-    pub fn place(&mut self, kind: PlaceKind, identifier: Option<PlaceIdentifier>) -> Option<PlaceName> {
-        let identifier = identifier?;
-        let attribute = place_attribute(kind);
-        let fields = [
-            (PlaceColumn::Id, identifier.id),
-            (PlaceColumn::Name, identifier.name),
-            (PlaceColumn::Code, identifier.code),
-        ];
-        let mut names = fields
+    pub fn entry(&mut self, kind: EntryKind, identifier: Option<EntryIdentifier>) -> Option<GivenEntry> {
+        let EntryIdentifier { id, name, code } = identifier?;
+        let fields = [(EntryField::Id, id), (EntryField::Name, name), (EntryField::Code, code)];
+        let mut entries: Vec<GivenEntry> = fields
             .into_iter()
-            .filter_map(|(column, value)| given(value).map(|value| PlaceName { kind, column, value }))
-            .collect::<Vec<_>>();
-        for name in &names {
-            self.text(place_field(name), &name.value);
+            .filter_map(|(by, value)| given(value).map(|value| GivenEntry { kind, by, value }))
+            .collect();
+        for entry in &entries {
+            self.text(format_args!("{}.{}", kind.attribute(), entry.field()), &entry.value);
         }
-        if names.len() != 1 {
-            self.violations.push(one_field_expected(attribute, names.len()));
+        if entries.len() != 1 {
+            self.violations.push(one_field_expected(kind.attribute(), entries.len()));
         }
-        names.pop()
+        entries.pop()
     }
 
-    pub fn party(&mut self, role: PartyRole, identifiers: PartyIdentifiers) -> Option<PartyKey> {
+    pub fn party(&mut self, role: PartyRole, identifiers: PartyIdentifiers) -> Option<GivenParty> {
         let (kind, identifier) = match (identifiers.accounts_receivable, identifiers.rewards_participant) {
             (Some(identifier), None) => (PartyKind::AccountsReceivable, identifier),
             (None, Some(identifier)) => (PartyKind::RewardsParticipant, identifier),
@@ -277,7 +273,7 @@ impl Validator {
             }
         };
         let by = self.party_identifier(party_attribute(role, kind), *identifier)?;
-        Some(PartyKey { role, kind, by })
+        Some(GivenParty { role, kind, by })
     }
 
     fn party_identifier(&mut self, attribute: &str, identifier: PartyIdentifier) -> Option<PartyBy> {
@@ -336,26 +332,4 @@ fn one_field_expected(attribute: &str, count: usize) -> Violation {
         "More than one of the identifier's fields is given"
     };
     Violation::invalid_identifier(attribute, description)
-}
-
-/// The documented name of the attribute that names a place of this kind.
-fn place_attribute(kind: PlaceKind) -> &'static str {
-    match kind {
-        PlaceKind::BusinessUnit => "performed_by_business_unit_identifier",
-        PlaceKind::Unit => "performed_by_unit_identifier",
-        PlaceKind::TransactionAcquiringPoint => "performed_by_tap_identifier",
-        PlaceKind::Device => "performed_by_device_identifier",
-        PlaceKind::Classification => "classification_identifier",
-    }
-}
-
-/// The path of the attribute that a place was named by.
-pub fn place_field(name: &PlaceName) -> String {
-    let field = match (name.kind, name.column) {
-        (_, PlaceColumn::Id) => "id",
-        (_, PlaceColumn::Name) => "name",
-        (PlaceKind::Unit | PlaceKind::Classification, PlaceColumn::Code) => "alternative_code",
-        (_, PlaceColumn::Code) => "code",
-    };
-    format!("{}.{field}", place_attribute(name.kind))
 }

@@ -4,21 +4,26 @@ use chrono::{SubsecRound, Utc};
 use uuid::Uuid;
 
 use super::{
-    bulk_create::ReferralEvents,
-    codes::Sender,
+    super::{
+        codes::Sender,
+        event::EventIdentity,
+        referral_events::ReferralEvents,
+        rules::validate::{Validator, given},
+        violation::Violation,
+    },
+    customer_event::CustomerEvent,
     filter::{self, FilterRequest},
-    report::Created,
-    validate::{Validator, given},
-    violation::Violation,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
     secret::equal_in_constant_time,
     storage::{
         counters,
-        event_views::{self, EventName, EventView, Page},
+        directory_names::find_names_of,
+        event_pages::{self, Page},
         number_ranges::{self, NumberRange},
-        referral_events, to_its_end,
+        referral_events::{self, EventName},
+        to_its_end,
     },
 };
 
@@ -39,6 +44,14 @@ pub struct ListRequest {
     pub page_token: Option<String>,
 }
 
+/// A page of a list of events, the newest first.
+#[derive(Debug)]
+pub struct Listed {
+    pub events: Vec<CustomerEvent>,
+    /// `None` on the last page.
+    pub next_page_token: Option<String>,
+}
+
 const DEFAULT_NUMBER_OF_RESULTS: u32 = 100;
 const MAXIMUM_NUMBER_OF_RESULTS: u32 = 1000;
 
@@ -49,27 +62,24 @@ impl ReferralEvents {
         organisation_id: i64,
         identifier: Option<EventIdentifier>,
         place: impl Send + 'static,
-    ) -> Result<EventView> {
-        let name = event_name(identifier, &mut Validator::new(Utc::now(), self.rules.release))?;
+    ) -> Result<CustomerEvent> {
+        let name = event_name(identifier, &mut Validator::new(Utc::now(), self.settings.release))?;
         let database = self.database.clone();
         let find = async move {
             let _place = place;
             let transaction = database.begin_read().await?;
-            let event = event_views::find_event(&transaction, organisation_id, name).await?;
+            let found = referral_events::find(&transaction, organisation_id, name).await?;
+            let row = found.ok_or_else(not_found)?;
+            let names = find_names_of(&transaction, organisation_id, std::slice::from_ref(&row)).await?;
             transaction.commit().await?;
-            event.ok_or_else(not_found)
+            Ok(CustomerEvent::new(row, &names))
         };
         to_its_end(find, |_| 0).await
     }
 
-    /// A page of a list of events, and the token of the next page. Numbers rise in the order in which events come to be
-    /// seen, so that pages that each begin below the last number of the page before miss none and have none twice.
-    pub async fn list(
-        &self,
-        sender: Sender,
-        request: ListRequest,
-        place: impl Send + 'static,
-    ) -> Result<(Vec<EventView>, Option<String>)> {
+    /// A page of a list of events. Numbers rise in the order in which events come to be seen, so that pages that each
+    /// begin below the last number of the page before miss none and have none twice.
+    pub async fn list(&self, sender: Sender, request: ListRequest, place: impl Send + 'static) -> Result<Listed> {
         let this = self.clone();
         let find = async move {
             let _place = place;
@@ -78,10 +88,10 @@ impl ReferralEvents {
         to_its_end(find, |_| 0).await
     }
 
-    async fn find_page(&self, sender: Sender, request: ListRequest) -> Result<(Vec<EventView>, Option<String>)> {
+    async fn find_page(&self, sender: Sender, request: ListRequest) -> Result<Listed> {
         let organisation_id = sender.organisation_id;
         let now = Utc::now();
-        let mut validator = Validator::new(now, self.rules.release);
+        let mut validator = Validator::new(now, self.settings.release);
         let number_of_results = request.number_of_results.unwrap_or(DEFAULT_NUMBER_OF_RESULTS);
         if !(1..=MAXIMUM_NUMBER_OF_RESULTS).contains(&number_of_results) {
             let description = format!("The number is not 1 to {MAXIMUM_NUMBER_OF_RESULTS}");
@@ -111,9 +121,13 @@ impl ReferralEvents {
         }
         range.below = range.below.min(below);
         let Page { events, next_below } =
-            event_views::find_page(&transaction, organisation_id, &filter, range, number_of_results as usize).await?;
+            event_pages::find_page(&transaction, organisation_id, &filter, range, number_of_results as usize).await?;
+        let names = find_names_of(&transaction, organisation_id, &events).await?;
         transaction.commit().await?;
-        Ok((events, next_below.map(|below| self.page_token(organisation_id, &list, below))))
+        Ok(Listed {
+            events: events.into_iter().map(|row| CustomerEvent::new(row, &names)).collect(),
+            next_page_token: next_below.map(|below| self.page_token(organisation_id, &list, below)),
+        })
     }
 
     /// Cancels the event that the identifier names, unless it is cancelled already; answers it.
@@ -126,9 +140,9 @@ impl ReferralEvents {
         identifier: Option<EventIdentifier>,
         reason: Option<String>,
         place: impl Send + 'static,
-    ) -> Result<Created> {
+    ) -> Result<EventIdentity> {
         let now = Utc::now().trunc_subsecs(6);
-        let mut validator = Validator::new(now, self.rules.release);
+        let mut validator = Validator::new(now, self.settings.release);
         validator.optional_text("cancellation_reason", reason.as_deref());
         let name = event_name(identifier, &mut validator)?;
         let database = self.database.clone();
@@ -136,13 +150,12 @@ impl ReferralEvents {
             let _place = place;
             let transaction = database.begin().await?;
             counters::take_turn(&transaction, organisation_id).await?;
-            let found = event_views::find_event(&transaction, organisation_id, name).await?;
-            let event = found.ok_or_else(not_found)?.event;
+            let event = referral_events::find(&transaction, organisation_id, name).await?.ok_or_else(not_found)?;
             if event.in_force.is_some() {
                 referral_events::cancel(&transaction, organisation_id, event.id, now, reason).await?;
             }
             transaction.commit().await?;
-            Ok(Created { id: event.id, number: event.number })
+            Ok(EventIdentity { id: event.id, number: event.number })
         };
         to_its_end(cancel, |_| 1).await
     }

@@ -1,7 +1,7 @@
 //! Which attributes an event has in each release of the API, which of them are mandatory, which deprecated. Pure.
 
 use super::{
-    event::{EventRequest, PartyIdentifier, is_blank},
+    super::event::{EventRequest, PartyIdentifier, is_blank},
     release::{Release, release},
 };
 

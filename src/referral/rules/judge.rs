@@ -2,15 +2,18 @@
 
 use std::collections::HashMap;
 
-use super::{content::ContentHash, report::Created, resolve::ResolvedEvent, violation::Violation};
+use super::{
+    super::{event::EventIdentity, resolve::ResolvedEvent, violation::Violation},
+    content::ContentHash,
+};
 
 /// What the database knows that matters to the events of a call.
 #[derive(Debug, Default)]
-pub struct Known {
+pub struct Facts {
     /// How accounts were referred. Holds the whole way up from every referrer, where a circle is possible.
     pub referral_of: HashMap<i64, Referral>,
     /// The event under the external reference of the event at a position of the call.
-    pub references: HashMap<usize, KnownEvent>,
+    pub references: HashMap<usize, StoredEvent>,
 }
 
 /// How an account was referred.
@@ -23,31 +26,24 @@ pub struct Referral {
 /// An event that decides on another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    Stored(Created),
+    Stored(EventIdentity),
     /// The event of this call at that position.
     OfCall(usize),
 }
 
 #[derive(Debug)]
-pub struct KnownEvent {
-    pub event: Created,
+pub struct StoredEvent {
+    pub event: EventIdentity,
     pub content_hash: Vec<u8>,
 }
 
-/// An event that may be created, and its position in the call.
-#[derive(Debug)]
-pub struct Candidate<'a> {
-    pub position: usize,
-    pub event: ResolvedEvent<'a>,
-}
-
-/// What becomes of a candidate.
+/// What becomes of an event.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It is created.
     Create,
     /// It was created before, by an earlier call.
-    Existing(Created),
+    Existing(EventIdentity),
     /// It repeats an earlier event of this call, which stands at that position.
     Repeats { position: usize },
     Refuse {
@@ -57,20 +53,20 @@ pub enum Verdict {
     },
 }
 
-/// Judges the candidates of one call in order, each knowing what becomes of those before it.
-pub fn judge(candidates: &[Candidate<'_>], known: Known, allow_circles: bool) -> Vec<Verdict> {
+/// Judges the events of one call in order, each knowing what becomes of those before it.
+pub fn judge(events: &[ResolvedEvent<'_>], facts: Facts, allow_circles: bool) -> Vec<Verdict> {
     let mut judge = Judge {
-        known,
+        facts,
         allow_circles,
         ways_up: HashMap::new(),
         created: HashMap::new(),
         used_passwords: HashMap::new(),
     };
-    candidates.iter().map(|candidate| judge.judge(candidate)).collect()
+    events.iter().map(|event| judge.judge(event)).collect()
 }
 
 struct Judge<'a> {
-    known: Known,
+    facts: Facts,
     allow_circles: bool,
     /// Of the accounts whose way up was walked, how far it was found to lead: the account there, and the last event on the
     /// way. What was walked once is one step from then on, so that a call's events together walk a long chain once. Holds
@@ -83,30 +79,29 @@ struct Judge<'a> {
 }
 
 impl<'a> Judge<'a> {
-    fn judge(&mut self, candidate: &Candidate<'a>) -> Verdict {
+    fn judge(&mut self, event: &ResolvedEvent<'a>) -> Verdict {
         // Before all rules: the event's first sending would trip its repetition up.
-        if let Some(verdict) = self.repetition(candidate) {
+        if let Some(verdict) = self.repetition(event) {
             return verdict;
         }
-        let (violations, cause) = self.violations(candidate);
+        let (violations, cause) = self.violations(event);
         if !violations.is_empty() {
             return Verdict::Refuse { violations, cause };
         }
-        let Candidate { position, event } = candidate;
-        let referral = Referral { referrer: event.referred_by.account_key, event: Cause::OfCall(*position) };
-        self.known.referral_of.insert(event.referred.account_key, referral);
+        let referral = Referral { referrer: event.referred_by.account_key, event: Cause::OfCall(event.position) };
+        self.facts.referral_of.insert(event.referred.account_key, referral);
         if let (Some(reference), Some(hash)) = (event.details.external_reference(), event.content_hash) {
-            self.created.insert(reference, (*position, hash));
+            self.created.insert(reference, (event.position, hash));
         }
         for password in event.one_time_passwords() {
-            self.used_passwords.insert(password.access_token_key, *position);
+            self.used_passwords.insert(password.access_token_key, event.position);
         }
         Verdict::Create
     }
 
     /// Whether the event was sent before, by its external reference and content. A one-time password that its own
     /// first sending used up is no second use; one that another event used up, here or in the database, is.
-    fn repetition(&self, Candidate { position, event }: &Candidate<'a>) -> Option<Verdict> {
+    fn repetition(&self, event: &ResolvedEvent<'a>) -> Option<Verdict> {
         let reference = event.details.external_reference()?;
         let hash = event.content_hash?;
         if let Some((position, created)) = self.created.get(&reference) {
@@ -116,7 +111,7 @@ impl<'a> Judge<'a> {
             });
             return (*created == hash && own_passwords).then_some(Verdict::Repeats { position: *position });
         }
-        let known = self.known.references.get(position)?;
+        let known = self.facts.references.get(&event.position)?;
         let own_passwords = event.one_time_passwords().all(|password| match password.used_by {
             Some(number) => number == known.event.number,
             None => !self.used_passwords.contains_key(&password.access_token_key),
@@ -126,7 +121,7 @@ impl<'a> Judge<'a> {
     }
 
     /// What is wrong with the event, and the event that stands in its way.
-    fn violations(&mut self, Candidate { position, event }: &Candidate<'a>) -> (Vec<Violation>, Option<Cause>) {
+    fn violations(&mut self, event: &ResolvedEvent<'a>) -> (Vec<Violation>, Option<Cause>) {
         let (referred, referred_by) = (&event.referred, &event.referred_by);
         let mut violations = Vec::new();
         for party in [referred, referred_by] {
@@ -134,7 +129,7 @@ impl<'a> Judge<'a> {
                 password.used_by.is_some() || self.used_passwords.contains_key(&password.access_token_key)
             });
             if used_up {
-                violations.push(Violation::invalid_access_token(&party.key.field()));
+                violations.push(Violation::invalid_access_token(&party.given.path()));
             }
             violations.extend(party.inactive.iter().cloned());
         }
@@ -142,18 +137,18 @@ impl<'a> Judge<'a> {
         let mut cause = None;
         if let Some((system, number)) = event.details.external_reference() {
             let of_call = self.created.get(&(system, number)).map(|(position, _)| Cause::OfCall(*position));
-            cause = of_call.or(self.known.references.get(position).map(|known| Cause::Stored(known.event)));
+            cause = of_call.or(self.facts.references.get(&event.position).map(|known| Cause::Stored(known.event)));
             if cause.is_some() {
                 violations.push(Violation::external_reference_conflict(number));
             }
         }
         let mut referral = |violation: fn(&str, &str) -> Violation| {
-            violations.push(violation(&referred.key.field(), &referred.key.label()));
+            violations.push(violation(&referred.given.path(), &referred.given.label()));
         };
         if referred.account_key == referred_by.account_key {
             referral(Violation::self_referral);
         }
-        let known = self.known.referral_of.get(&referred.account_key).copied();
+        let known = self.facts.referral_of.get(&referred.account_key).copied();
         match known {
             Some(known) if known.referrer == referred_by.account_key => referral(Violation::referral_already_exists),
             Some(_) => referral(Violation::referred_by_another_participant),
@@ -200,7 +195,7 @@ impl<'a> Judge<'a> {
         if let Some(way) = self.ways_up.get_mut(&account) {
             return Some(way.take());
         }
-        let referral = *self.known.referral_of.get(&account)?;
+        let referral = *self.facts.referral_of.get(&account)?;
         self.ways_up.insert(account, None);
         Some(Some(referral))
     }

@@ -1,5 +1,3 @@
-//! A transaction acquiring point (TAP) of a unit or of a business unit.
-
 use sea_orm::entity::prelude::*;
 
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]

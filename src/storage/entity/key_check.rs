@@ -1,18 +1,11 @@
-//! A business unit.
-
 use sea_orm::entity::prelude::*;
 
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
-#[sea_orm(table_name = "business_units")]
+#[sea_orm(table_name = "key_checks")]
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
-    pub organisation_id: i64,
-    #[sea_orm(primary_key, auto_increment = false)]
-    pub key: i64,
-    pub id: String,
-    pub code: String,
-    pub name: Option<String>,
-    pub default_tap_key: Option<i64>,
+    pub name: String,
+    pub value: String,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -34,6 +34,6 @@ impl Answered {
     pub(super) fn count_created(&self) -> usize {
         let Self::Now(report) = self else { return 0 };
         let is_new = |outcome: &Outcome| matches!(outcome, Outcome::Processed { event: Some(_), replayed: false });
-        report.iter().filter(|(_, outcome)| is_new(outcome)).count()
+        report.iter().filter(|event| is_new(&event.outcome)).count()
     }
 }

@@ -1,5 +1,3 @@
-//! An access token, by which a rewards participant is identified. Codes are stored as keyed hashes alone.
-
 use sea_orm::entity::prelude::*;
 
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]

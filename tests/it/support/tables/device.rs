@@ -1,19 +1,15 @@
-//! An account receivable: what a referral is between.
-
 use sea_orm::entity::prelude::*;
 
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
-#[sea_orm(table_name = "accounts_receivable")]
+#[sea_orm(table_name = "devices")]
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub organisation_id: i64,
     #[sea_orm(primary_key, auto_increment = false)]
     pub key: i64,
     pub id: String,
-    pub number: String,
-    pub state: String,
-    /// Kept by the import, for look-ups.
-    pub has_ineffective_participant: bool,
+    pub code: String,
+    pub unit_key: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -1,14 +1,14 @@
 //! Where an event was performed, from the places that it names. Pure.
 
-use crate::storage::places::Place;
+use crate::storage::directory_entries::Entry;
 
 /// The places that an event names, as the directory has them.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NamedPlaces {
-    pub business_unit: Option<Place>,
-    pub unit: Option<Place>,
-    pub tap: Option<Place>,
-    pub device: Option<Place>,
+    pub business_unit: Option<Entry>,
+    pub unit: Option<Entry>,
+    pub tap: Option<Entry>,
+    pub device: Option<Entry>,
 }
 
 /// The places of an event, those that follow from the named ones included.

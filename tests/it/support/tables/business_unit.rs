@@ -1,9 +1,7 @@
-//! A device, which stands in a unit.
-
 use sea_orm::entity::prelude::*;
 
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
-#[sea_orm(table_name = "devices")]
+#[sea_orm(table_name = "business_units")]
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub organisation_id: i64,
@@ -11,7 +9,8 @@ pub struct Model {
     pub key: i64,
     pub id: String,
     pub code: String,
-    pub unit_key: Option<i64>,
+    pub name: Option<String>,
+    pub default_tap_key: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

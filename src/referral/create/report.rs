@@ -1,8 +1,6 @@
 //! One answer for every event of a call, by position.
 
-use uuid::Uuid;
-
-use super::violation::Violation;
+use super::super::{event::EventIdentity, rules::validate::Checked, violation::Violation};
 use crate::error::{Error, Result};
 
 /// What became of one event.
@@ -10,7 +8,7 @@ use crate::error::{Error, Result};
 pub enum Outcome {
     Processed {
         /// `None` for an event that a rehearsal would create.
-        event: Option<Created>,
+        event: Option<EventIdentity>,
         /// It was there before, or stands earlier in the call.
         replayed: bool,
     },
@@ -18,19 +16,19 @@ pub enum Outcome {
         /// What is wrong with it, by precedence; never empty.
         violations: Vec<Violation>,
         /// The event that stands in its way.
-        cause: Option<Created>,
+        cause: Option<EventIdentity>,
     },
 }
 
-/// The event that the answer names: made by this call, or by the earlier one that it repeats.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Created {
-    pub id: Uuid,
-    pub number: i64,
+/// What the caller named an event, and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reported {
+    pub request_unique_identifier: Option<String>,
+    pub outcome: Outcome,
 }
 
-/// The answer to a call: what the caller named each event, and what became of it, in request order.
-pub type Report = Vec<(Option<String>, Outcome)>;
+/// The answer to a call, in request order.
+pub type Report = Vec<Reported>;
 
 /// A slot for the outcome of each event, each to be filled exactly once.
 pub struct Slots(Vec<Option<Outcome>>);
@@ -40,17 +38,17 @@ impl Slots {
         Self(vec![None; events])
     }
 
-    pub fn processed(&mut self, position: usize, event: Option<Created>, replayed: bool) {
+    pub fn processed(&mut self, position: usize, event: Option<EventIdentity>, replayed: bool) {
         self.fill(position, Outcome::Processed { event, replayed });
     }
 
-    pub fn unprocessed(&mut self, position: usize, mut violations: Vec<Violation>, cause: Option<Created>) {
+    pub fn unprocessed(&mut self, position: usize, mut violations: Vec<Violation>, cause: Option<EventIdentity>) {
         violations.sort_by_key(|violation| violation.kind);
         self.fill(position, Outcome::Unprocessed { violations, cause });
     }
 
-    /// The event at a position, once it is there.
-    pub fn created(&self, position: usize) -> Option<Created> {
+    /// What the event at a position is known by, once it is there.
+    pub fn identity(&self, position: usize) -> Option<EventIdentity> {
         match self.0.get(position) {
             Some(Some(Outcome::Processed { event, .. })) => *event,
             _ => None,
@@ -70,9 +68,12 @@ impl Slots {
     }
 
     /// The report; an event without an answer is a fault of ours that must not pass in silence.
-    pub fn into_report(self, identifiers: &[Option<String>]) -> Result<Report> {
-        let outcomes: Option<Vec<Outcome>> = self.0.into_iter().collect();
-        let outcomes = outcomes.ok_or_else(|| Error::internal("an event of the call has no answer"))?;
-        Ok(identifiers.iter().cloned().zip(outcomes).collect())
+    pub fn into_report(self, events: &[Checked]) -> Result<Report> {
+        let reported = events.iter().zip(self.0).map(|(event, outcome)| {
+            let request_unique_identifier = event.request_unique_identifier.clone();
+            outcome.map(|outcome| Reported { request_unique_identifier, outcome })
+        });
+        let report: Option<Report> = reported.collect();
+        report.ok_or_else(|| Error::internal("an event of the call has no answer"))
     }
 }

@@ -1,0 +1,128 @@
+//! What an event names, well-formed and not yet looked up: entries of the directory, and parties.
+
+use crate::secret::Secret;
+
+/// The kinds of entries of the directory that an event can name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EntryKind {
+    BusinessUnit,
+    Unit,
+    TransactionAcquiringPoint,
+    Device,
+    Classification,
+}
+
+/// The field of an identifier object that names an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EntryField {
+    Id,
+    Name,
+    /// The alternative code of units and classifications.
+    Code,
+}
+
+/// An entry of the directory as an event names it, well-formed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct GivenEntry {
+    pub kind: EntryKind,
+    pub by: EntryField,
+    pub value: String,
+}
+
+impl EntryKind {
+    /// The documented name of the attribute that names an entry of this kind.
+    pub fn attribute(self) -> &'static str {
+        match self {
+            Self::BusinessUnit => "performed_by_business_unit_identifier",
+            Self::Unit => "performed_by_unit_identifier",
+            Self::TransactionAcquiringPoint => "performed_by_tap_identifier",
+            Self::Device => "performed_by_device_identifier",
+            Self::Classification => "classification_identifier",
+        }
+    }
+}
+
+impl GivenEntry {
+    /// The path of the attribute that names the entry.
+    pub fn path(&self) -> String {
+        format!("{}.{}", self.kind.attribute(), self.field())
+    }
+
+    /// The documented name of the field.
+    pub fn field(&self) -> &'static str {
+        match (self.kind, self.by) {
+            (_, EntryField::Id) => "id",
+            (_, EntryField::Name) => "name",
+            (EntryKind::Unit | EntryKind::Classification, EntryField::Code) => "alternative_code",
+            (_, EntryField::Code) => "code",
+        }
+    }
+}
+
+/// The role a party plays in an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PartyRole {
+    Referred,
+    ReferredBy,
+}
+
+/// Which of the two identifier objects names a party.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PartyKind {
+    AccountsReceivable,
+    RewardsParticipant,
+}
+
+/// A party as an event names it, well-formed.
+#[derive(Clone, Debug)]
+pub struct GivenParty {
+    pub role: PartyRole,
+    pub kind: PartyKind,
+    pub by: PartyBy,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum PartyBy {
+    Id(String),
+    Number(String),
+    AuthenticationCode(Secret),
+    PassCode { identifier: String, pass_code: Secret },
+    OneTimePassword(Secret),
+}
+
+impl GivenParty {
+    /// The path of the attribute that names the party.
+    pub fn path(&self) -> String {
+        let attribute = party_attribute(self.role, self.kind);
+        let field = match self.by {
+            PartyBy::Id(_) => "id",
+            PartyBy::Number(_) => "number",
+            _ => "access_token_identifier",
+        };
+        format!("{attribute}.{field}")
+    }
+
+    /// The party for a sentence: by what was given, save where that is a secret.
+    pub fn label(&self) -> String {
+        let kind = match self.kind {
+            PartyKind::AccountsReceivable => "Accounts Receivable",
+            PartyKind::RewardsParticipant => "Participant",
+        };
+        match &self.by {
+            PartyBy::Id(given) | PartyBy::Number(given) | PartyBy::PassCode { identifier: given, .. } => {
+                format!("{kind} {given}")
+            }
+            PartyBy::AuthenticationCode(_) | PartyBy::OneTimePassword(_) => kind.to_owned(),
+        }
+    }
+}
+
+/// The documented name of the attribute that identifies a party in one of the two ways.
+pub fn party_attribute(role: PartyRole, kind: PartyKind) -> &'static str {
+    match (role, kind) {
+        (PartyRole::Referred, PartyKind::AccountsReceivable) => "referred_accounts_receivable_identifier",
+        (PartyRole::Referred, PartyKind::RewardsParticipant) => "referred_rewards_participant_identifier",
+        (PartyRole::ReferredBy, PartyKind::AccountsReceivable) => "referred_by_accounts_receivable_identifier",
+        (PartyRole::ReferredBy, PartyKind::RewardsParticipant) => "referred_by_rewards_participant_identifier",
+    }
+}

@@ -1,0 +1,97 @@
+//! An event that is there, with the names of what it refers to.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+
+use super::super::event::{Details, EventIdentity};
+use crate::storage::{
+    directory_names::{DirectoryName, DirectoryNames},
+    entity::referral_event::Model,
+};
+
+/// An event with what callers know its classification, its places and its parties by.
+#[derive(Clone, Debug)]
+pub struct CustomerEvent {
+    pub identity: EventIdentity,
+    pub details: Details,
+    pub classification: Option<Named>,
+    pub business_unit: Option<Named>,
+    pub unit: Option<Named>,
+    pub tap: Option<Named>,
+    pub device: Option<Named>,
+    pub referred_account: Option<Named>,
+    pub referred_participant: Option<Named>,
+    pub referred_by_account: Option<Named>,
+    pub referred_by_participant: Option<Named>,
+    pub created_on: DateTime<Utc>,
+    /// `None` for an event in force.
+    pub cancellation: Option<Cancellation>,
+}
+
+/// When an event was cancelled, and why.
+#[derive(Clone, Debug)]
+pub struct Cancellation {
+    pub on: Option<DateTime<Utc>>,
+    pub reason: Option<String>,
+}
+
+/// What callers know a row of the directory by.
+#[derive(Clone, Debug)]
+pub struct Named {
+    pub id: String,
+    /// Its code, its alternative code or its number, whichever its kind has.
+    pub code: String,
+    pub name: Option<String>,
+}
+
+impl From<&DirectoryName> for Named {
+    fn from(DirectoryName { id, code, name }: &DirectoryName) -> Self {
+        Self { id: id.clone(), code: code.clone(), name: name.clone() }
+    }
+}
+
+impl CustomerEvent {
+    /// The event of a row, whose names are among `names`.
+    pub fn new(row: Model, names: &DirectoryNames) -> Self {
+        Self {
+            identity: EventIdentity { id: row.id, number: row.number },
+            classification: named(&names.classifications, row.classification_key),
+            business_unit: named(&names.business_units, row.performed_by_business_unit_key),
+            unit: named(&names.units, row.performed_by_unit_key),
+            tap: named(&names.taps, row.performed_by_tap_key),
+            device: named(&names.devices, row.performed_by_device_key),
+            referred_account: named(&names.accounts, Some(row.referred_account_key)),
+            referred_participant: named(&names.participants, Some(row.referred_account_key)),
+            referred_by_account: named(&names.accounts, Some(row.referred_by_account_key)),
+            referred_by_participant: named(&names.participants, Some(row.referred_by_account_key)),
+            created_on: row.created_on,
+            cancellation: match row.in_force {
+                Some(_) => None,
+                None => Some(Cancellation { on: row.cancelled_on, reason: row.cancellation_reason }),
+            },
+            details: Details {
+                performed_on: row.performed_on,
+                description: row.description,
+                external_system: row.external_system,
+                external_system_reference_number: row.external_system_reference_number,
+                udf_strings: [
+                    row.udf_string_1,
+                    row.udf_string_2,
+                    row.udf_string_3,
+                    row.udf_string_4,
+                    row.udf_string_5,
+                    row.udf_string_6,
+                    row.udf_string_7,
+                    row.udf_string_8,
+                ],
+                udf_floats: [row.udf_float_1, row.udf_float_2, row.udf_float_3, row.udf_float_4],
+                udf_dates: [row.udf_date_1, row.udf_date_2, row.udf_date_3, row.udf_date_4],
+            },
+        }
+    }
+}
+
+fn named(names: &HashMap<i64, DirectoryName>, key: Option<i64>) -> Option<Named> {
+    names.get(&key?).map(Named::from)
+}

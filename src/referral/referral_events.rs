@@ -1,0 +1,46 @@
+//! The referral events of a database, and what holds for all calls about them.
+
+use std::time::Duration;
+
+use super::rules::release::Release;
+use crate::{guessing::Guessing, secret::CodeHasher, storage::Database};
+
+/// What holds for the calls of all callers.
+#[derive(Clone, Debug)]
+pub struct ReferralSettings {
+    /// Lets referrals form circles.
+    pub allow_circles: bool,
+    /// Which attributes there are, and which are mandatory.
+    pub release: Release,
+    /// How long the answers of calls with an idempotency key are kept.
+    pub idempotency_retention: Duration,
+}
+
+impl Default for ReferralSettings {
+    fn default() -> Self {
+        Self {
+            allow_circles: false,
+            release: Release::default(),
+            idempotency_retention: Duration::from_secs(7 * 24 * 3600),
+        }
+    }
+}
+
+/// Creates events, answers those that are there, and cancels them.
+#[derive(Clone)]
+pub struct ReferralEvents {
+    pub(super) database: Database,
+    pub(super) hasher: CodeHasher,
+    pub(super) settings: ReferralSettings,
+    pub(super) guessing: Guessing,
+}
+
+impl ReferralEvents {
+    pub fn new(database: Database, hasher: CodeHasher, settings: ReferralSettings, guessing: Guessing) -> Self {
+        Self { database, hasher, settings, guessing }
+    }
+
+    pub fn release(&self) -> Release {
+        self.settings.release
+    }
+}

@@ -1,0 +1,78 @@
+//! The directory's entries that events name, where they happened and what kind they are: look-ups by id, name and code,
+//! all kinds in one statement.
+
+use sea_orm::{ConnectionTrait, DbErr, Value};
+
+use super::sql::{Columns, OfDirectory, Sql, text_array};
+
+/// The columns by which an entry can be found, in the order of the parameters of [`FIND_ENTRIES`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EntryColumn {
+    BusinessUnitId,
+    BusinessUnitName,
+    BusinessUnitCode,
+    UnitId,
+    UnitName,
+    UnitAlternativeCode,
+    TapId,
+    TapName,
+    TapCode,
+    DeviceId,
+    DeviceCode,
+    ClassificationId,
+    ClassificationName,
+    ClassificationAlternativeCode,
+}
+
+impl EntryColumn {
+    const COUNT: usize = 14;
+}
+
+/// A place or a classification, with the places that it implies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub key: i64,
+    /// Its business unit: itself, its own, or that of its unit.
+    pub business_unit_key: Option<i64>,
+    /// Its unit: itself, or its own.
+    pub unit_key: Option<i64>,
+    /// Its TAP: itself, or the default TAP of its unit, or else of its business unit.
+    pub tap_key: Option<i64>,
+}
+
+const FIND_ENTRIES: Sql = Sql {
+    postgres: include_str!("sql/find_directory_entries.postgres.sql"),
+    sqlite: include_str!("sql/find_directory_entries.sqlite.sql"),
+};
+
+/// Looks up what has each of the values in its column, in the order of `names`.
+pub async fn find_many_by_name<C: ConnectionTrait>(
+    connection: &C,
+    organisation_id: i64,
+    names: &[(EntryColumn, &str)],
+) -> Result<OfDirectory<Vec<Option<Entry>>>, DbErr> {
+    let mut found = vec![None; names.len()];
+    if names.is_empty() {
+        return Ok(OfDirectory { found, version: None });
+    }
+    let mut lists: [Vec<&str>; EntryColumn::COUNT] = Default::default();
+    let mut indexes: [Vec<usize>; EntryColumn::COUNT] = Default::default();
+    for (index, (column, value)) in names.iter().enumerate() {
+        lists[*column as usize].push(value);
+        indexes[*column as usize].push(index);
+    }
+    let lists = lists.iter().map(|list| text_array(connection, list));
+    let values: Vec<Value> = [organisation_id.into()].into_iter().chain(lists).collect();
+    let columns = Columns::find(connection, FIND_ENTRIES.with(connection, values)).await?;
+    let keys = |name| columns.get::<Option<i64>>(name);
+    let names = columns.get::<i64>("list")?.into_iter().zip(columns.get::<i64>("position")?);
+    let entries = columns.get::<i64>("key")?.into_iter().zip(keys("business_unit_key")?);
+    let rest = keys("unit_key")?.into_iter().zip(keys("tap_key")?);
+    for (((list, position), (key, business_unit_key)), (unit_key, tap_key)) in names.zip(entries).zip(rest) {
+        let index = indexes.get(list as usize).and_then(|indexes| indexes.get(position as usize));
+        if let Some(entry) = index.and_then(|index| found.get_mut(*index)) {
+            *entry = Some(Entry { key, business_unit_key, unit_key, tap_key });
+        }
+    }
+    Ok(OfDirectory { found, version: Some(columns.version()?) })
+}
