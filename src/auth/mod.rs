@@ -33,8 +33,6 @@ pub enum Role {
     Reader,
     /// Reads, creates and cancels.
     Caller,
-    /// All of it, and the directory.
-    Administrator,
 }
 
 impl Role {
@@ -43,17 +41,9 @@ impl Role {
     pub fn from_name(name: &str) -> Option<Self> {
         match name {
             "reader" => Some(Self::Reader),
-            "caller" => Some(Self::Caller),
-            "administrator" => Some(Self::Administrator),
+            // The directory, which an administrator has beside, is not served: over the network the two may do the same.
+            "caller" | "administrator" => Some(Self::Caller),
             _ => None,
-        }
-    }
-
-    /// To create events is to cancel them too.
-    fn may_create(self) -> bool {
-        match self {
-            Self::Reader => false,
-            Self::Caller | Self::Administrator => true,
         }
     }
 }
@@ -71,10 +61,13 @@ pub struct Caller {
 impl Caller {
     /// Refuses a caller whose role is to read alone.
     pub fn require_creation(&self) -> Result<()> {
-        if self.role.may_create() {
-            return Ok(());
+        match self.role {
+            Role::Caller => Ok(()),
+            Role::Reader => {
+                let message = "The user's role does not allow to create or cancel events.";
+                Err(Error::new(ErrorKind::AccessDenied, message))
+            }
         }
-        Err(Error::new(ErrorKind::AccessDenied, "The user's role does not allow to create or cancel events."))
     }
 }
 
@@ -103,7 +96,7 @@ pub struct Credentials {
     pub username: String,
     pub password: Secret,
     pub organisation: String,
-    /// The id of the unit to work in; not given, the user's default unit.
+    /// The id of the unit to work in, which must be there.
     pub unit: Option<String>,
 }
 
@@ -162,20 +155,17 @@ impl Authenticator {
         let hash = user.as_ref().map(|user| user.password_hash.clone());
         let matches = password::verify(credentials.password, hash).await?;
         let user = user.filter(|_| matches).ok_or_else(refused)?;
-        let unit = match credentials.unit {
-            Some(unit) if !users::unit_exists(self.database.read(), organisation_id, &unit).await? => {
-                return Err(refused());
-            }
-            Some(unit) => Some(unit),
-            None => user.default_unit_id,
-        };
+        if let Some(unit) = &credentials.unit
+            && !users::unit_exists(self.database.read(), organisation_id, unit).await?
+        {
+            return Err(refused());
+        }
         self.guessing.forget(&guessed_at).await?;
         let now = Utc::now();
         self.signer.sign(&Claims {
             jti: Uuid::new_v4(),
             usr: user.id,
             org: organisation_id,
-            oun: unit,
             iat: now.timestamp(),
             exp: (now + TOKEN_LIFETIME).timestamp(),
         })
