@@ -6,7 +6,7 @@ use chrono::Utc;
 
 use super::{Failure, say};
 use crate::{
-    auth::{self, Authenticator, Credentials, Origin, Role},
+    auth::{self, Authenticator, Credentials, Origin},
     config::{Keys, SettingError},
     directory::{self, DirectoryKind},
     guessing::{Guessing, Limits},
@@ -29,7 +29,7 @@ pub async fn prepare(database: &Database, keys: &Keys) -> Result<(), Failure> {
         return Ok(());
     }
     let organisation_id = users::add_organisation(database, NAME, Utc::now()).await?;
-    let user = auth::new_user(organisation_id, NAME, Secret::new(NAME), Role::NAMES[2].to_owned(), None).await?;
+    let user = auth::new_user(organisation_id, NAME, Secret::new(NAME), "administrator".to_owned(), None).await?;
     users::add_user(database.write(), user).await?;
 
     let hasher = CodeHasher::new(&keys.hash);
