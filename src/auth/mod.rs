@@ -41,7 +41,7 @@ impl Role {
     pub fn from_name(name: &str) -> Option<Self> {
         match name {
             "reader" => Some(Self::Reader),
-            // The directory, which an administrator has beside, is not served: over the network the two may do the same.
+            // What an administrator may do besides, change the directory, is not served: the two may do the same.
             "caller" | "administrator" => Some(Self::Caller),
             _ => None,
         }
@@ -135,8 +135,8 @@ impl Authenticator {
     /// Exchanges credentials for a token. Every wrong part of them gives the same answer after the same work.
     pub async fn create_token(&self, credentials: Credentials, origin: Origin) -> Result<Secret> {
         let turn = self.queue.turn(origin.peer).await?;
-        // From here on it runs to its end, whoever waits for it: what is counted before the hash is taken back after it,
-        // and the next one's turn comes only then.
+        // From here on it runs to its end, even if the caller leaves: what is counted before the hash is taken back
+        // after it, and only then comes the next login's turn.
         let authenticator = self.clone();
         let login = async move {
             let _turn = turn;
@@ -190,7 +190,7 @@ impl Authenticator {
         };
         let subjects =
             [self.guessing.login_from(organisation, username, &source), self.guessing.login(organisation, username)];
-        // Who has had a token waits for nobody's guesses but its own.
+        // A user that has had a token waits only for its own guesses.
         let counted = if had_token { &subjects[..1] } else { &subjects[..] };
         let known = self.guessing.look_up(counted).await?;
         let failures: Vec<(Subject, u32)> = counted.iter().map(|subject| (*subject, 1)).collect();
@@ -199,7 +199,7 @@ impl Authenticator {
         Ok(subjects)
     }
 
-    /// What the token itself tells; its user may be gone, or it released.
+    /// What the token itself says; it may have been released, or its user removed.
     pub fn verify(&self, token: &Secret) -> Result<VerifiedToken> {
         self.signer.verify(token).map(VerifiedToken).ok_or_else(invalid_token)
     }

@@ -20,7 +20,7 @@ use crate::{
 
 const NAME: &str = "demo";
 const PARTICIPANTS: u32 = 20;
-/// Who was referred before, by whom: seven events, so that the next number is 8, RP0000000004 among the referred.
+/// Referred and referrer of the events made beforehand: seven, so that the next number is 8; RP0000000004 is referred.
 const REFERRALS: [(u32, u32); 7] = [(4, 1), (5, 1), (6, 2), (7, 2), (8, 3), (9, 3), (13, 11)];
 
 /// Makes the organisation, its user, its directory and its first events, where they are not there yet.

@@ -149,7 +149,7 @@ fn start_log(setting: &str) -> Result<Log, Failure> {
     Ok(Log::start(filter)?)
 }
 
-/// Prints a line for whoever ran the command. Where nobody is there to read it, what was done is done all the same.
+/// Prints a line for the operator. If it cannot be written, the command has still succeeded.
 fn say(line: &str) {
     _ = writeln!(io::stdout(), "{line}");
 }

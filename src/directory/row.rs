@@ -32,7 +32,7 @@ pub struct Row {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cell {
-    /// The file hasn't got the column, or the object the name.
+    /// The file has no such column, or the object no such name.
     LeftOut,
     Empty,
     /// A text as given, or the hash of a code.
@@ -118,7 +118,7 @@ fn flag(given: &str) -> Option<bool> {
 }
 
 /// Reads `2016-06-22T15:00:00`, with a fraction and an offset or `Z` where given; without an offset it is UTC. What
-/// is finer than a microsecond is cut off, for PostgreSQL keeps no more.
+/// is finer than a microsecond is cut off, because PostgreSQL keeps no more.
 fn time(given: &str) -> Result<DateTime<Utc>, String> {
     const FORM: &str = "not a date and time like 2016-06-22T15:00:00, with an offset or Z where it is not UTC";
     // chrono reads shorter and longer forms too; only the documented one is taken.

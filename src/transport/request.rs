@@ -55,8 +55,8 @@ pub fn token_of_header(headers: &HeaderMap) -> Result<Option<Secret>> {
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub IpAddr);
 
-/// The address that the request's connection comes from. Of IPv6 only the network, in which one caller has addresses
-/// without number.
+/// The address that the request's connection comes from. Of IPv6 only the network, in which one caller has countless
+/// addresses.
 pub fn peer(extensions: &Extensions) -> Option<IpAddr> {
     let Peer(address) = extensions.get()?;
     Some(match address.to_canonical() {
