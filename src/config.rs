@@ -88,7 +88,7 @@ impl ConnectionLimits {
     }
 }
 
-/// A setting that cannot be used, said to whoever set it.
+/// Why a setting cannot be used, for the operator.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct SettingError(String);
@@ -199,7 +199,7 @@ fn key_file(database: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// The keys of the file; where there is none, it is made, for its owner's eyes alone.
+/// The keys of the file, which is made, readable by its owner alone, if it is not there.
 fn read_or_make(file: &Path) -> Result<Keys> {
     if !file.exists() {
         make(file).map_err(|error| unusable(file, error))?;

@@ -10,12 +10,13 @@
 //! - [`referral`]: events and their rules. [`directory`]: the reference data that events name.
 //! - [`guessing`]: counts wrong passwords and codes, and makes those wait who give many.
 //! - [`storage`]: the database.
-//! - [`secret`], [`error`], [`logging`]: what all of them use.
+//! - [`secret`], [`error`], [`logging`], [`text`], [`date`]: what all of them use.
 
 pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod contract;
+pub mod date;
 pub mod directory;
 pub mod error;
 pub mod guessing;
@@ -24,4 +25,5 @@ pub mod referral;
 pub mod secret;
 pub mod server;
 pub mod storage;
+pub mod text;
 pub mod transport;

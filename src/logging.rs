@@ -57,7 +57,7 @@ impl Log {
             .with_ansi(stderr.is_terminal())
             .log_internal_errors(false)
             .init();
-        // What panics would else write to standard error itself, and might wait there.
+        // Otherwise a panic is written to standard error directly, and might wait there.
         panic::set_hook(Box::new(log_panic));
         Ok(Self { lines, guard: Some(guard) })
     }
@@ -70,7 +70,7 @@ impl Log {
 
 impl Drop for Log {
     fn drop(&mut self) {
-        // Where the lines that wait leave no place, the guard says so on standard output, and panics if that is closed.
+        // If the waiting lines leave no place, the guard says so on standard output, and panics if that is closed.
         let guard = self.guard.take();
         _ = panic::catch_unwind(AssertUnwindSafe(|| drop(guard)));
     }
@@ -100,7 +100,7 @@ impl Output {
         if dropped == self.told || self.told_at.is_some_and(|at| at.elapsed() < TELLING) {
             return;
         }
-        // Written here, for where lines are dropped there is no place for another one.
+        // Written here, because where lines are dropped there is no place for another one.
         let now = Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true);
         let lines = dropped - self.told;
         let line = format!("{now}  WARN {}: {lines} lines of the log were dropped\n", module_path!());

@@ -5,9 +5,11 @@ use std::fmt;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
+use zeroize::{ZeroizeOnDrop, Zeroizing};
 
-/// A password, a code or a token as the caller gave it. It has no `Display`, and its `Debug` shows nothing.
-#[derive(Clone, PartialEq, Eq, Hash)]
+/// A password, a code or a token as the caller gave it. It has no `Display`, its `Debug` shows nothing, and its memory
+/// is wiped when it goes.
+#[derive(Clone, PartialEq, Eq, Hash, ZeroizeOnDrop)]
 pub struct Secret(String);
 
 impl Secret {
@@ -28,7 +30,7 @@ impl fmt::Debug for Secret {
 }
 
 /// A key of 256 bits: for signing tokens, or for hashing codes.
-#[derive(Clone)]
+#[derive(Clone, ZeroizeOnDrop)]
 pub struct Key([u8; 32]);
 
 impl Key {
@@ -69,9 +71,9 @@ pub struct CodeHasher(Hmac<Sha256>);
 impl CodeHasher {
     pub fn new(key: &Key) -> Self {
         // HMAC fills a short key up to its block with zeros; done here, no length can be wrong.
-        let mut block = [0; 64];
+        let mut block = Zeroizing::new([0; 64]);
         block[..32].copy_from_slice(&key.0);
-        Self(Hmac::new(&block.into()))
+        Self(Hmac::new((&*block).into()))
     }
 
     pub fn authentication_code(&self, organisation_id: i64, code: &Secret) -> String {

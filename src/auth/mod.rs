@@ -33,8 +33,6 @@ pub enum Role {
     Reader,
     /// Reads, creates and cancels.
     Caller,
-    /// All of it, and the directory.
-    Administrator,
 }
 
 impl Role {
@@ -43,17 +41,9 @@ impl Role {
     pub fn from_name(name: &str) -> Option<Self> {
         match name {
             "reader" => Some(Self::Reader),
-            "caller" => Some(Self::Caller),
-            "administrator" => Some(Self::Administrator),
+            // What an administrator may do besides, change the directory, is not served: the two may do the same.
+            "caller" | "administrator" => Some(Self::Caller),
             _ => None,
-        }
-    }
-
-    /// To create events is to cancel them too.
-    fn may_create(self) -> bool {
-        match self {
-            Self::Reader => false,
-            Self::Caller | Self::Administrator => true,
         }
     }
 }
@@ -71,10 +61,13 @@ pub struct Caller {
 impl Caller {
     /// Refuses a caller whose role is to read alone.
     pub fn require_creation(&self) -> Result<()> {
-        if self.role.may_create() {
-            return Ok(());
+        match self.role {
+            Role::Caller => Ok(()),
+            Role::Reader => {
+                let message = "The user's role does not allow to create or cancel events.";
+                Err(Error::new(ErrorKind::AccessDenied, message))
+            }
         }
-        Err(Error::new(ErrorKind::AccessDenied, "The user's role does not allow to create or cancel events."))
     }
 }
 
@@ -103,7 +96,7 @@ pub struct Credentials {
     pub username: String,
     pub password: Secret,
     pub organisation: String,
-    /// The id of the unit to work in; not given, the user's default unit.
+    /// The id of the unit to work in, which must be there.
     pub unit: Option<String>,
 }
 
@@ -142,8 +135,8 @@ impl Authenticator {
     /// Exchanges credentials for a token. Every wrong part of them gives the same answer after the same work.
     pub async fn create_token(&self, credentials: Credentials, origin: Origin) -> Result<Secret> {
         let turn = self.queue.turn(origin.peer).await?;
-        // From here on it runs to its end, whoever waits for it: what is counted before the hash is taken back after it,
-        // and the next one's turn comes only then.
+        // From here on it runs to its end, even if the caller leaves: what is counted before the hash is taken back
+        // after it, and only then comes the next login's turn.
         let authenticator = self.clone();
         let login = async move {
             let _turn = turn;
@@ -162,20 +155,17 @@ impl Authenticator {
         let hash = user.as_ref().map(|user| user.password_hash.clone());
         let matches = password::verify(credentials.password, hash).await?;
         let user = user.filter(|_| matches).ok_or_else(refused)?;
-        let unit = match credentials.unit {
-            Some(unit) if !users::unit_exists(self.database.read(), organisation_id, &unit).await? => {
-                return Err(refused());
-            }
-            Some(unit) => Some(unit),
-            None => user.default_unit_id,
-        };
+        if let Some(unit) = &credentials.unit
+            && !users::unit_exists(self.database.read(), organisation_id, unit).await?
+        {
+            return Err(refused());
+        }
         self.guessing.forget(&guessed_at).await?;
         let now = Utc::now();
         self.signer.sign(&Claims {
             jti: Uuid::new_v4(),
             usr: user.id,
             org: organisation_id,
-            oun: unit,
             iat: now.timestamp(),
             exp: (now + TOKEN_LIFETIME).timestamp(),
         })
@@ -200,7 +190,7 @@ impl Authenticator {
         };
         let subjects =
             [self.guessing.login_from(organisation, username, &source), self.guessing.login(organisation, username)];
-        // Who has had a token waits for nobody's guesses but its own.
+        // A user that has had a token waits only for its own guesses.
         let counted = if had_token { &subjects[..1] } else { &subjects[..] };
         let known = self.guessing.look_up(counted).await?;
         let failures: Vec<(Subject, u32)> = counted.iter().map(|subject| (*subject, 1)).collect();
@@ -209,7 +199,7 @@ impl Authenticator {
         Ok(subjects)
     }
 
-    /// What the token itself tells; its user may be gone, or it released.
+    /// What the token itself says; it may have been released, or its user removed.
     pub fn verify(&self, token: &Secret) -> Result<VerifiedToken> {
         self.signer.verify(token).map(VerifiedToken).ok_or_else(invalid_token)
     }

@@ -27,8 +27,8 @@ pub static HASHES: LazyLock<usize> = LazyLock::new(|| {
 
 static HASHING: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(*HASHES)));
 
-/// The thread that hashes has a third of the weight of another one, so that a busy machine is busy with calls; with much
-/// less, logins would come to a halt on one.
+/// A thread that hashes has a third of the weight of the others, so that a busy machine serves calls first; with much
+/// less, logins would come to a halt there.
 const NICENESS: i32 = 5;
 
 /// What the password of an unknown user is compared with, so that it takes the time of a known one's.
@@ -64,7 +64,7 @@ async fn compute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -
         // Where it cannot be lowered, hashing is only less polite. None is the thread itself.
         _ = rustix::process::setpriority_process(None, NICENESS);
         let computed = work();
-        // Whoever waited may have left; the next one begins only now.
+        // The next hash begins only now, even if the caller of this one has left.
         drop(permit);
         _ = done.send(computed);
     };

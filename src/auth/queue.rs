@@ -42,7 +42,8 @@ impl Queue {
         Self { turns: Arc::new(Semaphore::new(*password::HASHES)), waiting: Arc::default() }
     }
 
-    /// Waits for a turn, first come, first served; refuses where too many wait or it takes long. Who stops waiting leaves no trace.
+    /// Waits for a turn, first come, first served; refuses when too many wait or it takes too long. A caller that stops
+    /// waiting leaves no trace.
     pub async fn turn(&self, peer: Option<IpAddr>) -> Result<Turn> {
         if let Ok(turn) = self.turns.clone().try_acquire_owned() {
             return Ok(Turn(turn));

@@ -18,8 +18,6 @@ pub struct Claims {
     pub usr: String,
     /// Id of the organisation.
     pub org: i64,
-    /// Id of the unit that the user works in.
-    pub oun: Option<String>,
     /// When it was issued, in seconds since 1970.
     pub iat: i64,
     /// When it expires, in seconds since 1970.

@@ -6,7 +6,7 @@ use chrono::Utc;
 
 use super::{Failure, say};
 use crate::{
-    auth::{self, Authenticator, Credentials, Origin, Role},
+    auth::{self, Authenticator, Credentials, Origin},
     config::{Keys, SettingError},
     directory::{self, DirectoryKind},
     guessing::{Guessing, Limits},
@@ -20,7 +20,7 @@ use crate::{
 
 const NAME: &str = "demo";
 const PARTICIPANTS: u32 = 20;
-/// Who was referred before, by whom: seven events, so that the next number is 8, RP0000000004 among the referred.
+/// Referred and referrer of the events made beforehand: seven, so that the next number is 8; RP0000000004 is referred.
 const REFERRALS: [(u32, u32); 7] = [(4, 1), (5, 1), (6, 2), (7, 2), (8, 3), (9, 3), (13, 11)];
 
 /// Makes the organisation, its user, its directory and its first events, where they are not there yet.
@@ -29,7 +29,7 @@ pub async fn prepare(database: &Database, keys: &Keys) -> Result<(), Failure> {
         return Ok(());
     }
     let organisation_id = users::add_organisation(database, NAME, Utc::now()).await?;
-    let user = auth::new_user(organisation_id, NAME, Secret::new(NAME), Role::NAMES[2].to_owned(), None).await?;
+    let user = auth::new_user(organisation_id, NAME, Secret::new(NAME), "administrator".to_owned(), None).await?;
     users::add_user(database.write(), user).await?;
 
     let hasher = CodeHasher::new(&keys.hash);

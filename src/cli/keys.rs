@@ -11,7 +11,7 @@ use crate::{
 
 /// The database, its schema up to date, and the keys. The codes in a database match nothing under another hash key than
 /// the one they were stored with, so the first program that uses a database leaves a check value of its key there, and
-/// whoever comes with another key is refused.
+/// a program with another key is refused.
 pub async fn open(
     settings: &Settings,
     missing: MissingKeys,

@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, Parser, Subcommand, value_parser};
+use clap::{Args, Parser, Subcommand, builder::RangedU64ValueParser, value_parser};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
@@ -59,7 +59,7 @@ struct Settings {
         value_name = "SECONDS",
         env = "REFERRAL_EVENTS_DATABASE_ACQUIRE_TIMEOUT",
         default_value_t = PoolOptions::DEFAULT.acquire_timeout.as_secs(),
-        value_parser = value_parser!(u64).range(1..=86_400)
+        value_parser = seconds()
     )]
     database_acquire_timeout: u64,
     /// How long a connection to PostgreSQL is kept that nobody uses, in seconds
@@ -69,7 +69,7 @@ struct Settings {
         value_name = "SECONDS",
         env = "REFERRAL_EVENTS_DATABASE_IDLE_TIMEOUT",
         default_value_t = PoolOptions::DEFAULT.idle_timeout.as_secs(),
-        value_parser = value_parser!(u64).range(1..=86_400)
+        value_parser = seconds()
     )]
     database_idle_timeout: u64,
     /// The key that signs tokens, 64 hex digits; made beside the database where it is SQLite
@@ -149,7 +149,7 @@ fn start_log(setting: &str) -> Result<Log, Failure> {
     Ok(Log::start(filter)?)
 }
 
-/// Prints a line for whoever ran the command. Where nobody is there to read it, what was done is done all the same.
+/// Prints a line for the operator. If it cannot be written, the command has still succeeded.
 fn say(line: &str) {
     _ = writeln!(io::stdout(), "{line}");
 }
@@ -172,6 +172,11 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::User(command) => user::run(command, &settings).await?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A time of at least a second and at most a day.
+fn seconds() -> RangedU64ValueParser {
+    value_parser!(u64).range(1..=86_400)
 }
 
 /// How long a statement of a command may take. No caller waits for it, and the database may be large.

@@ -7,6 +7,7 @@ use super::{COMMAND_TIME_LIMIT, Failure, Settings, say};
 use crate::{
     config::SettingError,
     storage::{Database, entity::organisation, is_unique_violation, users},
+    text,
 };
 
 #[derive(Debug, Subcommand)]
@@ -40,7 +41,7 @@ pub async fn find(database: &Database, name: &str) -> Result<organisation::Model
 
 /// Names are 1 to 255 characters, none of them a control character.
 pub fn check_name(name: &str) -> Result<(), Failure> {
-    if name.trim().is_empty() || name.chars().count() > 255 || name.chars().any(char::is_control) {
+    if text::is_blank(name) || text::is_longer_than(name, 255) || text::has_control_character(name) {
         return Err(SettingError::new("a name has 1 to 255 characters, none of them a control character").into());
     }
     Ok(())

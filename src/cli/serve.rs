@@ -2,18 +2,14 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use clap::{
-    Args,
-    builder::{FalseyValueParser, RangedU64ValueParser},
-    value_parser,
-};
+use clap::{Args, builder::FalseyValueParser, value_parser};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
     sync::oneshot,
 };
 
-use super::{DEFAULT_DATABASE_URL, Failure, Settings, demo, keys, say};
+use super::{DEFAULT_DATABASE_URL, Failure, Settings, demo, keys, say, seconds};
 use crate::{
     config::{Config, ConnectionLimits, MissingKeys, SettingError},
     guessing::Limits,
@@ -39,12 +35,7 @@ pub struct ServeArguments {
     #[arg(long, env = "REFERRAL_EVENTS_ALWAYS_OK", value_parser = FalseyValueParser::new())]
     always_ok: bool,
     /// How long a call may take, in seconds
-    #[arg(
-        long,
-        env = "REFERRAL_EVENTS_TIME_LIMIT",
-        default_value_t = 30,
-        value_parser = value_parser!(u64).range(1..=86_400)
-    )]
+    #[arg(long, env = "REFERRAL_EVENTS_TIME_LIMIT", default_value_t = 30, value_parser = seconds())]
     time_limit: u64,
     /// How many calls that write may be under way or wait at once, and as many that read; more are refused with
     /// TooManyRequestsException
@@ -95,11 +86,6 @@ pub struct ServeArguments {
     /// How long the server takes at most to end once it is told to stop, in seconds
     #[arg(long, env = "REFERRAL_EVENTS_DRAIN_LIMIT", default_value_t = 10)]
     drain_limit: u64,
-}
-
-/// A time of at least a second and at most a day.
-fn seconds() -> RangedU64ValueParser {
-    value_parser!(u64).range(1..=86_400)
 }
 
 /// The descriptors that are not for connections: the database's, the log, and what the system takes.

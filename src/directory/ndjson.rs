@@ -11,8 +11,9 @@ use serde_json::Value;
 use super::{
     kind::Content,
     position::{MAXIMUM_ROW_BYTES, Position},
-    row::{Cell, Checker, Row, shown},
+    row::{Cell, Checker, Row},
 };
+use crate::text::shown;
 
 pub struct Lines<R> {
     source: R,

@@ -12,11 +12,12 @@ use uuid::Uuid;
 
 use super::{
     kind::{Content, DirectoryKind, ID, Need},
-    row::{Cell, Rejection, Row, shown},
+    row::{Cell, Rejection, Row},
 };
 use crate::{
     secret::CodeHasher,
     storage::directory::{Referred, Stored, StoredColumn},
+    text::shown,
 };
 
 /// What the database holds of what a chunk names; each by the position of a column and a value in it.

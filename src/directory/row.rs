@@ -1,9 +1,13 @@
 //! A row's cells, each checked by itself.
 
-use chrono::{DateTime, Datelike, NaiveDateTime, SubsecRound, Timelike, Utc};
+use chrono::{DateTime, Datelike, SubsecRound, Timelike, Utc};
 
 use super::kind::{Column, Content, DirectoryKind, ID};
-use crate::secret::{CodeHasher, Secret};
+use crate::{
+    date,
+    secret::{CodeHasher, Secret},
+    text,
+};
 
 /// The most characters of a text, and of an id.
 const TEXT_LENGTH: usize = 255;
@@ -28,7 +32,7 @@ pub struct Row {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cell {
-    /// The file hasn't got the column, or the object the name.
+    /// The file has no such column, or the object no such name.
     LeftOut,
     Empty,
     /// A text as given, or the hash of a code.
@@ -80,14 +84,13 @@ impl Checker {
             return Ok(Cell::Empty);
         }
         let limit = if matches!(content, Content::Id) { ID_LENGTH } else { TEXT_LENGTH };
-        // Every byte is at least a character's part, so the count is needed for long texts only.
-        if given.len() > limit && given.chars().count() > limit {
+        if text::is_longer_than(given, limit) {
             return Err(format!("longer than {limit} characters"));
         }
-        if given.chars().any(char::is_control) {
+        if text::has_control_character(given) {
             return Err("holds a control character".to_owned());
         }
-        if given.trim().is_empty() {
+        if text::is_blank(given) {
             return Err("blank".to_owned());
         }
         let secret = || Secret::new(given);
@@ -115,7 +118,7 @@ fn flag(given: &str) -> Option<bool> {
 }
 
 /// Reads `2016-06-22T15:00:00`, with a fraction and an offset or `Z` where given; without an offset it is UTC. What
-/// is finer than a microsecond is cut off, for PostgreSQL keeps no more.
+/// is finer than a microsecond is cut off, because PostgreSQL keeps no more.
 fn time(given: &str) -> Result<DateTime<Utc>, String> {
     const FORM: &str = "not a date and time like 2016-06-22T15:00:00, with an offset or Z where it is not UTC";
     // chrono reads shorter and longer forms too; only the documented one is taken.
@@ -127,10 +130,7 @@ fn time(given: &str) -> Result<DateTime<Utc>, String> {
     if !is_documented {
         return Err(FORM.to_owned());
     }
-    let time = match NaiveDateTime::parse_from_str(given, "%Y-%m-%dT%H:%M:%S%.f") {
-        Ok(time) => time.and_utc(),
-        Err(_) => DateTime::parse_from_rfc3339(given).map_err(|_| FORM)?.to_utc(),
-    };
+    let time = date::read(given).ok_or(FORM)?;
     if time.nanosecond() >= 1_000_000_000 {
         return Err("a leap second".to_owned());
     }
@@ -138,10 +138,4 @@ fn time(given: &str) -> Result<DateTime<Utc>, String> {
         return Err("not in the years 1 to 9999".to_owned());
     }
     Ok(time.trunc_subsecs(6))
-}
-
-/// A name out of a file, fit for a message: quoted, escaped, and not longer than a column's name would be.
-pub fn shown(name: &str) -> String {
-    let short: String = name.chars().take(64).collect();
-    format!("{short:?}")
 }

@@ -9,9 +9,12 @@ use super::{
     kind::Column,
     ndjson::{self, Line, Lines},
     position::{MAXIMUM_ROW_BYTES, Position},
-    row::{Checker, Rejection, Row, shown},
+    row::{Checker, Rejection, Row},
 };
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    text::shown,
+};
 
 const BUFFER_BYTES: usize = 1 << 16;
 const BOM: &[u8] = b"\xEF\xBB\xBF";

@@ -69,7 +69,7 @@ impl Health {
         (health, service)
     }
 
-    /// Says from now on that the service is not ready, for it stops.
+    /// Says from now on that the service is not ready, because it stops.
     pub async fn stopping(&self) {
         self.is_stopping.store(true, Ordering::SeqCst);
         self.tell().await;

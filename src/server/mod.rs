@@ -98,7 +98,7 @@ pub async fn run(
         is_stopping.store(true, Ordering::Relaxed);
         let stopped = Instant::now();
         health.stopping().await;
-        // Whoever asks for the health learns of it while there is still somebody to ask.
+        // Those who ask for the health learn of it while the server still answers.
         tokio::time::sleep(config.drain_pause.min(config.drain_limit / 2)).await;
         stopped
     };
@@ -110,8 +110,8 @@ pub async fn run(
     Ok(())
 }
 
-/// How many calls are carried out over so many connections: one less, for what must not wait. Two at least, also over the
-/// one connection that writes to SQLite: one is read and checked while the other is stored.
+/// How many calls are carried out over so many connections: one less, which is left for what must not wait. At least
+/// two, even over SQLite's one connection that writes: one is read and checked while the other is stored.
 fn admission_limits(config: &Config, connections: usize) -> AdmissionLimits {
     AdmissionLimits {
         at_work: connections.saturating_sub(1).max(2),

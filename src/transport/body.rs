@@ -143,7 +143,7 @@ impl HttpBody for Answer {
     }
 }
 
-/// Takes the next piece. It is a copy where more is left, for as long as a part of the answer is in use, all of it is.
+/// Takes the next piece. It is a copy if more is left: as long as a part of the answer is in use, all of it is.
 fn next_piece(left: &Mutex<Option<Bytes>>) -> Option<Bytes> {
     let mut left = lock(left);
     let left = left.as_mut()?;

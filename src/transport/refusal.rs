@@ -29,7 +29,7 @@ pub async fn seen(request: Request, next: Next) -> Response<Body> {
         return next.run(request).await;
     }
     let version = request.version();
-    // Who waits for leave to send the body has not sent it.
+    // A caller that waits for permission to send the body has not sent it.
     let is_sending = !request.headers().contains_key(header::EXPECT);
     let (parts, body) = request.into_parts();
     let lent = Arc::new(Mutex::new(Lent { body, has_ended: false }));

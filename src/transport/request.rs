@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::{
     auth,
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     secret::Secret,
 };
 
@@ -55,8 +55,8 @@ pub fn token_of_header(headers: &HeaderMap) -> Result<Option<Secret>> {
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub IpAddr);
 
-/// The address that the request's connection comes from. Of IPv6 only the network, in which one caller has addresses
-/// without number.
+/// The address that the request's connection comes from. Of IPv6 only the network, in which one caller has countless
+/// addresses.
 pub fn peer(extensions: &Extensions) -> Option<IpAddr> {
     let Peer(address) = extensions.get()?;
     Some(match address.to_canonical() {
@@ -84,16 +84,15 @@ pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>> {
     key.filter(|_| more.is_none()).map(|key| Some(key.to_owned())).ok_or_else(|| {
         let message =
             format!("The idempotency key is one text of 1 to {MAXIMUM_IDEMPOTENCY_KEY_LENGTH} characters of ASCII.");
-        Error::new(crate::error::ErrorKind::MalformedRequest, message).at_field(IDEMPOTENCY_KEY_HEADER)
+        Error::new(ErrorKind::MalformedRequest, message).at_field(IDEMPOTENCY_KEY_HEADER)
     })
 }
 
 /// How long the caller is going to wait, by `grpc-timeout`: up to eight digits and a unit.
 pub fn timeout(headers: &HeaderMap) -> Result<Option<Duration>> {
     let Some(value) = headers.get("grpc-timeout") else { return Ok(None) };
-    let malformed = || {
-        Error::new(crate::error::ErrorKind::MalformedRequest, "The grpc-timeout is malformed.").at_field("grpc-timeout")
-    };
+    let malformed =
+        || Error::new(ErrorKind::MalformedRequest, "The grpc-timeout is malformed.").at_field("grpc-timeout");
     let value = value.to_str().map_err(|_| malformed())?;
     let (digits, unit) = value.split_at_checked(value.len().saturating_sub(1)).ok_or_else(malformed)?;
     if digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {

@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, ViolationKind};
 
 /// The domain of `google.rpc.ErrorInfo`.
 pub const ERROR_DOMAIN: &str = "referral.v1";
-/// How long a caller had better wait before it tries again, where the error itself does not know.
+/// How long a caller should wait before it tries again, if the error itself does not say.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// How an error is answered.
@@ -133,19 +133,19 @@ fn of_event(violation: ViolationKind) -> (Code, StatusCode) {
     }
 }
 
-/// How long the caller had better wait, where the same call may succeed a little later.
+/// How long the caller should wait, if the same call may succeed a little later.
 fn retry_after(error: &Error) -> Option<Duration> {
     let is_worth_a_retry = matches!(error.kind(), ErrorKind::TooManyRequests | ErrorKind::ServiceUnavailable);
     is_worth_a_retry.then(|| error.wait().unwrap_or(RETRY_AFTER))
 }
 
-/// The same in the whole seconds that HTTP has, rounded up: who waits that long does not come too early.
+/// The same in the whole seconds that HTTP has, rounded up so that nobody comes too early.
 pub fn retry_after_seconds(error: &Error) -> Option<u64> {
     let wait = retry_after(error)?;
     Some((wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1))
 }
 
-/// The sentence for the caller. A failure of ours names the request, for the log says more under that id.
+/// The sentence for the caller. A failure of ours names the request, because the log says more under that id.
 pub fn message(error: &Error, request_id: Option<&RequestId>) -> String {
     match (error.kind(), request_id) {
         (ErrorKind::Internal, Some(request_id)) => format!("{} Request id: {request_id}.", error.message()),
@@ -171,8 +171,8 @@ pub fn grpc_status(error: &Error, request_id: Option<&RequestId>) -> Status {
     Status::with_error_details(answer.grpc, message, details)
 }
 
-/// Logs an error once, at the boundary: failures of ours with their cause, the caller's mistakes quietly, whoever leaves
-/// in the middle of a body included.
+/// Logs an error once, at the boundary: failures of ours with their cause, the caller's mistakes quietly, among them
+/// bodies that break off.
 pub fn log(error: &Error) {
     let Answer { code, http, .. } = answer(error.kind());
     match error.cause() {

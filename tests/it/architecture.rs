@@ -15,24 +15,38 @@ tests! {
 }
 
 /// Each module and the modules of the crate that it may use.
-const MAY_USE: [(&str, &[&str]); 14] = [
+const MAY_USE: [(&str, &[&str]); 16] = [
     ("main", &["cli"]),
     (
         "cli",
-        &["server", "config", "directory", "referral", "auth", "guessing", "storage", "logging", "secret", "error"],
+        &[
+            "server",
+            "config",
+            "directory",
+            "referral",
+            "auth",
+            "guessing",
+            "storage",
+            "logging",
+            "secret",
+            "error",
+            "text",
+        ],
     ),
     ("server", &["config", "transport", "contract", "referral", "auth", "guessing", "storage", "secret", "error"]),
     ("config", &["referral", "guessing", "storage", "secret", "error"]),
-    ("transport", &["contract", "auth", "referral", "secret", "error"]),
+    ("transport", &["contract", "auth", "referral", "secret", "error", "text", "date"]),
     ("contract", &[]),
     ("auth", &["guessing", "storage", "secret", "error"]),
-    ("referral", &["guessing", "storage", "secret", "error"]),
+    ("referral", &["guessing", "storage", "secret", "error", "text"]),
     ("guessing", &["storage", "secret", "error"]),
-    ("directory", &["storage", "secret", "error"]),
+    ("directory", &["storage", "secret", "error", "text", "date"]),
     ("storage", &["error"]),
     ("logging", &[]),
     ("secret", &[]),
     ("error", &[]),
+    ("text", &[]),
+    ("date", &[]),
 ];
 
 async fn modules_use_only_those_below_them(_: Setup) {

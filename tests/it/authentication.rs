@@ -4,11 +4,7 @@ use std::collections::HashSet;
 
 use chrono::Utc;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
-use referral_events::{
-    auth::password,
-    secret::Secret,
-    storage::{entity::user, users},
-};
+use referral_events::storage::users;
 use serde_json::{Value, json};
 use tonic::Code;
 use tonic_types::StatusExt;
@@ -22,7 +18,7 @@ tests! {
         whatever_is_wrong_with_the_credentials_the_answer_is_the_same,
         an_attribute_that_is_missing_is_named,
         a_token_says_who_calls_until_when,
-        a_token_is_for_the_default_unit_or_the_one_asked_for,
+        a_unit_of_the_organisation_is_taken_and_not_told,
         a_released_token_ends_at_once_and_alone;
     Rest: credentials_of_the_wrong_shape_refuse_the_call;
     Grpc: an_error_carries_its_reason_and_the_field_at_fault;
@@ -129,10 +125,9 @@ async fn a_token_says_who_calls_until_when(setup: Setup) {
         let latest = Utc::now().timestamp();
         let claims = claims(&server, &token);
         let names: Vec<&str> = claims.as_object().expect("an object").keys().map(String::as_str).collect();
-        assert_eq!(names, ["exp", "iat", "jti", "org", "oun", "usr"]);
+        assert_eq!(names, ["exp", "iat", "jti", "org", "usr"]);
         assert_eq!(claims["usr"], "carla-acme");
         assert_eq!(claims["org"], acme);
-        assert_eq!(claims["oun"], Value::Null);
         let issued = claims["iat"].as_i64().expect("a time");
         assert!((earliest..=latest).contains(&issued), "{claims}");
         assert_eq!(claims["exp"], issued + 7200);
@@ -141,31 +136,13 @@ async fn a_token_says_who_calls_until_when(setup: Setup) {
     }
 }
 
-async fn a_token_is_for_the_default_unit_or_the_one_asked_for(setup: Setup) {
+async fn a_unit_of_the_organisation_is_taken_and_not_told(setup: Setup) {
     let server = Server::start(setup).await;
-    let acme = users::find_organisation(server.database.read(), "acme").await.expect("a look-up").expect("acme").id;
-    let uma = user::Model {
-        organisation_id: acme,
-        id: "uma-acme".to_owned(),
-        name: "uma".to_owned(),
-        password_hash: password::hash(Secret::new("uma")).await.expect("a hash"),
-        role: "caller".to_owned(),
-        default_unit_id: Some("U2-ID".to_owned()),
-        created_on: Utc::now(),
-    };
-    users::add_user(server.database.write(), uma).await.expect("a user");
-    let units = [
-        ("uma", Value::Null, json!("U2-ID")),
-        ("uma", json!(""), json!("U2-ID")),
-        ("uma", json!("U1-ID"), json!("U1-ID")),
-        ("carla", Value::Null, Value::Null),
-        ("carla", json!("U3-ID"), json!("U3-ID")),
-    ];
-    for (name, unit, expected) in units {
-        let request = json!({"organisation": "acme", "username": name, "password": name, "unit": unit});
+    for unit in [Value::Null, json!(""), json!("U1-ID"), json!("U3-ID")] {
+        let request = json!({"organisation": "acme", "username": "carla", "password": "carla", "unit": unit});
         let answer = server.create_token(request).await;
         let token = answer.data["token"].as_str().unwrap_or_else(|| panic!("{answer:?}"));
-        assert_eq!(claims(&server, token)["oun"], expected, "{name}, {unit}");
+        assert!(claims(&server, token).get("oun").is_none(), "{unit}");
     }
 }
 

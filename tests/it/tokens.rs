@@ -51,11 +51,11 @@ async fn a_call_without_a_valid_token_is_refused(setup: Setup) {
     assert!(server.stored_events().await.is_empty());
 }
 
-/// What a token of carla of acme says.
+/// What a token of carla of acme says, with a claim that earlier versions made.
 async fn claims(server: &Server) -> Value {
     let acme = users::find_organisation(server.database.read(), "acme").await.expect("a look-up").expect("acme").id;
     let now = Utc::now().timestamp();
-    json!({"jti": Uuid::new_v4(), "usr": "carla-acme", "org": acme, "oun": null, "iat": now, "exp": now + 7200})
+    json!({"jti": Uuid::new_v4(), "usr": "carla-acme", "org": acme, "oun": "U1-ID", "iat": now, "exp": now + 7200})
 }
 
 fn sign(algorithm: Algorithm, claims: &Value, key: &Key) -> String {

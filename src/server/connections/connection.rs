@@ -151,7 +151,7 @@ impl Connection {
         Instant::now() >= self.retires
     }
 
-    /// Brings it to its end, for the server stops; `since` is when it began to.
+    /// Brings it to its end because the server stops; `since` is when it began to.
     pub fn drain(&self, since: Instant, now: Instant) {
         let state = &mut *self.state();
         // Before its protocol is known a connection has no way to go but to be cut.

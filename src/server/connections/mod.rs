@@ -139,7 +139,7 @@ impl Connections {
         }
     }
 
-    /// Lets the calls under way end. Whoever only watches, or has stopped sending, keeps nothing waiting.
+    /// Lets the calls under way end. Peers that only watch, or have stopped sending, are not waited for.
     pub async fn drain(&mut self) {
         let since = Instant::now();
         let mut review = tokio::time::interval(RETRY);

@@ -14,9 +14,11 @@ pub fn to_json(query: &str) -> Result<String> {
     let mut members = Vec::new();
     let mut identifiers: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut fields_set = Vec::new();
-    for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
-        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        let (name, value) = (decode(name)?, decode(value)?);
+    // What is not UTF-8 would be replaced below, not refused.
+    if percent_decode_str(query).decode_utf8().is_err() {
+        return Err(malformed("The query is not UTF-8."));
+    }
+    for (name, value) in form_urlencoded::parse(query.as_bytes()).into_owned() {
         if name == "fields_set" {
             fields_set.push(value);
         } else if name.ends_with("_identifier") {
@@ -35,13 +37,6 @@ pub fn to_json(query: &str) -> Result<String> {
 
 fn member(name: &str, value: &str) -> String {
     format!("{}:{}", json!(name), json!(value))
-}
-
-/// A plus is a space, as in the queries that forms make.
-fn decode(text: &str) -> Result<String> {
-    let text = text.replace('+', " ");
-    let decoded = percent_decode_str(&text).decode_utf8();
-    decoded.map(Into::into).map_err(|_| malformed("The query is not UTF-8."))
 }
 
 fn malformed(message: &str) -> Error {

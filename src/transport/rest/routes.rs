@@ -35,7 +35,7 @@ struct Gateway {
     answers: Answers,
 }
 
-/// A body larger than this is split into its events where it keeps nobody from the processor, for that takes a while.
+/// A body larger than this takes a while to split into its events, so it is split on a thread for blocking work.
 const LARGE: usize = 1024 * 1024;
 
 /// The REST surface.

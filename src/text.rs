@@ -1,0 +1,39 @@
+//! What a text from outside may hold, and how a name that a stranger gave is shown.
+
+/// Whether there is nothing in it but blank space.
+pub fn is_blank(text: &str) -> bool {
+    text.trim().is_empty()
+}
+
+pub fn is_longer_than(text: &str, characters: usize) -> bool {
+    // Nearly no text has more bytes, and only then they need counting.
+    text.len() > characters && text.chars().count() > characters
+}
+
+/// Whether it has a control character, of those that a text of one line has none of.
+pub fn has_control_character(line: &str) -> bool {
+    may_have_one(line) && line.chars().any(char::is_control)
+}
+
+/// The same of a text that may have several lines, and tabs.
+pub fn has_control_character_within_lines(text: &str) -> bool {
+    may_have_one(text) && text.chars().any(|c| c.is_control() && !matches!(c, '\t' | '\n' | '\r'))
+}
+
+/// Tells by the bytes that nearly no text needs a closer look.
+fn may_have_one(text: &str) -> bool {
+    /// The control characters beyond ASCII begin with it.
+    const FIRST_OF_C1: u8 = 0xC2;
+    text.bytes().any(|byte| byte.is_ascii_control() || byte == FIRST_OF_C1)
+}
+
+/// An attribute's or a field's name for an answer: cut short, without control characters.
+pub fn printable(name: &str) -> String {
+    name.chars().filter(|c| !c.is_control()).take(100).collect()
+}
+
+/// A column's name for a report: cut short, in quotes, and escaped.
+pub fn shown(name: &str) -> String {
+    let short: String = name.chars().take(64).collect();
+    format!("{short:?}")
+}
