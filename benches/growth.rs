@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use referral_events::directory::DirectoryKind;
+use referral_events::{directory::DirectoryKind, id::OrganisationId};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use support::{
     Bench, Engine, milliseconds, postgres, quantile,
@@ -93,7 +93,7 @@ async fn measure(engine: Engine, stored: u64) {
 
 /// What writes the accounts, the participants, the events and the counters, in SQL that both engines read but for the
 /// making of binary values.
-fn load_statements(engine: Engine, organisation_id: i64, participants: u64, stored: u64) -> Vec<String> {
+fn load_statements(engine: Engine, organisation_id: OrganisationId, participants: u64, stored: u64) -> Vec<String> {
     let rows =
         |count: u64| format!("WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < {count} - 1)");
     // The last `n` digits of a number, with leading zeros.

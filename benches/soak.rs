@@ -14,6 +14,7 @@ use std::{
 
 use referral_events::{
     directory::DirectoryKind,
+    id::OrganisationId,
     storage::{Database, entity::referral_event},
 };
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect};
@@ -76,7 +77,7 @@ async fn soak(engine: Engine, period: Duration) {
     }
     let mut times = Vec::new();
     let (mut hung_up, mut committed, mut events) = (0, 0, 0);
-    let mut seen: HashMap<i64, Vec<Seen>> = HashMap::new();
+    let mut seen: HashMap<OrganisationId, Vec<Seen>> = HashMap::new();
     for (organisation_id, more) in callers.join_all().await {
         seen.entry(organisation_id).or_default().push(more);
     }
@@ -149,7 +150,7 @@ async fn call_until(end: Instant, world: &Mutex<World>, token: &str, address: &s
     seen
 }
 
-async fn references(database: &Database, organisation_id: i64) -> Vec<String> {
+async fn references(database: &Database, organisation_id: OrganisationId) -> Vec<String> {
     let events = referral_event::Entity::find()
         .select_only()
         .column(referral_event::Column::ExternalSystemReferenceNumber)

@@ -11,6 +11,7 @@ use chrono::Utc;
 
 use crate::{
     error::{Error, ErrorKind, Result},
+    id::OrganisationId,
     secret::CodeHasher,
     storage::{
         Database,
@@ -171,13 +172,13 @@ impl Guessing {
     }
 
     /// A user who gives codes.
-    pub fn caller(&self, organisation_id: i64, user_id: &str) -> Subject {
+    pub fn caller(&self, organisation_id: OrganisationId, user_id: &str) -> Subject {
         let key = self.hasher.subject(&["caller", &organisation_id.to_string(), user_id]);
         Subject { key, limit: self.limits.limit(self.limits.wrong_codes, 1) }
     }
 
     /// An access token whose pass code is given, whether or not it exists.
-    pub fn access_token(&self, organisation_id: i64, identifier: &str) -> Subject {
+    pub fn access_token(&self, organisation_id: OrganisationId, identifier: &str) -> Subject {
         let key = self.hasher.subject(&["access_token", &organisation_id.to_string(), identifier]);
         Subject { key, limit: self.limits.limit(self.limits.wrong_codes / 2, Limits::SHARE_OF_ACCESS_TOKEN) }
     }

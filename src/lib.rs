@@ -10,7 +10,7 @@
 //! - [`referral`]: events and their rules. [`directory`]: the reference data that events name.
 //! - [`guessing`]: counts wrong passwords and codes, and makes those wait who give many.
 //! - [`storage`]: the database.
-//! - [`secret`], [`error`], [`logging`], [`text`], [`date`]: what all of them use.
+//! - [`id`], [`secret`], [`error`], [`logging`], [`text`], [`date`]: what all of them use.
 
 pub mod auth;
 pub mod cli;
@@ -20,6 +20,7 @@ pub mod date;
 pub mod directory;
 pub mod error;
 pub mod guessing;
+pub mod id;
 pub mod logging;
 pub mod referral;
 pub mod secret;

@@ -7,6 +7,8 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
+use crate::id::OrganisationId;
+
 /// A password, a code or a token as the caller gave it. It has no `Display`, its `Debug` shows nothing, and its memory
 /// is wiped when it goes.
 #[derive(Clone, PartialEq, Eq, Hash, ZeroizeOnDrop)]
@@ -76,30 +78,30 @@ impl CodeHasher {
         Self(Hmac::new((&*block).into()))
     }
 
-    pub fn authentication_code(&self, organisation_id: i64, code: &Secret) -> String {
+    pub fn authentication_code(&self, organisation_id: OrganisationId, code: &Secret) -> String {
         self.hash(&["authentication_code", &organisation_id.to_string(), code.expose()])
     }
 
-    pub fn one_time_password(&self, organisation_id: i64, code: &Secret) -> String {
+    pub fn one_time_password(&self, organisation_id: OrganisationId, code: &Secret) -> String {
         self.hash(&["one_time_password", &organisation_id.to_string(), code.expose()])
     }
 
     /// `access_token_id` is the public id of the access token that the pass code belongs to.
-    pub fn pass_code(&self, organisation_id: i64, access_token_id: &str, code: &Secret) -> String {
+    pub fn pass_code(&self, organisation_id: OrganisationId, access_token_id: &str, code: &Secret) -> String {
         self.hash(&["pass_code", &organisation_id.to_string(), access_token_id, code.expose()])
     }
 
     /// A fingerprint of a call, whose content may hold codes.
-    pub fn fingerprint(&self, organisation_id: i64, content: &[u8]) -> Vec<u8> {
+    pub fn fingerprint(&self, organisation_id: OrganisationId, content: &[u8]) -> Vec<u8> {
         let mut mac = self.0.clone();
         mac.update(b"fingerprint");
-        mac.update(&organisation_id.to_be_bytes());
+        mac.update(&organisation_id.0.to_be_bytes());
         mac.update(content);
         mac.finalize().into_bytes().to_vec()
     }
 
     /// What tells a page token of ours: of the list of an organisation, and the number below which the page begins.
-    pub fn page_token(&self, organisation_id: i64, list: &str, below: i64) -> String {
+    pub fn page_token(&self, organisation_id: OrganisationId, list: &str, below: i64) -> String {
         self.hash(&["page_token", &organisation_id.to_string(), list, &below.to_string()])
     }
 

@@ -20,6 +20,7 @@ use chrono::Utc;
 use referral_events::{
     auth::password,
     config::{KeySettings, Keys, MissingKeys},
+    id::OrganisationId,
     secret::{CodeHasher, Secret},
     storage::{Database, PoolOptions, entity::user, users},
 };
@@ -82,7 +83,7 @@ async fn by_socket(url: String) -> String {
 pub struct Bench {
     pub url: String,
     pub keys: Keys,
-    pub organisation_id: i64,
+    pub organisation_id: OrganisationId,
     /// The file of SQLite.
     pub file: Option<PathBuf>,
     _directory: TempDir,
@@ -135,7 +136,7 @@ impl Bench {
 }
 
 /// Adds an organisation with a caller; answers its id.
-pub async fn add_organisation(database: &Database, name: &str) -> i64 {
+pub async fn add_organisation(database: &Database, name: &str) -> OrganisationId {
     let organisation_id = users::add_organisation(database, name, Utc::now()).await.expect("an organisation");
     let user = user::Model {
         organisation_id,

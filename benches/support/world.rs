@@ -6,6 +6,7 @@ use prost_reflect::{DescriptorPool, DynamicMessage};
 use referral_events::{
     contract::{BulkCreateReferralEventsRequest, DESCRIPTOR_SET},
     directory::{self, DirectoryKind, ImportSummary},
+    id::OrganisationId,
     secret::CodeHasher,
     storage::Database,
 };
@@ -38,7 +39,7 @@ impl World {
         &self,
         database: &Database,
         hasher: &CodeHasher,
-        organisation_id: i64,
+        organisation_id: OrganisationId,
         kinds: &[DirectoryKind],
     ) {
         for &kind in kinds {
@@ -115,7 +116,7 @@ impl World {
 pub async fn import(
     database: &Database,
     hasher: &CodeHasher,
-    organisation_id: i64,
+    organisation_id: OrganisationId,
     kind: DirectoryKind,
     file: String,
 ) -> ImportSummary {

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::{
     error::{Error, ErrorKind, Result},
     guessing::{Guessing, Subject},
+    id::OrganisationId,
     secret::{Key, Secret},
     storage::{
         Database,
@@ -51,7 +52,7 @@ impl Role {
 /// Who calls, known by a valid token.
 #[derive(Debug)]
 pub struct Caller {
-    pub organisation_id: i64,
+    pub organisation_id: OrganisationId,
     pub user_id: String,
     pub role: Role,
     token_id: Uuid,
@@ -73,7 +74,7 @@ impl Caller {
 
 /// A new user, under a new id and with the password hashed, ready to be stored.
 pub async fn new_user(
-    organisation_id: i64,
+    organisation_id: OrganisationId,
     name: &str,
     password: Secret,
     role: String,
@@ -113,7 +114,7 @@ pub struct Origin {
 pub struct VerifiedToken(Claims);
 
 impl VerifiedToken {
-    pub fn organisation_id(&self) -> i64 {
+    pub fn organisation_id(&self) -> OrganisationId {
         self.0.org
     }
 }
@@ -148,8 +149,8 @@ impl Authenticator {
     async fn log_in(&self, credentials: Credentials, origin: Origin) -> Result<Secret> {
         let refused = || Error::new(ErrorKind::InvalidCredentials, "The credentials are not valid.");
         let organisation = users::find_organisation(self.database.read(), &credentials.organisation).await?;
-        // No organisation has the id 0; looking there keeps the number of look-ups the same.
-        let organisation_id = organisation.map_or(0, |organisation| organisation.id);
+        // Looking in none keeps the number of look-ups the same.
+        let organisation_id = organisation.map_or(OrganisationId::NONE, |organisation| organisation.id);
         let user = users::find_user(self.database.read(), organisation_id, &credentials.username).await?;
         let guessed_at = self.count_guess(&credentials, &origin, user.as_ref()).await?;
         let hash = user.as_ref().map(|user| user.password_hash.clone());

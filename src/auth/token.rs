@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::{
     error::{Error, Result},
+    id::OrganisationId,
     secret::{Key, Secret},
 };
 
@@ -17,7 +18,7 @@ pub struct Claims {
     /// Id of the user.
     pub usr: String,
     /// Id of the organisation.
-    pub org: i64,
+    pub org: OrganisationId,
     /// When it was issued, in seconds since 1970.
     pub iat: i64,
     /// When it expires, in seconds since 1970.

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
+    id::OrganisationId,
     secret::CodeHasher,
     storage::{
         Database,
@@ -57,7 +58,7 @@ pub struct Progress {
 pub async fn import(
     database: &Database,
     hasher: &CodeHasher,
-    organisation_id: i64,
+    organisation_id: OrganisationId,
     kind: DirectoryKind,
     source: impl Read + Send + 'static,
     mut progress: impl FnMut(Progress),
@@ -119,7 +120,7 @@ impl ImportSummary {
 struct Import<'a> {
     database: &'a Database,
     hasher: &'a CodeHasher,
-    organisation_id: i64,
+    organisation_id: OrganisationId,
     kind: DirectoryKind,
 }
 

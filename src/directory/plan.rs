@@ -15,6 +15,7 @@ use super::{
     row::{Cell, Rejection, Row},
 };
 use crate::{
+    id::OrganisationId,
     secret::CodeHasher,
     storage::directory::{Referred, Stored, StoredColumn},
     text::shown,
@@ -83,7 +84,7 @@ fn claims(kind: DirectoryKind, row: &Row) -> impl Iterator<Item = (usize, &str)>
 pub struct Planner<'a> {
     pub kind: DirectoryKind,
     pub hasher: &'a CodeHasher,
-    pub organisation_id: i64,
+    pub organisation_id: OrganisationId,
     pub known: &'a Known,
 }
 

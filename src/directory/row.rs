@@ -5,6 +5,7 @@ use chrono::{DateTime, Datelike, SubsecRound, Timelike, Utc};
 use super::kind::{Column, Content, DirectoryKind, ID};
 use crate::{
     date,
+    id::OrganisationId,
     secret::{CodeHasher, Secret},
     text,
 };
@@ -65,7 +66,7 @@ impl Row {
 pub struct Checker {
     pub kind: DirectoryKind,
     pub hasher: CodeHasher,
-    pub organisation_id: i64,
+    pub organisation_id: OrganisationId,
 }
 
 impl Checker {

@@ -15,12 +15,13 @@ use super::{
 use crate::{
     error::{Error, Result},
     guessing::{Guessing, Known, Subject, Wait},
+    id::OrganisationId,
 };
 
 /// Who sends a call.
 #[derive(Clone, Debug)]
 pub struct Sender {
-    pub organisation_id: i64,
+    pub organisation_id: OrganisationId,
     pub user_id: String,
 }
 

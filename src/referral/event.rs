@@ -2,13 +2,14 @@
 
 use chrono::{DateTime, Utc};
 
-use uuid::Uuid;
-
 use super::{
     given::{GivenEntry, GivenParty},
     violation::Violation,
 };
-use crate::secret::Secret;
+use crate::{
+    id::{EventId, EventNumber},
+    secret::Secret,
+};
 
 /// An event as it was sent: any attribute may be missing, and nothing has been checked.
 #[derive(Debug, Default)]
@@ -124,17 +125,6 @@ impl Details {
 /// What an event is known by once it is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventIdentity {
-    pub id: Uuid,
-    pub number: i64,
-}
-
-impl EventIdentity {
-    /// The id as callers know it: 32 hexadecimal digits.
-    pub fn display_id(&self) -> String {
-        format!("{:X}", self.id.simple())
-    }
-}
-
-pub(super) fn is_blank(text: &str) -> bool {
-    text.trim().is_empty()
+    pub id: EventId,
+    pub number: EventNumber,
 }

@@ -16,6 +16,7 @@ use super::{
     violation::Violation,
 };
 use crate::{
+    id::{AccessTokenKey, AccountKey, EntryKey, EventNumber, OrganisationId},
     secret::{CodeHasher, equal_in_constant_time},
     storage::{
         OfDirectory,
@@ -29,7 +30,7 @@ use crate::{
 pub struct ResolvedEvent<'a> {
     /// Which event of the call.
     pub position: usize,
-    pub classification_key: Option<i64>,
+    pub classification_key: Option<EntryKey>,
     pub performed_by: PerformedBy,
     /// That its places disagree, if they do. A one-time password that was used is told before, which the judge knows.
     pub mismatch: Option<Violation>,
@@ -47,7 +48,7 @@ impl ResolvedEvent<'_> {
     }
 
     /// Those of them that were not used yet: the key of each one's access token, and its hash.
-    pub fn live_passwords(&self) -> impl Iterator<Item = (i64, &str)> {
+    pub fn live_passwords(&self) -> impl Iterator<Item = (AccessTokenKey, &str)> {
         let live = self.one_time_passwords().filter(|password| password.used_by.is_none());
         live.map(|password| (password.access_token_key, password.hash.as_str()))
     }
@@ -56,7 +57,7 @@ impl ResolvedEvent<'_> {
 /// A party that was found.
 #[derive(Debug)]
 pub struct ResolvedParty<'a> {
-    pub account_key: i64,
+    pub account_key: AccountKey,
     /// How the event names it.
     pub given: &'a GivenParty,
     /// Why it may not take part, if so.
@@ -73,11 +74,11 @@ impl ResolvedParty<'_> {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OneTimePassword {
-    pub access_token_key: i64,
+    pub access_token_key: AccessTokenKey,
     /// What it was found by. Its access token may have been given another password since.
     pub hash: String,
     /// The number of the event that used it up already.
-    pub used_by: Option<i64>,
+    pub used_by: Option<EventNumber>,
 }
 
 /// What events were resolved to, in their order, each by itself.
@@ -91,7 +92,7 @@ pub struct Resolved<'a> {
 /// is a pool. `now` decides which access tokens are effective.
 pub async fn resolve<'a, C: ConnectionTrait>(
     connection: &C,
-    organisation_id: i64,
+    organisation_id: OrganisationId,
     hasher: &CodeHasher,
     events: &[(usize, &'a CheckedEvent)],
     now: DateTime<Utc>,
@@ -116,7 +117,7 @@ pub type Entries<'a> = HashMap<&'a GivenEntry, Entry>;
 /// Looks up entries, in one statement.
 pub async fn find_entries<'a, C: ConnectionTrait>(
     connection: &C,
-    organisation_id: i64,
+    organisation_id: OrganisationId,
     given: impl Iterator<Item = &'a GivenEntry>,
 ) -> Result<OfDirectory<Entries<'a>>, DbErr> {
     let mut entries: HashMap<&GivenEntry, Option<Entry>> = given.map(|entry| (entry, None)).collect();
@@ -180,7 +181,7 @@ type PartyName<'a> = (PartyColumn, Cow<'a, str>);
 /// Looks up what the parties given lead to, in so many statements at once.
 pub async fn find_parties<'a, C: ConnectionTrait>(
     connection: &C,
-    organisation_id: i64,
+    organisation_id: OrganisationId,
     hasher: &CodeHasher,
     given: impl Iterator<Item = &'a GivenParty>,
     statements: usize,
@@ -217,7 +218,7 @@ pub async fn find_parties<'a, C: ConnectionTrait>(
 }
 
 /// What to look for first.
-fn name_of<'a>(given: &'a GivenParty, organisation_id: i64, hasher: &CodeHasher) -> PartyName<'a> {
+fn name_of<'a>(given: &'a GivenParty, organisation_id: OrganisationId, hasher: &CodeHasher) -> PartyName<'a> {
     match (&given.by, given.kind) {
         (PartyBy::Id(id), PartyKind::AccountsReceivable) => (PartyColumn::AccountId, id.into()),
         (PartyBy::Id(id), PartyKind::RewardsParticipant) => (PartyColumn::ParticipantId, id.into()),
@@ -243,7 +244,7 @@ fn participants_column(column: PartyColumn) -> Option<PartyColumn> {
 }
 
 pub struct Resolver<'a> {
-    pub organisation_id: i64,
+    pub organisation_id: OrganisationId,
     pub hasher: &'a CodeHasher,
     pub entries: Entries<'a>,
     pub now: DateTime<Utc>,

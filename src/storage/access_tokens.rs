@@ -8,6 +8,8 @@ use serde::Serialize;
 
 use super::sql::{Sql, json};
 
+use crate::id::{AccessTokenKey, EventNumber, OrganisationId};
+
 /// $2 has for each password the key of its access token and its hash.
 const FIND_LIVE: Sql = Sql {
     postgres: "
@@ -28,8 +30,8 @@ CROSS JOIN access_tokens t
 /// not used.
 pub async fn count_live_one_time_passwords<C: ConnectionTrait>(
     connection: &C,
-    organisation_id: i64,
-    passwords: &HashSet<(i64, &str)>,
+    organisation_id: OrganisationId,
+    passwords: &HashSet<(AccessTokenKey, &str)>,
 ) -> Result<usize, DbErr> {
     let values = vec![organisation_id.into(), json(&passwords)];
     Ok(connection.query_all_raw(FIND_LIVE.with(connection, values)).await?.len())
@@ -38,10 +40,10 @@ pub async fn count_live_one_time_passwords<C: ConnectionTrait>(
 /// A one-time password that an event uses up.
 #[derive(Debug)]
 pub struct UsedPassword<'a> {
-    pub access_token_key: i64,
+    pub access_token_key: AccessTokenKey,
     pub hash: &'a str,
     /// The event's number.
-    pub used_by: i64,
+    pub used_by: EventNumber,
 }
 
 /// In the order in which the statement reads its parts.
@@ -78,7 +80,7 @@ WHERE access_tokens.organisation_id = $1 AND access_tokens.key IN (SELECT key FR
 /// one first, or that an import replaced it.
 pub async fn use_one_time_passwords<C: ConnectionTrait>(
     connection: &C,
-    organisation_id: i64,
+    organisation_id: OrganisationId,
     passwords: &[UsedPassword<'_>],
 ) -> Result<u64, DbErr> {
     let values = vec![organisation_id.into(), json(&passwords)];

@@ -9,6 +9,8 @@ use super::{
     transaction::Transaction,
 };
 
+use crate::id::{AccountKey, EventNumber, OrganisationId};
+
 /// What is counted.
 #[derive(Clone, Copy, Debug)]
 pub enum Counter {
@@ -34,7 +36,7 @@ impl Counter {
 }
 
 /// Makes the counters of a new organisation.
-pub(super) async fn create<C: ConnectionTrait>(connection: &C, organisation_id: i64) -> Result<(), DbErr> {
+pub(super) async fn create<C: ConnectionTrait>(connection: &C, organisation_id: OrganisationId) -> Result<(), DbErr> {
     let counters = Counter::ALL.map(|counter| counter::ActiveModel {
         organisation_id: Set(organisation_id),
         name: Set(counter.name().to_owned()),
@@ -47,7 +49,7 @@ pub(super) async fn create<C: ConnectionTrait>(connection: &C, organisation_id: 
 /// Waits until no other call of the organisation is between this and its commit, first come, first served. From here on
 /// what a call looks up about the organisation's events stays true until it ends: calls of one organisation take turns,
 /// calls of several don't meet.
-pub async fn take_turn(transaction: &Transaction, organisation_id: i64) -> Result<(), DbErr> {
+pub async fn take_turn(transaction: &Transaction, organisation_id: OrganisationId) -> Result<(), DbErr> {
     // On SQLite the transaction that writes is alone from its beginning.
     if transaction.get_database_backend() != DbBackend::Sqlite {
         // Those who wait for a row that changes lose their places in the queue to later ones, who find its new version
@@ -72,7 +74,7 @@ struct Last {
 /// Takes the next `count` values and answers the first of them. Gaps come about where a transaction is rolled back.
 pub async fn take<C: ConnectionTrait>(
     connection: &C,
-    organisation_id: i64,
+    organisation_id: OrganisationId,
     counter: Counter,
     count: usize,
 ) -> Result<i64, DbErr> {
@@ -83,7 +85,7 @@ pub async fn take<C: ConnectionTrait>(
 
 /// The numbers of new events, and what was true when they were taken.
 pub struct Numbers {
-    pub first: i64,
+    pub first: EventNumber,
     pub directory_version: i64,
     pub any_is_a_referrer: bool,
 }
@@ -161,21 +163,21 @@ RETURNING last_value,
 /// referred somebody, for who waits for a turn waits for each of its statements.
 pub async fn take_numbers(
     transaction: &Transaction,
-    organisation_id: i64,
+    organisation_id: OrganisationId,
     count: usize,
     now: DateTime<Utc>,
-    account_keys: &[i64],
+    account_keys: &[AccountKey],
 ) -> Result<Numbers, DbErr> {
     let mut values = taking(organisation_id, Counter::EventNumber, count)?;
     values.extend([now.timestamp_micros().into(), key_array(transaction, account_keys)]);
     let last = LastNumber::find_by_statement(TAKE_NUMBERS.with(transaction, values)).one(transaction).await?;
     let LastNumber { last_value, directory_version, any_is_a_referrer } =
         last.ok_or_else(|| missing(Counter::EventNumber))?;
-    Ok(Numbers { first: first(last_value, count), directory_version, any_is_a_referrer })
+    Ok(Numbers { first: EventNumber(first(last_value, count)), directory_version, any_is_a_referrer })
 }
 
 /// The parameters of [`TAKE`].
-fn taking(organisation_id: i64, counter: Counter, count: usize) -> Result<Vec<Value>, DbErr> {
+fn taking(organisation_id: OrganisationId, counter: Counter, count: usize) -> Result<Vec<Value>, DbErr> {
     let count = i64::try_from(count).map_err(|_| DbErr::ConvertFromU64("i64"))?;
     Ok(vec![organisation_id.into(), counter.name().into(), count.into()])
 }

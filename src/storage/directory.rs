@@ -9,6 +9,8 @@ use serde_json::Value as Json;
 
 use super::sql::{find_json_rows, json};
 
+use crate::id::OrganisationId;
+
 /// A table of the directory.
 #[derive(Debug)]
 pub struct Table {
@@ -101,7 +103,7 @@ pub struct Stored {
 /// alone. A one-time password finds only the access token for which it is live.
 pub async fn find_many_by_unique<C: ConnectionTrait>(
     connection: &C,
-    organisation_id: i64,
+    organisation_id: OrganisationId,
     table: &Table,
     columns: &[StoredColumn],
     sought: &[Vec<Option<String>>],
@@ -158,7 +160,7 @@ pub struct Referred {
 /// Looks up what other rows refer to, by its natural key.
 pub async fn find_many_referred<C: ConnectionTrait>(
     connection: &C,
-    organisation_id: i64,
+    organisation_id: OrganisationId,
     table: &Table,
     natural_keys: &[&str],
 ) -> Result<Vec<Referred>, DbErr> {
@@ -176,7 +178,7 @@ pub async fn find_many_referred<C: ConnectionTrait>(
 /// Inserts rows, each its `key` and then a value for each of `columns`.
 pub async fn insert_many<C: ConnectionTrait>(
     connection: &C,
-    organisation_id: i64,
+    organisation_id: OrganisationId,
     table: &Table,
     columns: &[StoredColumn],
     rows: &[Vec<Json>],
@@ -209,7 +211,7 @@ pub async fn insert_many<C: ConnectionTrait>(
 /// decides that, for a call may use it up while the import runs.
 pub async fn update_many<C: ConnectionTrait>(
     connection: &C,
-    organisation_id: i64,
+    organisation_id: OrganisationId,
     table: &Table,
     columns: &[StoredColumn],
     rows: &[Vec<Json>],
@@ -268,7 +270,7 @@ pub async fn vacuum<C: ConnectionTrait>(connection: &C, table: &Table) -> Result
 /// Makes TAPs the default of places of `table`; each pair is a place's key and a TAP's.
 pub async fn set_default_taps<C: ConnectionTrait>(
     connection: &C,
-    organisation_id: i64,
+    organisation_id: OrganisationId,
     table: &Table,
     places_and_taps: &[(i64, i64)],
 ) -> Result<(), DbErr> {
@@ -278,7 +280,7 @@ pub async fn set_default_taps<C: ConnectionTrait>(
 /// Leaves places of `table` without a default TAP where it is the TAP given.
 pub async fn clear_default_taps<C: ConnectionTrait>(
     connection: &C,
-    organisation_id: i64,
+    organisation_id: OrganisationId,
     table: &Table,
     places_and_taps: &[(i64, i64)],
 ) -> Result<(), DbErr> {
@@ -288,7 +290,7 @@ pub async fn clear_default_taps<C: ConnectionTrait>(
 
 async fn write_default_taps<C: ConnectionTrait>(
     connection: &C,
-    organisation_id: i64,
+    organisation_id: OrganisationId,
     table: &Table,
     tap: &str,
     condition: &str,

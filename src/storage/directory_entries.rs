@@ -5,6 +5,8 @@ use sea_orm::{ConnectionTrait, DbErr, Value};
 
 use super::sql::{Columns, OfDirectory, Sql, text_array};
 
+use crate::id::{EntryKey, OrganisationId};
+
 /// The columns by which an entry can be found, in the order of the parameters of [`FIND_ENTRIES`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EntryColumn {
@@ -31,13 +33,13 @@ impl EntryColumn {
 /// A place or a classification, with the places that it implies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
-    pub key: i64,
+    pub key: EntryKey,
     /// Its business unit: itself, its own, or that of its unit.
-    pub business_unit_key: Option<i64>,
+    pub business_unit_key: Option<EntryKey>,
     /// Its unit: itself, or its own.
-    pub unit_key: Option<i64>,
+    pub unit_key: Option<EntryKey>,
     /// Its TAP: itself, or the default TAP of its unit, or else of its business unit.
-    pub tap_key: Option<i64>,
+    pub tap_key: Option<EntryKey>,
 }
 
 const FIND_ENTRIES: Sql = Sql {
@@ -48,7 +50,7 @@ const FIND_ENTRIES: Sql = Sql {
 /// Looks up what has each of the values in its column, in the order of `names`.
 pub async fn find_many_by_name<C: ConnectionTrait>(
     connection: &C,
-    organisation_id: i64,
+    organisation_id: OrganisationId,
     names: &[(EntryColumn, &str)],
 ) -> Result<OfDirectory<Vec<Option<Entry>>>, DbErr> {
     let mut found = vec![None; names.len()];
@@ -71,7 +73,12 @@ pub async fn find_many_by_name<C: ConnectionTrait>(
     for (((list, position), (key, business_unit_key)), (unit_key, tap_key)) in names.zip(entries).zip(rest) {
         let index = indexes.get(list as usize).and_then(|indexes| indexes.get(position as usize));
         if let Some(entry) = index.and_then(|index| found.get_mut(*index)) {
-            *entry = Some(Entry { key, business_unit_key, unit_key, tap_key });
+            *entry = Some(Entry {
+                key: EntryKey(key),
+                business_unit_key: business_unit_key.map(EntryKey),
+                unit_key: unit_key.map(EntryKey),
+                tap_key: tap_key.map(EntryKey),
+            });
         }
     }
     Ok(OfDirectory { found, version: Some(columns.version()?) })

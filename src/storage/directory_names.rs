@@ -9,6 +9,8 @@ use super::{
     sql::{Columns, Sql, key_array},
 };
 
+use crate::id::{AccountKey, EntryKey, OrganisationId};
+
 /// A row of the directory as callers know it.
 #[derive(Clone, Debug)]
 pub struct DirectoryName {
@@ -21,13 +23,13 @@ pub struct DirectoryName {
 /// The names of rows, by their keys; those of participants by the keys of their accounts.
 #[derive(Debug, Default)]
 pub struct DirectoryNames {
-    pub classifications: HashMap<i64, DirectoryName>,
-    pub business_units: HashMap<i64, DirectoryName>,
-    pub units: HashMap<i64, DirectoryName>,
-    pub taps: HashMap<i64, DirectoryName>,
-    pub devices: HashMap<i64, DirectoryName>,
-    pub accounts: HashMap<i64, DirectoryName>,
-    pub participants: HashMap<i64, DirectoryName>,
+    pub classifications: HashMap<EntryKey, DirectoryName>,
+    pub business_units: HashMap<EntryKey, DirectoryName>,
+    pub units: HashMap<EntryKey, DirectoryName>,
+    pub taps: HashMap<EntryKey, DirectoryName>,
+    pub devices: HashMap<EntryKey, DirectoryName>,
+    pub accounts: HashMap<AccountKey, DirectoryName>,
+    pub participants: HashMap<AccountKey, DirectoryName>,
 }
 
 const FIND_NAMES: Sql = Sql {
@@ -38,18 +40,18 @@ const FIND_NAMES: Sql = Sql {
 /// The names of all that the events refer to, in one statement.
 pub async fn find_names_of<C: ConnectionTrait>(
     connection: &C,
-    organisation_id: i64,
+    organisation_id: OrganisationId,
     events: &[Model],
 ) -> Result<DirectoryNames, DbErr> {
     let mut names = DirectoryNames::default();
     if events.is_empty() {
         return Ok(names);
     }
-    let keys = |of: fn(&Model) -> Option<i64>| {
-        let distinct: HashSet<i64> = events.iter().filter_map(of).collect();
-        key_array(connection, &distinct.into_iter().collect::<Vec<i64>>())
+    let keys = |of: fn(&Model) -> Option<EntryKey>| {
+        let distinct: HashSet<EntryKey> = events.iter().filter_map(of).collect();
+        key_array(connection, &distinct.into_iter().collect::<Vec<EntryKey>>())
     };
-    let accounts: HashSet<i64> =
+    let accounts: HashSet<AccountKey> =
         events.iter().flat_map(|event| [event.referred_account_key, event.referred_by_account_key]).collect();
     let values: Vec<Value> = vec![
         organisation_id.into(),
@@ -58,23 +60,21 @@ pub async fn find_names_of<C: ConnectionTrait>(
         keys(|event| event.performed_by_unit_key),
         keys(|event| event.performed_by_tap_key),
         keys(|event| event.performed_by_device_key),
-        key_array(connection, &accounts.into_iter().collect::<Vec<i64>>()),
+        key_array(connection, &accounts.into_iter().collect::<Vec<AccountKey>>()),
     ];
     let columns = Columns::find(connection, FIND_NAMES.with(connection, values)).await?;
     let rows = columns.get::<i64>("list")?.into_iter().zip(columns.get::<i64>("key")?);
     let texts = columns.get::<String>("id")?.into_iter().zip(columns.get::<String>("code")?);
-    let mut lists = [
-        &mut names.classifications,
-        &mut names.business_units,
-        &mut names.units,
-        &mut names.taps,
-        &mut names.devices,
-        &mut names.accounts,
-        &mut names.participants,
-    ];
     for (((list, key), (id, code)), name) in rows.zip(texts).zip(columns.get::<Option<String>>("name")?) {
-        if let Some(list) = lists.get_mut(list as usize) {
-            list.insert(key, DirectoryName { id, code, name });
+        let name = DirectoryName { id, code, name };
+        match list {
+            0 => _ = names.classifications.insert(EntryKey(key), name),
+            1 => _ = names.business_units.insert(EntryKey(key), name),
+            2 => _ = names.units.insert(EntryKey(key), name),
+            3 => _ = names.taps.insert(EntryKey(key), name),
+            4 => _ = names.devices.insert(EntryKey(key), name),
+            5 => _ = names.accounts.insert(AccountKey(key), name),
+            _ => _ = names.participants.insert(AccountKey(key), name),
         }
     }
     Ok(names)

@@ -6,16 +6,18 @@ use serde::Serialize;
 
 use super::{entity::referral_event::Model, number_ranges::NumberRange, sql::Sql};
 
+use crate::id::{AccountKey, EntryKey, OrganisationId};
+
 /// Which events a list is of; what is `None` is met by all.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct EventFilter {
-    pub referred_account_key: Option<i64>,
-    pub referred_by_account_key: Option<i64>,
-    pub classification_key: Option<i64>,
-    pub performed_by_business_unit_key: Option<i64>,
-    pub performed_by_unit_key: Option<i64>,
-    pub performed_by_tap_key: Option<i64>,
-    pub performed_by_device_key: Option<i64>,
+    pub referred_account_key: Option<AccountKey>,
+    pub referred_by_account_key: Option<AccountKey>,
+    pub classification_key: Option<EntryKey>,
+    pub performed_by_business_unit_key: Option<EntryKey>,
+    pub performed_by_unit_key: Option<EntryKey>,
+    pub performed_by_tap_key: Option<EntryKey>,
+    pub performed_by_device_key: Option<EntryKey>,
     pub external_system: Option<String>,
     pub in_force: Option<bool>,
     pub performed_on_from: Option<DateTime<Utc>>,
@@ -84,7 +86,7 @@ ORDER BY e.number DESC LIMIT 1 OFFSET $4",
 /// The number below which a page does not read, where there is more than it may read.
 async fn find_end_of_reading<C: ConnectionTrait>(
     connection: &C,
-    organisation_id: i64,
+    organisation_id: OrganisationId,
     filter: &EventFilter,
     range: NumberRange,
 ) -> Result<Option<i64>, DbErr> {
@@ -121,7 +123,7 @@ pub struct Page {
 /// The newest events that meet the filter, up to `limit`, with numbers in the range.
 pub async fn find_page<C: ConnectionTrait>(
     connection: &C,
-    organisation_id: i64,
+    organisation_id: OrganisationId,
     filter: &EventFilter,
     range: NumberRange,
     limit: usize,
@@ -160,7 +162,7 @@ pub async fn find_page<C: ConnectionTrait>(
     let mut next_below = end.map(|end| end + 1);
     if events.len() > limit {
         events.truncate(limit);
-        next_below = events.last().map(|event| event.number);
+        next_below = events.last().map(|event| event.number.0);
     }
     Ok(Page { events, next_below })
 }

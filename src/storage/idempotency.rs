@@ -11,10 +11,12 @@ use super::{
     sql::Sql,
 };
 
+use crate::id::OrganisationId;
+
 /// What was kept under the key at `since` or later.
 pub async fn find<C: ConnectionTrait>(
     connection: &C,
-    organisation_id: i64,
+    organisation_id: OrganisationId,
     method: &str,
     key: &str,
     since: DateTime<Utc>,
@@ -47,7 +49,7 @@ WHERE organisation_id = $1 AND created_on < $2 AND (method, idempotency_key) IN 
 /// Removes at most `limit` of an organisation's answers from before `since`; says how many.
 pub async fn remove_old<C: ConnectionTrait>(
     connection: &C,
-    organisation_id: i64,
+    organisation_id: OrganisationId,
     since: DateTime<Utc>,
     limit: u32,
 ) -> Result<u64, DbErr> {

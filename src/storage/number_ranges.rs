@@ -11,6 +11,8 @@ use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 
 use super::sql::Sql;
 
+use crate::id::OrganisationId;
+
 /// The numbers between which events are looked for, both excluded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NumberRange {
@@ -60,7 +62,7 @@ FROM counters c WHERE c.organisation_id = $1 AND c.name = 'event_number'",
 /// what is outside, and has hardly more than the period where the clock was not set back by more than a day.
 pub async fn find_number_range<C: ConnectionTrait>(
     connection: &C,
-    organisation_id: i64,
+    organisation_id: OrganisationId,
     from: Option<DateTime<Utc>>,
     to: Option<DateTime<Utc>>,
 ) -> Result<NumberRange, DbErr> {
@@ -83,7 +85,7 @@ pub async fn find_number_range<C: ConnectionTrait>(
 /// The same among the events of these numbers, each of which lies behind no other before it by more than `lag`.
 async fn find_within<C: ConnectionTrait>(
     connection: &C,
-    organisation_id: i64,
+    organisation_id: OrganisationId,
     numbers: NumberRange,
     lag: i64,
     from: Option<DateTime<Utc>>,
@@ -126,7 +128,7 @@ SELECT number FROM steps WHERE step = 0",
 /// The last of the numbers, or the one before the first, at which halving finds an event created before `date`.
 async fn find_last_before<C: ConnectionTrait>(
     connection: &C,
-    organisation_id: i64,
+    organisation_id: OrganisationId,
     numbers: NumberRange,
     date: DateTime<Utc>,
 ) -> Result<i64, DbErr> {

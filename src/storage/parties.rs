@@ -6,6 +6,8 @@ use serde::{Deserialize, Deserializer};
 
 use super::sql::{Columns, OfDirectory, Sql, read_json, text_array};
 
+use crate::id::{AccessTokenKey, AccountKey, EventNumber, OrganisationId};
+
 /// The columns by which an account can be found, in the order of the parameters of [`FIND_PARTIES`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PartyColumn {
@@ -28,7 +30,7 @@ impl PartyColumn {
 /// An account, with its participant and, where one was asked for, the access token that led to it.
 #[derive(Clone, Debug)]
 pub struct Party {
-    pub account_key: i64,
+    pub account_key: AccountKey,
     pub is_account_active: bool,
     /// True for an account without a participant, too.
     pub is_participant_effective: bool,
@@ -38,7 +40,7 @@ pub struct Party {
 /// What of an access token decides whether it identifies.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Token {
-    pub key: i64,
+    pub key: AccessTokenKey,
     pub id: String,
     pub state: String,
     pub effective_from: Option<DateTime<Utc>>,
@@ -47,7 +49,7 @@ pub struct Token {
     #[serde(deserialize_with = "is_one")]
     pub is_one_time_password_live: bool,
     pub one_time_password_expires_on: Option<DateTime<Utc>>,
-    pub one_time_password_used_by: Option<i64>,
+    pub one_time_password_used_by: Option<EventNumber>,
 }
 
 /// The state in which an access token may identify.
@@ -65,7 +67,7 @@ const PARTICIPANT_INEFFECTIVE: i64 = 2;
 /// password may have been used by several tokens over the time, so a name can lead to more than one party.
 pub async fn find_many_by_name<C: ConnectionTrait>(
     connection: &C,
-    organisation_id: i64,
+    organisation_id: OrganisationId,
     names: &[(PartyColumn, &str)],
 ) -> Result<OfDirectory<Vec<Vec<Party>>>, DbErr> {
     let mut found = vec![Vec::new(); names.len()];
@@ -88,7 +90,7 @@ pub async fn find_many_by_name<C: ConnectionTrait>(
         let index = indexes.get(list as usize).and_then(|indexes| indexes.get(position as usize));
         let Some(parties) = index.and_then(|index| found.get_mut(*index)) else { continue };
         parties.push(Party {
-            account_key,
+            account_key: AccountKey(account_key),
             is_account_active: obstacles & ACCOUNT_INACTIVE == 0,
             is_participant_effective: obstacles & PARTICIPANT_INEFFECTIVE == 0,
             token: if token.is_empty() { None } else { Some(read_json(&token)?) },

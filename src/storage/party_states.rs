@@ -5,6 +5,8 @@ use sea_orm::{ConnectionTrait, DbErr};
 
 use super::sql::{Sql, key_array};
 
+use crate::id::OrganisationId;
+
 /// Who knows something of whom.
 #[derive(Clone, Copy, Debug)]
 pub enum Keys<'a> {
@@ -30,7 +32,7 @@ WHERE organisation_id = $1 AND has_ineffective_participant AND key IN (
 /// Has the accounts of the participants take them for effective, before a change that may take the accounts from them.
 pub async fn forget_participants<C: ConnectionTrait>(
     connection: &C,
-    organisation_id: i64,
+    organisation_id: OrganisationId,
     participants: &[i64],
 ) -> Result<(), DbErr> {
     let values = vec![organisation_id.into(), key_array(connection, participants)];
@@ -57,7 +59,7 @@ WHERE organisation_id = $1 AND NOT has_ineffective_participant AND key IN (
 /// Has the accounts of the participants know which of them are not effective.
 pub async fn note_ineffective_participants<C: ConnectionTrait>(
     connection: &C,
-    organisation_id: i64,
+    organisation_id: OrganisationId,
     participants: &[i64],
 ) -> Result<(), DbErr> {
     let values = vec![organisation_id.into(), key_array(connection, participants)];
@@ -108,7 +110,7 @@ WHERE organisation_id = $1 AND key IN (
 /// Has participants know whether their accounts are inactive: those given, or those of the accounts given.
 pub async fn note_account_states<C: ConnectionTrait>(
     connection: &C,
-    organisation_id: i64,
+    organisation_id: OrganisationId,
     keys: Keys<'_>,
 ) -> Result<(), DbErr> {
     let (sql, keys) = match keys {

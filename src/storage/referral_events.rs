@@ -5,12 +5,13 @@ use sea_orm::{
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder,
     sea_query::{Expr, NullOrdering, Order},
 };
-use uuid::Uuid;
 
 use super::{
     entity::referral_event::{Column, Entity, Model},
     sql::{Sql, json, key_array},
 };
+
+use crate::id::{AccountKey, EventId, EventNumber, OrganisationId};
 
 /// A subquery is one look-up for each key, which another EXISTS would leave to the planner.
 const IS_ANY_A_REFERRER: Sql = Sql {
@@ -29,8 +30,8 @@ SELECT 1 WHERE EXISTS (
 /// Whether any of the accounts has referred somebody, be it that the referral was cancelled since.
 pub async fn is_any_a_referrer<C: ConnectionTrait>(
     connection: &C,
-    organisation_id: i64,
-    account_keys: &[i64],
+    organisation_id: OrganisationId,
+    account_keys: &[AccountKey],
 ) -> Result<bool, DbErr> {
     let values = vec![organisation_id.into(), key_array(connection, account_keys)];
     Ok(connection.query_one_raw(IS_ANY_A_REFERRER.with(connection, values)).await?.is_some())
@@ -39,10 +40,10 @@ pub async fn is_any_a_referrer<C: ConnectionTrait>(
 /// A referral in force, as an edge of the graph of referrals.
 #[derive(Debug, FromQueryResult)]
 pub struct Edge {
-    pub referred_account_key: i64,
-    pub referred_by_account_key: i64,
-    pub id: Uuid,
-    pub number: i64,
+    pub referred_account_key: AccountKey,
+    pub referred_by_account_key: AccountKey,
+    pub id: EventId,
+    pub number: EventNumber,
 }
 
 /// Each account is looked up by itself: see [`super::directory_entries`].
@@ -62,8 +63,8 @@ CROSS JOIN referral_events e ON e.organisation_id = $1 AND e.referred_account_ke
 /// The referrals in force of the accounts: who referred each that was referred.
 pub async fn find_many_by_referred<C: ConnectionTrait>(
     connection: &C,
-    organisation_id: i64,
-    account_keys: &[i64],
+    organisation_id: OrganisationId,
+    account_keys: &[AccountKey],
 ) -> Result<Vec<Edge>, DbErr> {
     let values = vec![organisation_id.into(), key_array(connection, account_keys)];
     Edge::find_by_statement(FIND_BY_REFERRED.with(connection, values)).all(connection).await
@@ -102,8 +103,8 @@ SELECT referred_account_key, referred_by_account_key, id, number FROM up",
 /// The referrals on the way up from the accounts: who referred them, who referred those, and so on.
 pub async fn find_ancestry<C: ConnectionTrait>(
     connection: &C,
-    organisation_id: i64,
-    account_keys: &[i64],
+    organisation_id: OrganisationId,
+    account_keys: &[AccountKey],
 ) -> Result<Vec<Edge>, DbErr> {
     let values = vec![organisation_id.into(), key_array(connection, account_keys)];
     Edge::find_by_statement(FIND_ANCESTRY.with(connection, values)).all(connection).await
@@ -114,8 +115,8 @@ pub async fn find_ancestry<C: ConnectionTrait>(
 pub struct Referenced {
     /// Which of the references.
     pub position: i64,
-    pub id: Uuid,
-    pub number: i64,
+    pub id: EventId,
+    pub number: EventNumber,
     pub content_hash: Vec<u8>,
 }
 
@@ -140,7 +141,7 @@ CROSS JOIN referral_events e
 /// The events in force under the external references, each a system (empty where there is none) and a number.
 pub async fn find_many_by_external_reference<C: ConnectionTrait>(
     connection: &C,
-    organisation_id: i64,
+    organisation_id: OrganisationId,
     references: &[(usize, &str, &str)],
 ) -> Result<Vec<Referenced>, DbErr> {
     let values = vec![organisation_id.into(), json(&references)];
@@ -150,8 +151,8 @@ pub async fn find_many_by_external_reference<C: ConnectionTrait>(
 /// What names an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EventName {
-    Id(Uuid),
-    Number(i64),
+    Id(EventId),
+    Number(EventNumber),
     /// A system (empty for none), and the reference number in it.
     ExternalReference(String, String),
 }
@@ -160,7 +161,7 @@ pub enum EventName {
 /// in force comes first, then the one that was cancelled last.
 pub async fn find<C: ConnectionTrait>(
     connection: &C,
-    organisation_id: i64,
+    organisation_id: OrganisationId,
     name: EventName,
 ) -> Result<Option<Model>, DbErr> {
     let of_organisation = Entity::find().filter(Column::OrganisationId.eq(organisation_id));
@@ -182,8 +183,8 @@ pub async fn find<C: ConnectionTrait>(
 /// Cancels an event; one that is cancelled already stays as it is.
 pub async fn cancel<C: ConnectionTrait>(
     connection: &C,
-    organisation_id: i64,
-    id: Uuid,
+    organisation_id: OrganisationId,
+    id: EventId,
     cancelled_on: DateTime<Utc>,
     reason: Option<String>,
 ) -> Result<(), DbErr> {

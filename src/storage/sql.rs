@@ -45,7 +45,12 @@ pub fn text_array<C: ConnectionTrait>(connection: &C, texts: &[&str]) -> Value {
 }
 
 /// Keys as an array, likewise.
-pub fn key_array<C: ConnectionTrait>(connection: &C, keys: &[i64]) -> Value {
+pub fn key_array<C: ConnectionTrait, K>(connection: &C, keys: &[K]) -> Value
+where
+    K: Serialize,
+    Vec<K>: Clone + Into<Value>,
+    K: Clone,
+{
     match connection.get_database_backend() {
         DbBackend::Postgres => keys.to_vec().into(),
         _ => json(&keys),

@@ -15,6 +15,8 @@ use super::{
     settings::Access,
 };
 
+use crate::id::OrganisationId;
+
 /// Whether there can be such a text in the database at all: PostgreSQL refuses to be asked for one with a NUL.
 fn can_be_stored(text: &str) -> bool {
     !text.contains('\0')
@@ -30,12 +32,16 @@ pub async fn find_organisation<C: ConnectionTrait>(
     organisation::Entity::find().filter(organisation::Column::Name.eq(name)).one(connection).await
 }
 
-pub async fn list_organisation_ids<C: ConnectionTrait>(connection: &C) -> Result<Vec<i64>, DbErr> {
+pub async fn list_organisation_ids<C: ConnectionTrait>(connection: &C) -> Result<Vec<OrganisationId>, DbErr> {
     organisation::Entity::find().select_only().column(organisation::Column::Id).into_tuple().all(connection).await
 }
 
 /// Adds an organisation, with its counters, and answers its id.
-pub async fn add_organisation(database: &Database, name: &str, created_on: DateTime<Utc>) -> Result<i64, DbErr> {
+pub async fn add_organisation(
+    database: &Database,
+    name: &str,
+    created_on: DateTime<Utc>,
+) -> Result<OrganisationId, DbErr> {
     let transaction = database.write().begin(Access::Write).await?;
     let row = organisation::ActiveModel { id: NotSet, name: Set(name.to_owned()), created_on: Set(created_on) };
     let id = organisation::Entity::insert(row).exec(&transaction).await?.last_insert_id;
@@ -46,7 +52,7 @@ pub async fn add_organisation(database: &Database, name: &str, created_on: DateT
 
 pub async fn find_user<C: ConnectionTrait>(
     connection: &C,
-    organisation_id: i64,
+    organisation_id: OrganisationId,
     name: &str,
 ) -> Result<Option<user::Model>, DbErr> {
     if !can_be_stored(name) {
@@ -65,7 +71,11 @@ pub async fn add_user<C: ConnectionTrait>(connection: &C, user: user::Model) -> 
     Ok(())
 }
 
-pub async fn unit_exists<C: ConnectionTrait>(connection: &C, organisation_id: i64, id: &str) -> Result<bool, DbErr> {
+pub async fn unit_exists<C: ConnectionTrait>(
+    connection: &C,
+    organisation_id: OrganisationId,
+    id: &str,
+) -> Result<bool, DbErr> {
     if !can_be_stored(id) {
         return Ok(false);
     }
@@ -80,7 +90,7 @@ pub async fn unit_exists<C: ConnectionTrait>(connection: &C, organisation_id: i6
 /// The role of a token's user; `None` where the user is gone or the token was released.
 pub async fn find_role<C: ConnectionTrait>(
     connection: &C,
-    organisation_id: i64,
+    organisation_id: OrganisationId,
     user_id: &str,
     token_id: Uuid,
 ) -> Result<Option<String>, DbErr> {

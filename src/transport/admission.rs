@@ -13,7 +13,10 @@ use std::{
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    id::OrganisationId,
+};
 
 /// How many calls are carried out and wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +50,7 @@ pub struct Admission {
 /// A call that is carried out; its place is free again once this is dropped.
 pub struct Place {
     admission: Admission,
-    organisation_id: i64,
+    organisation_id: OrganisationId,
     cost: usize,
 }
 
@@ -55,7 +58,7 @@ pub struct Place {
 struct State {
     at_work: usize,
     waiting: usize,
-    organisations: HashMap<i64, Organisation>,
+    organisations: HashMap<OrganisationId, Organisation>,
     /// The service that the organisation served last had had before: where one that comes anew begins.
     served: u64,
     /// Seconds that an event takes, of the organisation that was served last.
@@ -88,7 +91,7 @@ impl Admission {
     }
 
     /// Waits until a call of so many events may be carried out. Refuses it at once where that would take too long.
-    pub async fn enter(&self, organisation_id: i64, events: usize) -> Result<Place> {
+    pub async fn enter(&self, organisation_id: OrganisationId, events: usize) -> Result<Place> {
         let cost = events + COST_OF_A_CALL;
         let turn = {
             let mut state = self.state();
@@ -105,11 +108,11 @@ impl Admission {
     }
 
     /// Refuses a call that would be refused now, before its body is read.
-    pub fn check(&self, organisation_id: i64) -> Result<()> {
+    pub fn check(&self, organisation_id: OrganisationId) -> Result<()> {
         self.find_room(&mut self.state(), organisation_id).map(|_| ())
     }
 
-    fn enter_at_once(&self, state: &mut State, organisation_id: i64, cost: usize) -> Option<Place> {
+    fn enter_at_once(&self, state: &mut State, organisation_id: OrganisationId, cost: usize) -> Option<Place> {
         if state.at_work >= self.limits.at_work {
             return None;
         }
@@ -119,7 +122,7 @@ impl Admission {
         may.then(|| self.begin(state, organisation_id, cost))
     }
 
-    fn begin(&self, state: &mut State, organisation_id: i64, cost: usize) -> Place {
+    fn begin(&self, state: &mut State, organisation_id: OrganisationId, cost: usize) -> Place {
         state.at_work += 1;
         let organisation = state.organisation(organisation_id);
         if organisation.at_work == 0 {
@@ -134,7 +137,7 @@ impl Admission {
     }
 
     /// Makes sure that one more call may wait.
-    fn make_room(&self, state: &mut State, organisation_id: i64) -> Result<()> {
+    fn make_room(&self, state: &mut State, organisation_id: OrganisationId) -> Result<()> {
         let Some(most) = self.find_room(state, organisation_id)? else { return Ok(()) };
         let displaced = state.organisations.get_mut(&most).and_then(|most| most.queue.pop_back());
         let Some(displaced) = displaced else { return Err(too_many(self.limits.wait)) };
@@ -146,7 +149,7 @@ impl Admission {
 
     /// Refuses a call for which there is no room to wait. Where all places are taken, the organisation that has the most
     /// calls waiting gives its last one's to one that has fewer: it is what is answered.
-    fn find_room(&self, state: &mut State, organisation_id: i64) -> Result<Option<i64>> {
+    fn find_room(&self, state: &mut State, organisation_id: OrganisationId) -> Result<Option<OrganisationId>> {
         state.forget_the_departed();
         let mut waiting = 0;
         if let Some(organisation) = state.organisations.get(&organisation_id) {
@@ -195,7 +198,7 @@ impl Drop for Place {
 }
 
 impl State {
-    fn organisation(&mut self, organisation_id: i64) -> &mut Organisation {
+    fn organisation(&mut self, organisation_id: OrganisationId) -> &mut Organisation {
         let (served, pace) = (self.served, self.pace.unwrap_or(FIRST_PACE));
         self.organisations.entry(organisation_id).or_insert_with(|| Organisation {
             at_work: 0,
@@ -207,7 +210,7 @@ impl State {
         })
     }
 
-    fn end(&mut self, organisation_id: i64, cost: usize) {
+    fn end(&mut self, organisation_id: OrganisationId, cost: usize) {
         self.at_work -= 1;
         let Some(organisation) = self.organisations.get_mut(&organisation_id) else { return };
         organisation.at_work -= 1;
@@ -222,7 +225,7 @@ impl State {
     }
 
     /// The call that is next: of the organisation that has been served least.
-    fn next(&mut self, at_work_of_one: usize) -> Option<(i64, Waiting)> {
+    fn next(&mut self, at_work_of_one: usize) -> Option<(OrganisationId, Waiting)> {
         self.forget_the_departed();
         let ready = self
             .organisations

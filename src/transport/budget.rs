@@ -13,7 +13,10 @@ use std::{
 
 use tokio::sync::Notify;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    id::OrganisationId,
+};
 
 /// How long a body waits for room that calls under way have.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -23,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub enum Holder {
     /// All those whose token has not been checked.
     Anonymous,
-    Organisation(i64),
+    Organisation(OrganisationId),
 }
 
 #[derive(Clone)]

@@ -194,7 +194,7 @@ fn violation(violation: &Violation) -> contract::Violation {
 }
 
 fn id(event: EventIdentity) -> String {
-    event.display_id()
+    event.id.to_string()
 }
 
 fn number(event: EventIdentity) -> String {

@@ -51,7 +51,7 @@ fn customer_event(event: referral::CustomerEvent) -> CustomerEvent {
     let [udf_float_1, udf_float_2, udf_float_3, udf_float_4] = details.udf_floats;
     let [udf_date_1, udf_date_2, udf_date_3, udf_date_4] = details.udf_dates.map(|date| date.map(timestamp));
     CustomerEvent {
-        id: Some(event.identity.display_id()),
+        id: Some(event.identity.id.to_string()),
         number: Some(event.identity.number.to_string()),
         r#type: Some("REFERRAL".to_owned()),
         life_cycle_state: Some(state.to_owned()),

@@ -37,7 +37,7 @@ pub fn tell(caller: &Caller, used: &[(&'static str, usize)]) {
     }
     let counts: Vec<String> = used.iter().map(|(name, events)| format!("{name}={events}")).collect();
     tracing::info!(
-        organisation = caller.organisation_id,
+        organisation = caller.organisation_id.0,
         events = counts.join(" "),
         "the call uses deprecated attributes"
     );

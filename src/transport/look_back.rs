@@ -60,7 +60,7 @@ impl Api {
         let reason = request.cancellation_reason;
         let cancelled = self.referral_events.cancel(caller.organisation_id, identifier, reason, place).await?;
         Ok(CancelReferralEventResponse {
-            id: Some(cancelled.display_id()),
+            id: Some(cancelled.id.to_string()),
             number: Some(cancelled.number.to_string()),
             life_cycle_state: Some(CANCELLED.to_owned()),
         })

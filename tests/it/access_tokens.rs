@@ -4,6 +4,8 @@ use serde_json::{Value, json};
 
 use crate::support::{Server, Setup, Transport, event, tests};
 
+use referral_events::id::AccountKey;
+
 tests! {
     Both:
         each_way_to_give_an_access_token_names_the_same_account,
@@ -44,7 +46,7 @@ async fn each_way_to_give_an_access_token_names_the_same_account(setup: Setup) {
     }
     server.send(json!(events)).await.assert_outcome(&["1", "2", "3", "4", "5", "6"], &[]);
     let stored = server.stored_events().await;
-    let keys: Vec<i64> = stored.iter().map(|event| event.referred_by_account_key).collect();
+    let keys: Vec<AccountKey> = stored.iter().map(|event| event.referred_by_account_key).collect();
     assert_eq!(keys, [t20, t20, t20, t20, t20, t26]);
 
     // The referred party, once by each way; the second time it is known to be referred.

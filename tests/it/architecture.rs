@@ -15,7 +15,7 @@ tests! {
 }
 
 /// Each module and the modules of the crate that it may use.
-const MAY_USE: [(&str, &[&str]); 16] = [
+const MAY_USE: [(&str, &[&str]); 17] = [
     ("main", &["cli"]),
     (
         "cli",
@@ -35,17 +35,18 @@ const MAY_USE: [(&str, &[&str]); 16] = [
     ),
     ("server", &["config", "transport", "contract", "referral", "auth", "guessing", "storage", "secret", "error"]),
     ("config", &["referral", "guessing", "storage", "secret", "error"]),
-    ("transport", &["contract", "auth", "referral", "secret", "error", "text", "date"]),
+    ("transport", &["contract", "auth", "referral", "secret", "error", "text", "date", "id"]),
     ("contract", &[]),
-    ("auth", &["guessing", "storage", "secret", "error"]),
-    ("referral", &["guessing", "storage", "secret", "error", "text"]),
-    ("guessing", &["storage", "secret", "error"]),
-    ("directory", &["storage", "secret", "error", "text", "date"]),
-    ("storage", &["error"]),
+    ("auth", &["guessing", "storage", "secret", "error", "id"]),
+    ("referral", &["guessing", "storage", "secret", "error", "text", "id"]),
+    ("guessing", &["storage", "secret", "error", "id"]),
+    ("directory", &["storage", "secret", "error", "text", "date", "id"]),
+    ("storage", &["error", "id"]),
     ("logging", &[]),
-    ("secret", &[]),
+    ("secret", &["id"]),
     ("error", &[]),
     ("text", &[]),
+    ("id", &[]),
     ("date", &[]),
 ];
 

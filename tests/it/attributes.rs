@@ -35,7 +35,7 @@ async fn every_attribute_is_stored(setup: Setup) {
     answer.assert_outcome(&["1"], &[]);
     let stored = server.stored_events().await.remove(0);
     let processed = &answer.processed()[0];
-    assert_eq!(processed["id"], format!("{:X}", stored.id.simple()));
+    assert_eq!(processed["id"], stored.id.to_string());
     assert_eq!(processed["number"], stored.number.to_string());
     assert_eq!(stored.in_force, Some(true));
     assert_eq!(stored.performed_on, date("2016-06-22T15:00:00Z"));

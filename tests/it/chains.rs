@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use referral_events::directory::DirectoryKind;
+use referral_events::{directory::DirectoryKind, id::AccountKey};
 use sea_orm::{ConnectionTrait, Statement};
 use serde_json::{Value, json};
 
@@ -42,7 +42,8 @@ async fn start(setup: Setup) -> Server {
     let database = server.database.read();
     let sql = "SELECT key FROM accounts_receivable WHERE number LIKE 'L%' ORDER BY number";
     let rows = database.query_all_raw(Statement::from_string(database.get_database_backend(), sql)).await;
-    let keys = rows.expect("rows").iter().map(|row| row.try_get("", "key").expect("a key")).collect::<Vec<i64>>();
+    let keys =
+        rows.expect("rows").iter().map(|row| row.try_get("", "key").expect("a key")).collect::<Vec<AccountKey>>();
     server.insert_chain(&keys[..LENGTH]).await;
     server
 }

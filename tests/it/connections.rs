@@ -8,7 +8,10 @@ use std::{
 
 use futures_util::future::{join_all, select_all};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use referral_events::storage::{Database, counters};
+use referral_events::{
+    id::OrganisationId,
+    storage::{Database, counters},
+};
 use sea_orm::{ConnectionTrait, QueryResult, Statement};
 use serde_json::{Value, json};
 
@@ -113,7 +116,7 @@ async fn a_call_that_gets_no_connection_in_time_finds_the_service_unavailable(se
     let (first, second) = (request(&server, 1).await, request(&server, 2).await);
     let observer = Database::connect(&workplace.database_url()).await.expect("a database");
     let lock = observer.begin().await.expect("a transaction");
-    counters::take_turn(&lock, 1).await.expect("a turn");
+    counters::take_turn(&lock, OrganisationId(1)).await.expect("a turn");
     // One of the two has the connection and waits for the lock, the other one waits for the connection.
     let started = Instant::now();
     let calls = [&first, &second].map(|request| Box::pin(server.post(BULK, request)));
@@ -143,7 +146,7 @@ async fn no_more_connections_are_open_than_are_set(setup: Setup) {
     let server = workplace.serve(&["--database-connections", "3"]);
     let requests = join_all((1..=12).map(|n| request(&server, n))).await;
     let lock = observer.begin().await.expect("a transaction");
-    counters::take_turn(&lock, 1).await.expect("a turn");
+    counters::take_turn(&lock, OrganisationId(1)).await.expect("a turn");
     let calls = requests.iter().map(|request| server.post(BULK, request));
     let watch = async {
         while connections(&observer).await < 3 {
@@ -166,7 +169,7 @@ async fn calls_that_wait_for_their_turn_leave_a_connection_to_those_that_look_up
     let server = workplace.serve(&["--database-connections", "4", "--database-acquire-timeout", "5"]);
     let requests = join_all((1..=8).map(|n| request(&server, n))).await;
     let lock = observer.begin().await.expect("a transaction");
-    counters::take_turn(&lock, 1).await.expect("a turn");
+    counters::take_turn(&lock, OrganisationId(1)).await.expect("a turn");
     let calls = requests.iter().map(|request| server.post(BULK, request));
     let look_up = async {
         let waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'under test' \

@@ -175,7 +175,7 @@ async fn documented_world(setup: Setup) -> Server {
     let events: Vec<Value> = referred.iter().map(|referred| event(referred, referred, "60")).collect();
     let answer = server.send(json!(events)).await;
     answer.assert_outcome(&referred, &[]);
-    let numbers: Vec<i64> = server.stored_events().await.iter().map(|event| event.number).collect();
+    let numbers: Vec<i64> = server.stored_events().await.iter().map(|event| event.number.0).collect();
     assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7]);
     server
 }

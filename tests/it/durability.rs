@@ -11,7 +11,10 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use referral_events::storage::{Database, entity::referral_event};
+use referral_events::{
+    id::AccountKey,
+    storage::{Database, entity::referral_event},
+};
 use sea_orm::{ConnectionTrait, DbBackend, EntityTrait, Statement};
 use serde_json::{Value, json};
 use tokio::{
@@ -93,13 +96,13 @@ async fn stored(workplace: &Workplace) -> Events {
     let database = Database::connect(&workplace.database_url()).await.expect("a database");
     let events = referral_event::Entity::find().all(database.read()).await.expect("events");
     let count = events.len();
-    let accounts: BTreeSet<i64> = events.iter().map(|event| event.referred_account_key).collect();
-    let numbers: BTreeSet<i64> = events.iter().map(|event| event.number).collect();
+    let accounts: BTreeSet<AccountKey> = events.iter().map(|event| event.referred_account_key).collect();
+    let numbers: BTreeSet<i64> = events.iter().map(|event| event.number.0).collect();
     let stored: Events = events
         .into_iter()
         .map(|event| {
             let reference = event.external_system_reference_number.expect("a reference");
-            (reference, (format!("{:X}", event.id.simple()), event.number.to_string()))
+            (reference, (event.id.to_string(), event.number.to_string()))
         })
         .collect();
     assert_eq!((stored.len(), accounts.len(), numbers.len()), (count, count, count));

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use referral_events::storage::{Database, PoolOptions, counters};
+use referral_events::{
+    id::OrganisationId,
+    storage::{Database, PoolOptions, counters},
+};
 use serde_json::{Value, json};
 use sqlx::{Connection, Executor, PgConnection};
 
@@ -184,7 +187,7 @@ async fn a_turn_that_is_not_to_be_had_in_time_leaves_nobody_in_its_queue(setup: 
     let patient = PoolOptions { time_limit: Duration::from_secs(3600), ..PoolOptions::DEFAULT };
     let database = Database::connect_with(&url, patient).await.expect("a database");
     let turn = database.begin().await.expect("a transaction");
-    counters::take_turn(&turn, 1).await.expect("a turn");
+    counters::take_turn(&turn, OrganisationId(1)).await.expect("a turn");
 
     // One who waits until told, and one who leaves: of both nothing is left after half of the time limit.
     let left = tokio::time::timeout(Duration::from_millis(300), server.post(BULK, &request(&acme, 1))).await;

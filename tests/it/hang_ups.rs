@@ -134,15 +134,11 @@ impl Stage {
         let count = events.len();
         let stored: HashMap<String, String> = events
             .into_iter()
-            .map(|event| (event.external_system_reference_number.expect("a reference"), id(event.id)))
+            .map(|event| (event.external_system_reference_number.expect("a reference"), event.id.to_string()))
             .collect();
         assert_eq!(stored.len(), count);
         stored
     }
-}
-
-fn id(id: uuid::Uuid) -> String {
-    format!("{:X}", id.simple())
 }
 
 fn referral(n: usize) -> Value {

@@ -1,6 +1,6 @@
 //! How events name places, classifications and parties: each documented field leads to the same row.
 
-use referral_events::directory::DirectoryKind;
+use referral_events::{directory::DirectoryKind, id::AccountKey};
 use serde_json::{Value, json};
 
 use crate::support::{Server, Setup, event, tests};
@@ -128,7 +128,8 @@ async fn an_account_is_found_before_a_participant_of_the_same_number(setup: Setu
     server.send(json!(events)).await.assert_outcome(&["1", "2", "3", "4"], &[]);
     let account = server.key(DirectoryKind::AccountsReceivable, "RP05").await;
     let participants = server.account("05").await;
-    let referrers: Vec<i64> = server.stored_events().await.iter().map(|event| event.referred_by_account_key).collect();
+    let referrers: Vec<AccountKey> =
+        server.stored_events().await.iter().map(|event| event.referred_by_account_key).collect();
     assert_eq!(referrers, [account, account, participants, participants]);
 }
 

@@ -4,6 +4,7 @@ use chrono::Utc;
 use referral_events::{
     auth::password,
     directory::DirectoryKind,
+    id::OrganisationId,
     secret::Secret,
     storage::{entity::user, users},
 };
@@ -263,7 +264,8 @@ async fn a_token_reaches_its_organisation_alone(setup: Setup) {
     let answer = server.bulk(json!({"token": token, "referral_customer_events_set": both.clone()})).await;
     answer.assert_outcome(&["of other"], &[("of acme", "UnitNotFound")]);
     server.send(both).await.assert_outcome(&["of acme"], &[("of other", "UnitNotFound")]);
-    let organisations: Vec<i64> = server.stored_events().await.iter().map(|event| event.organisation_id).collect();
+    let organisations: Vec<OrganisationId> =
+        server.stored_events().await.iter().map(|event| event.organisation_id).collect();
     assert_eq!(organisations.len(), 2);
     assert_ne!(organisations[0], organisations[1]);
 }

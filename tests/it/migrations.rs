@@ -4,7 +4,10 @@ use std::thread;
 
 use chrono::{DateTime, Utc};
 use migrations::{COMPATIBLE, Migrator, MigratorTrait};
-use referral_events::storage::{Database, number_ranges::find_number_range};
+use referral_events::{
+    id::OrganisationId,
+    storage::{Database, number_ranges::find_number_range},
+};
 use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement};
 use uuid::Uuid;
 
@@ -216,7 +219,9 @@ async fn lists_by_creation_are_complete_of_events_from_before(setup: Setup) {
     for (organisation_id, dates) in organisations {
         for (from, to) in periods {
             let (from, to) = (date(from), date(to));
-            let range = find_number_range(connection, organisation_id, Some(from), Some(to)).await.expect("a range");
+            let range = find_number_range(connection, OrganisationId(organisation_id), Some(from), Some(to))
+                .await
+                .expect("a range");
             for (number, created_on) in (1_i64..).zip(dates) {
                 let within = range.above < number && number < range.below;
                 assert!(within || !(from..=to).contains(&date(created_on)), "{number} of {organisation_id} is missing");

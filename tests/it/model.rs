@@ -7,6 +7,7 @@ use proptest::{
 };
 use referral_events::{
     auth, directory,
+    id::OrganisationId,
     secret::{CodeHasher, Secret},
     storage::users,
 };
@@ -34,7 +35,7 @@ const WORLD: usize = 0;
 /// An organisation of a case's own, with a world in it.
 struct Organisation<'a> {
     server: &'a Server,
-    id: i64,
+    id: OrganisationId,
     token: String,
     /// The events that were created, in order.
     created: Vec<Name>,

@@ -11,6 +11,7 @@ use std::{
 use futures_util::future::join_all;
 use referral_events::{
     config::Config,
+    id::OrganisationId,
     storage::{Transaction, counters},
 };
 use serde_json::{Value, json};
@@ -46,7 +47,7 @@ async fn held(setup: Setup, config: Config) -> (Arc<Server>, Transaction, String
     server.restart_with(config).await;
     let other = server.login("other", "oscar").await;
     let lock = server.database.begin().await.expect("a transaction");
-    counters::take_turn(&lock, 1).await.expect("a turn");
+    counters::take_turn(&lock, OrganisationId(1)).await.expect("a turn");
     server.take_statements();
     (Arc::new(server), lock, other)
 }

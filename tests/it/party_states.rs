@@ -8,6 +8,7 @@ use proptest::{
 };
 use referral_events::{
     directory::DirectoryKind,
+    id::OrganisationId,
     storage::{Transaction, counters},
 };
 use serde_json::{Value, json};
@@ -146,7 +147,7 @@ async fn every_name_of_a_party_tells_both_states_whatever_was_imported_before(se
 /// A transaction that no call of acme can pass, once calls wait for their turn, or for the file.
 async fn block(server: &Server) -> Transaction {
     let transaction = server.database.begin().await.expect("a transaction");
-    counters::take_turn(&transaction, 1).await.expect("a turn");
+    counters::take_turn(&transaction, OrganisationId(1)).await.expect("a turn");
     transaction
 }
 

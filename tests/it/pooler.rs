@@ -6,6 +6,7 @@ use std::{collections::HashSet, fmt::Write, thread, time::Duration};
 use futures_util::future::join_all;
 use referral_events::{
     directory::DirectoryKind,
+    id::OrganisationId,
     storage::{Database, counters},
 };
 use sea_orm::{ConnectionTrait, Statement};
@@ -88,7 +89,7 @@ async fn calls_of_many_callers_share_a_few_sessions(setup: Setup) {
     }))
     .await;
     let stored = servers[0].stored_events().await;
-    let numbers: HashSet<i64> = stored.iter().map(|event| event.number).collect();
+    let numbers: HashSet<i64> = stored.iter().map(|event| event.number.0).collect();
     assert_eq!((stored.len(), numbers.len()), (referrer, referrer));
     // The pooler kept to its few, so transactions of one connection ran in several.
     let sessions = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()";
@@ -161,7 +162,7 @@ async fn a_call_that_the_pooler_has_no_session_for_finds_the_service_unavailable
     let server = workplace.serve(&[]);
     let request = json!({"token": server.login("pw").await, "referral_customer_events_set": [event("1", "01", "02")]});
     let lock = direct.begin().await.expect("a transaction");
-    counters::take_turn(&lock, 1).await.expect("a turn");
+    counters::take_turn(&lock, OrganisationId(1)).await.expect("a turn");
     let waiting = (0..Bouncer::SESSIONS).map(|_| server.post(BULK, &request));
     let refused = async {
         let busy =

@@ -78,7 +78,7 @@ fn one_of_them_succeeds(otherwise: &str) -> Vec<String> {
 
 /// No number was given twice.
 async fn assert_numbers_differ(server: &Server, events: usize) {
-    let numbers: HashSet<i64> = server.stored_events().await.into_iter().map(|event| event.number).collect();
+    let numbers: HashSet<i64> = server.stored_events().await.into_iter().map(|event| event.number.0).collect();
     assert_eq!(numbers.len(), events);
 }
 

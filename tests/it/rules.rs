@@ -152,7 +152,7 @@ async fn numbers_rise_in_request_order(setup: Setup) {
     assert!(numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
     assert!(ids.is_sorted_by(|a, b| a < b), "ids are not in the order of time: {ids:?}");
     let stored = server.stored_events().await;
-    let stored_ids: Vec<String> = stored.iter().map(|event| format!("{:X}", event.id.simple())).collect();
-    let stored_numbers: Vec<i64> = stored.iter().map(|event| event.number).collect();
+    let stored_ids: Vec<String> = stored.iter().map(|event| event.id.to_string()).collect();
+    let stored_numbers: Vec<i64> = stored.iter().map(|event| event.number.0).collect();
     assert_eq!((stored_ids, stored_numbers), (ids, numbers));
 }

@@ -129,7 +129,7 @@ async fn a_token_that_says_too_little_is_refused(setup: Setup) {
     }
     // Nor does one that was signed for a user of another organisation, or of none, get through.
     let other = users::find_organisation(server.database.read(), "other").await.expect("a look-up").expect("other").id;
-    for organisation in [other, 0, -1, i64::MAX] {
+    for organisation in [other.0, 0, -1, i64::MAX] {
         let mut claims = claims.clone();
         claims["org"] = json!(organisation);
         let token = sign(Algorithm::HS256, &claims, &server.keys.token);

@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind},
+    id::{EventId, EventNumber, OrganisationId},
     storage::{
         Transaction,
         access_tokens::{self, UsedPassword},
@@ -124,7 +125,7 @@ impl ReferralEvents {
         let ResolvedCall { mut slots, events, .. } = self.resolve(&transaction, call, codes).await?;
         if !events.is_empty() {
             let verdicts = self.question(call, &events, None).rehearse(&transaction).await?;
-            report(call, &events, Decision { verdicts, first_number: 0 }, &mut slots);
+            report(call, &events, Decision { verdicts, first_number: EventNumber(0) }, &mut slots);
         }
         transaction.rollback().await?;
         Ok(Answered::Now(slots.into_report(&call.events)?))
@@ -219,7 +220,7 @@ fn report<'a>(
     let Options { validate_only, all_or_nothing } = call.options;
     let any_failed = slots.any_failed() || verdicts.iter().any(|verdict| matches!(verdict, Verdict::Refuse { .. }));
     let abandoned = all_or_nothing && any_failed;
-    let mut numbers = first_number..;
+    let mut numbers = first_number.0..;
     let mut rows = Vec::with_capacity(events.len());
     let mut passwords = Vec::new();
     for (event, verdict) in events.iter().zip(verdicts) {
@@ -237,7 +238,10 @@ fn report<'a>(
             _ if abandoned => slots.unprocessed(position, vec![Violation::not_attempted()], None),
             Verdict::Create if validate_only => slots.processed(position, None, false),
             Verdict::Create => {
-                let identity = EventIdentity { id: Uuid::now_v7(), number: numbers.next().unwrap_or(i64::MAX) };
+                let identity = EventIdentity {
+                    id: EventId(Uuid::now_v7()),
+                    number: EventNumber(numbers.next().unwrap_or(i64::MAX)),
+                };
                 rows.push(row(call.organisation_id, identity, event, call.now));
                 passwords.extend(event.one_time_passwords().map(|password| UsedPassword {
                     access_token_key: password.access_token_key,
@@ -260,7 +264,7 @@ fn key_reused() -> Error {
 /// Inserts the events, and uses up the one-time passwords that identified their parties.
 async fn store(
     transaction: &Transaction,
-    organisation_id: i64,
+    organisation_id: OrganisationId,
     rows: Vec<referral_event::Model>,
     passwords: Vec<UsedPassword<'_>>,
     depth: Depth,

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Result},
+    id::OrganisationId,
     storage::{idempotency, to_its_end, users},
 };
 
@@ -27,7 +28,7 @@ const MAXIMUM_ATTEMPTS: u32 = 20;
 
 /// A call under way.
 pub struct Call {
-    pub organisation_id: i64,
+    pub organisation_id: OrganisationId,
     pub events: Vec<Checked>,
     pub now: DateTime<Utc>,
     pub options: Options,

@@ -13,10 +13,13 @@ use super::{
     },
     interrupted::Interrupted,
 };
-use crate::storage::{
-    Transaction, access_tokens,
-    counters::{self, Numbers},
-    referral_events::{self, Edge, Referenced},
+use crate::{
+    id::{AccessTokenKey, AccountKey, EventNumber, OrganisationId},
+    storage::{
+        Transaction, access_tokens,
+        counters::{self, Numbers},
+        referral_events::{self, Edge, Referenced},
+    },
 };
 
 /// How much is asked before the events are judged.
@@ -31,13 +34,13 @@ pub enum Depth {
 /// The verdicts on the events of a call, and the number of the first that is to be created.
 pub struct Decision {
     pub verdicts: Vec<Verdict>,
-    pub first_number: i64,
+    pub first_number: EventNumber,
 }
 
 /// A call whose events are resolved.
 #[derive(Clone, Copy)]
 pub struct Question<'a> {
-    pub organisation_id: i64,
+    pub organisation_id: OrganisationId,
     pub events: &'a [ResolvedEvent<'a>],
     /// The version of the directory that they were resolved in.
     pub directory_version: Option<i64>,
@@ -46,13 +49,13 @@ pub struct Question<'a> {
 }
 
 impl Question<'_> {
-    fn referred(&self) -> Vec<i64> {
+    fn referred(&self) -> Vec<AccountKey> {
         self.events.iter().map(|event| event.referred.account_key).collect()
     }
 
     /// The accounts that are asked about for circles. A circle that a stored referral is part of has, where a new one
     /// joins it, a referred party that has itself referred somebody; one of new referrals alone is known to the judge.
-    fn possible_referrers(&self) -> Vec<i64> {
+    fn possible_referrers(&self) -> Vec<AccountKey> {
         if self.allow_circles { Vec::new() } else { self.referred() }
     }
 
@@ -93,7 +96,7 @@ impl Question<'_> {
         self.check_passwords(transaction).await?;
         let verdicts = self.judge(transaction, is_circle_possible).await?;
         if !verdicts.contains(&Verdict::Create) {
-            return Ok(Decision { verdicts, first_number: 0 });
+            return Ok(Decision { verdicts, first_number: EventNumber(0) });
         }
         let numbers = self.take_numbers(transaction, &verdicts, &[]).await?;
         Ok(Decision { verdicts, first_number: numbers.first })
@@ -101,7 +104,8 @@ impl Question<'_> {
 
     /// A one-time password that another call used since it was resolved, or an import replaced, is a lost race.
     async fn check_passwords(&self, transaction: &Transaction) -> Result<(), Interrupted> {
-        let passwords: HashSet<(i64, &str)> = self.events.iter().flat_map(|event| event.live_passwords()).collect();
+        let passwords: HashSet<(AccessTokenKey, &str)> =
+            self.events.iter().flat_map(|event| event.live_passwords()).collect();
         if passwords.is_empty() {
             return Ok(());
         }
@@ -114,7 +118,7 @@ impl Question<'_> {
         &self,
         transaction: &Transaction,
         verdicts: &[Verdict],
-        account_keys: &[i64],
+        account_keys: &[AccountKey],
     ) -> Result<Numbers, Interrupted> {
         let count = verdicts.iter().filter(|verdict| **verdict == Verdict::Create).count();
         let numbers = counters::take_numbers(transaction, self.organisation_id, count, self.now, account_keys).await?;
@@ -135,7 +139,7 @@ impl Question<'_> {
         let mut facts = Facts::default();
         let mut edges = referral_events::find_many_by_referred(connection, organisation_id, &self.referred()).await?;
         if is_circle_possible {
-            let mut referrers: Vec<i64> = events.iter().map(|event| event.referred_by.account_key).collect();
+            let mut referrers: Vec<AccountKey> = events.iter().map(|event| event.referred_by.account_key).collect();
             referrers.sort_unstable();
             referrers.dedup();
             edges.extend(referral_events::find_ancestry(connection, organisation_id, &referrers).await?);

@@ -6,10 +6,15 @@ use super::super::{
     event::{Details, EventIdentity},
     resolve::ResolvedEvent,
 };
-use crate::storage::entity::referral_event::Model;
+use crate::{id::OrganisationId, storage::entity::referral_event::Model};
 
 /// The row of an event of the organisation that is created at `now`, in force from then on.
-pub fn row(organisation_id: i64, identity: EventIdentity, event: &ResolvedEvent<'_>, now: DateTime<Utc>) -> Model {
+pub fn row(
+    organisation_id: OrganisationId,
+    identity: EventIdentity,
+    event: &ResolvedEvent<'_>,
+    now: DateTime<Utc>,
+) -> Model {
     let EventIdentity { id, number } = identity;
     let Details {
         performed_on,

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Result},
+    id::{EventId, EventNumber, OrganisationId},
     secret::equal_in_constant_time,
     storage::{
         counters,
@@ -59,7 +60,7 @@ impl ReferralEvents {
     /// The event that the identifier names. Here and below, `place` is held until the database has done its part.
     pub async fn get(
         &self,
-        organisation_id: i64,
+        organisation_id: OrganisationId,
         identifier: Option<EventIdentifier>,
         place: impl Send + 'static,
     ) -> Result<CustomerEvent> {
@@ -136,7 +137,7 @@ impl ReferralEvents {
     /// which must not see the event in force at first and cancelled then.
     pub async fn cancel(
         &self,
-        organisation_id: i64,
+        organisation_id: OrganisationId,
         identifier: Option<EventIdentifier>,
         reason: Option<String>,
         place: impl Send + 'static,
@@ -161,12 +162,12 @@ impl ReferralEvents {
     }
 
     /// The number below which a page begins, and proof that it was we who said so, of this list.
-    fn page_token(&self, organisation_id: i64, list: &str, below: i64) -> String {
+    fn page_token(&self, organisation_id: OrganisationId, list: &str, below: i64) -> String {
         let proof = self.hasher.page_token(organisation_id, list, below);
         format!("{below:016x}{proof}")
     }
 
-    fn read_page_token(&self, organisation_id: i64, list: &str, token: &str) -> Option<i64> {
+    fn read_page_token(&self, organisation_id: OrganisationId, list: &str, token: &str) -> Option<i64> {
         let below = i64::from_str_radix(token.get(..16)?, 16).ok()?;
         equal_in_constant_time(token, &self.page_token(organisation_id, list, below)).then_some(below)
     }
@@ -196,12 +197,12 @@ fn event_name(identifier: Option<EventIdentifier>, validator: &mut Validator) ->
     let name = match (id, number, reference, system) {
         (Some(id), None, None, None) => {
             let is_id = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-            let id = is_id.then(|| Uuid::try_parse(&id).ok()).flatten();
+            let id = is_id.then(|| Uuid::try_parse(&id).ok()).flatten().map(EventId);
             id.map(EventName::Id).or_else(|| invalid("id", "The id is not 32 hexadecimal digits"))
         }
         (None, Some(number), None, None) if number.bytes().all(|byte| byte.is_ascii_digit()) => {
             // One that is too large is the number of no event.
-            Some(EventName::Number(number.parse().unwrap_or(i64::MAX)))
+            Some(EventName::Number(EventNumber(number.parse().unwrap_or(i64::MAX))))
         }
         (None, Some(_), None, None) => invalid("number", "The number is not decimal digits"),
         (None, None, Some(reference), system) => {

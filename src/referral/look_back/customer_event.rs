@@ -1,6 +1,6 @@
 //! An event that is there, with the names of what it refers to.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, hash::Hash};
 
 use chrono::{DateTime, Utc};
 
@@ -92,6 +92,6 @@ impl CustomerEvent {
     }
 }
 
-fn named(names: &HashMap<i64, DirectoryName>, key: Option<i64>) -> Option<Named> {
+fn named<K: Eq + Hash>(names: &HashMap<K, DirectoryName>, key: Option<K>) -> Option<Named> {
     names.get(&key?).map(Named::from)
 }

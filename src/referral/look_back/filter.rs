@@ -11,7 +11,9 @@ use super::super::{
     rules::validate::{Validator, given},
     violation::Violation,
 };
-use crate::{error::Result, guessing::Guessing, secret::CodeHasher, storage::event_pages::EventFilter};
+use crate::{
+    error::Result, guessing::Guessing, id::OrganisationId, secret::CodeHasher, storage::event_pages::EventFilter,
+};
 
 /// A filter as it was sent: what is not given is met by every event.
 #[derive(Debug, Default)]
@@ -141,7 +143,7 @@ fn earliest(validator: &mut Validator, field: &str, instant: Option<Instant>) ->
 /// Looks up what the filter names. Parties need not be active: it is about what was.
 pub async fn resolve<C: ConnectionTrait>(
     connection: &C,
-    organisation_id: i64,
+    organisation_id: OrganisationId,
     hasher: &CodeHasher,
     filter: CheckedFilter,
     now: DateTime<Utc>,

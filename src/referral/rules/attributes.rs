@@ -1,9 +1,10 @@
 //! Which attributes an event has in each release of the API, which of them are mandatory, which deprecated. Pure.
 
 use super::{
-    super::event::{EventRequest, PartyIdentifier, is_blank},
+    super::event::{EventRequest, PartyIdentifier},
     release::{Release, release},
 };
+use crate::text::is_blank;
 
 impl Release {
     /// The deprecated attributes that the events use, and how many of the events use each.

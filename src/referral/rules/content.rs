@@ -4,6 +4,8 @@ use sha2::{Digest, Sha256};
 
 use super::super::event::Details;
 
+use crate::id::{AccountKey, EntryKey};
+
 /// 128 bits suffice to tell contents apart, and every event row carries them.
 pub type ContentHash = [u8; 16];
 
@@ -13,7 +15,11 @@ pub type ContentHash = [u8; 16];
 ///
 /// `named_keys` are the keys of the classification and the places, in a fixed order; `account_keys` those of the
 /// referred account and of its referrer.
-pub fn content_hash(named_keys: [Option<i64>; 5], account_keys: [i64; 2], details: &Details) -> ContentHash {
+pub fn content_hash(
+    named_keys: [Option<EntryKey>; 5],
+    account_keys: [AccountKey; 2],
+    details: &Details,
+) -> ContentHash {
     let mut hash = Sha256::new();
     let mut add = |part: Option<&[u8]>| match part {
         // The length first, and a byte for absence: no two contents give the same bytes.
@@ -25,10 +31,10 @@ pub fn content_hash(named_keys: [Option<i64>; 5], account_keys: [i64; 2], detail
         None => hash.update([0]),
     };
     for key in named_keys {
-        add(key.map(i64::to_be_bytes).as_ref().map(|bytes| bytes.as_slice()));
+        add(key.map(|key| key.0.to_be_bytes()).as_ref().map(|bytes| bytes.as_slice()));
     }
     for key in account_keys {
-        add(Some(&key.to_be_bytes()));
+        add(Some(&key.0.to_be_bytes()));
     }
     add(Some(&details.performed_on.timestamp_micros().to_be_bytes()));
     add(details.description.as_deref().map(str::as_bytes));

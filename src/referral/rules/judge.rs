@@ -7,11 +7,13 @@ use super::{
     content::ContentHash,
 };
 
+use crate::id::{AccessTokenKey, AccountKey};
+
 /// What the database knows that matters to the events of a call.
 #[derive(Debug, Default)]
 pub struct Facts {
     /// How accounts were referred. Holds the whole way up from every referrer, where a circle is possible.
-    pub referral_of: HashMap<i64, Referral>,
+    pub referral_of: HashMap<AccountKey, Referral>,
     /// The event under the external reference of the event at a position of the call.
     pub references: HashMap<usize, StoredEvent>,
 }
@@ -19,7 +21,7 @@ pub struct Facts {
 /// How an account was referred.
 #[derive(Clone, Copy, Debug)]
 pub struct Referral {
-    pub referrer: i64,
+    pub referrer: AccountKey,
     pub event: Cause,
 }
 
@@ -71,11 +73,11 @@ struct Judge<'a> {
     /// Of the accounts whose way up was walked, how far it was found to lead: the account there, and the last event on the
     /// way. What was walked once is one step from then on, so that a call's events together walk a long chain once. Holds
     /// `None` where the way has no end.
-    ways_up: HashMap<i64, Option<Referral>>,
+    ways_up: HashMap<AccountKey, Option<Referral>>,
     /// The events of this call that are created, by external reference.
     created: HashMap<(&'a str, &'a str), (usize, ContentHash)>,
     /// The position of the event of this call that uses up the one-time password of an access token.
-    used_passwords: HashMap<i64, usize>,
+    used_passwords: HashMap<AccessTokenKey, usize>,
 }
 
 impl<'a> Judge<'a> {
@@ -166,7 +168,7 @@ impl<'a> Judge<'a> {
     }
 
     /// Where the way up from the referrer leads to the referred, whom nobody has referred, the event by which it does.
-    fn closed_circle(&mut self, referred: i64, referrer: i64) -> Option<Cause> {
+    fn closed_circle(&mut self, referred: AccountKey, referrer: AccountKey) -> Option<Cause> {
         if self.allow_circles || referred == referrer {
             return None;
         }
@@ -175,7 +177,7 @@ impl<'a> Judge<'a> {
 
     /// The account at the end of the way up from an account, with the event that it referred the one below by; `None`
     /// where the account was referred by nobody, and where its way leads into a circle from when they were allowed.
-    fn top_above(&mut self, account: i64) -> Option<Referral> {
+    fn top_above(&mut self, account: AccountKey) -> Option<Referral> {
         let mut walked = Vec::new();
         let mut top = None;
         let mut at = account;
@@ -191,7 +193,7 @@ impl<'a> Judge<'a> {
     }
 
     /// As far up from an account as is known, if anybody referred it. The account has no way until the walk is over.
-    fn step_up(&mut self, account: i64) -> Option<Option<Referral>> {
+    fn step_up(&mut self, account: AccountKey) -> Option<Option<Referral>> {
         if let Some(way) = self.ways_up.get_mut(&account) {
             return Some(way.take());
         }

@@ -1,6 +1,6 @@
 //! Where an event was performed, from the places that it names. Pure.
 
-use crate::storage::directory_entries::Entry;
+use crate::{id::EntryKey, storage::directory_entries::Entry};
 
 /// The places that an event names, as the directory has them.
 #[derive(Clone, Copy, Debug, Default)]
@@ -14,10 +14,10 @@ pub struct NamedPlaces {
 /// The places of an event, those that follow from the named ones included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PerformedBy {
-    pub business_unit_key: Option<i64>,
-    pub unit_key: Option<i64>,
-    pub tap_key: Option<i64>,
-    pub device_key: Option<i64>,
+    pub business_unit_key: Option<EntryKey>,
+    pub unit_key: Option<EntryKey>,
+    pub tap_key: Option<EntryKey>,
+    pub device_key: Option<EntryKey>,
 }
 
 /// The named places disagree.

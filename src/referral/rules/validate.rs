@@ -8,7 +8,7 @@ use super::{
     super::{
         event::{
             AccessTokenIdentifier, CheckedEvent, Details, EntryIdentifier, EventRequest, Instant, PartyIdentifier,
-            PartyIdentifiers, is_blank,
+            PartyIdentifiers,
         },
         given::{EntryField, EntryKind, GivenEntry, GivenParty, PartyBy, PartyKind, PartyRole, party_attribute},
         violation::{Violation, ViolationKind},
@@ -16,7 +16,10 @@ use super::{
     attributes::ATTRIBUTES,
     release::Release,
 };
-use crate::secret::Secret;
+use crate::{
+    secret::Secret,
+    text::{self, is_blank},
+};
 
 /// Characters that a text may have.
 pub const MAXIMUM_TEXT_LENGTH: usize = 255;
@@ -53,13 +56,6 @@ pub fn validate(requests: Vec<EventRequest>, now: DateTime<Utc>, release: Releas
 /// A blank text of an attribute whose presence matters counts as not given.
 pub fn given(text: Option<String>) -> Option<String> {
     text.filter(|text| !is_blank(text))
-}
-
-fn has_control_character(text: &str) -> bool {
-    let is_forbidden = |c: char| c.is_control() && !matches!(c, '\t' | '\n' | '\r');
-    // Those beyond ASCII begin with this byte; nearly no text has it, or any other that asks for a closer look.
-    const FIRST_OF_C1: u8 = 0xC2;
-    text.bytes().any(|byte| byte.is_ascii_control() || byte == FIRST_OF_C1) && text.chars().any(is_forbidden)
 }
 
 /// Checks attributes, and gathers what is wrong with them.
@@ -212,12 +208,11 @@ impl Validator {
 
     /// `field` is made a text where there is something to say of it.
     fn text_of(&mut self, field: impl Display, text: &str, maximum: usize) {
-        // A text of no more bytes than that has no more characters either, and is nearly every text.
-        if text.len() > maximum && text.chars().count() > maximum {
+        if text::is_longer_than(text, maximum) {
             let description = format!("The text is longer than {maximum} characters");
             self.violations.push(Violation::invalid_value(&field.to_string(), &description));
         }
-        if has_control_character(text) {
+        if text::has_control_character_within_lines(text) {
             self.violations.push(Violation::invalid_value(&field.to_string(), "The text contains a control character"));
         }
     }

@@ -1,10 +1,12 @@
 use sea_orm::entity::prelude::*;
 
+use crate::id::OrganisationId;
+
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
 #[sea_orm(table_name = "organisations")]
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = true)]
-    pub id: i64,
+    pub id: OrganisationId,
     pub name: String,
     pub created_on: DateTimeUtc,
 }

@@ -1,24 +1,26 @@
 use sea_orm::entity::prelude::*;
 
+use crate::id::{AccountKey, EntryKey, EventId, EventNumber, OrganisationId};
+
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
 #[sea_orm(table_name = "referral_events")]
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
-    pub organisation_id: i64,
+    pub organisation_id: OrganisationId,
     #[sea_orm(primary_key, auto_increment = false)]
-    pub id: Uuid,
-    pub number: i64,
+    pub id: EventId,
+    pub number: EventNumber,
     /// True while the event stands, NULL once it is cancelled.
     pub in_force: Option<bool>,
-    pub classification_key: Option<i64>,
-    pub performed_by_business_unit_key: Option<i64>,
-    pub performed_by_unit_key: Option<i64>,
-    pub performed_by_tap_key: Option<i64>,
-    pub performed_by_device_key: Option<i64>,
+    pub classification_key: Option<EntryKey>,
+    pub performed_by_business_unit_key: Option<EntryKey>,
+    pub performed_by_unit_key: Option<EntryKey>,
+    pub performed_by_tap_key: Option<EntryKey>,
+    pub performed_by_device_key: Option<EntryKey>,
     pub performed_on: DateTimeUtc,
     pub description: Option<String>,
-    pub referred_account_key: i64,
-    pub referred_by_account_key: i64,
+    pub referred_account_key: AccountKey,
+    pub referred_by_account_key: AccountKey,
     /// Empty where none was given.
     pub external_system: String,
     pub external_system_reference_number: Option<String>,

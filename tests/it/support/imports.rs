@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use referral_events::{
     directory::{self, DirectoryKind, ImportSummary, Progress},
     error::Error,
+    id::{AccessTokenKey, EventNumber, OrganisationId},
     secret::{CodeHasher, Key, Secret},
     storage::{
         Database,
@@ -29,7 +30,7 @@ use super::{
 pub struct Directory {
     pub database: Database,
     pub hasher: CodeHasher,
-    pub organisation_id: i64,
+    pub organisation_id: OrganisationId,
     files: Arc<TestDatabase>,
 }
 
@@ -163,13 +164,13 @@ impl Directory {
     pub async fn use_one_time_password(&self, identifier: &str, event: i64) {
         let token = self.token(identifier).await;
         let hash = token.one_time_password_hash.as_deref().expect("a one-time password");
-        let password = UsedPassword { access_token_key: token.key, hash, used_by: event };
+        let password = UsedPassword { access_token_key: AccessTokenKey(token.key), hash, used_by: EventNumber(event) };
         let used = use_one_time_passwords(self.database.write(), self.organisation_id, &[password]).await;
         assert_eq!(used.expect("an update"), 1);
     }
 }
 
-async fn add_organisation(database: &Database, name: &str) -> i64 {
+async fn add_organisation(database: &Database, name: &str) -> OrganisationId {
     users::add_organisation(database, name, Utc::now()).await.expect("an organisation")
 }
 

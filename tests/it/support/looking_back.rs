@@ -1,7 +1,10 @@
 //! The calls that look back.
 
 use chrono::{DateTime, Utc};
-use referral_events::storage::{bulk_load, counters, entity::referral_event, users};
+use referral_events::{
+    id::{AccountKey, EntryKey, EventId, EventNumber, OrganisationId},
+    storage::{bulk_load, counters, entity::referral_event, users},
+};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -68,22 +71,22 @@ pub fn numbers(page: &Answer) -> Vec<i64> {
 pub type Row = (i64, DateTime<Utc>, Option<i64>);
 
 /// An event of one referrer.
-fn new_event(organisation_id: i64, row: &Row, referrer: i64) -> referral_event::Model {
-    new_referral(organisation_id, row, 1_000_000 + row.0, referrer)
+fn new_event(organisation_id: OrganisationId, row: &Row, referrer: AccountKey) -> referral_event::Model {
+    new_referral(organisation_id, row, AccountKey(1_000_000 + row.0), referrer)
 }
 
 fn new_referral(
-    organisation_id: i64,
+    organisation_id: OrganisationId,
     (number, created_on, classification_key): &Row,
-    referred: i64,
-    referrer: i64,
+    referred: AccountKey,
+    referrer: AccountKey,
 ) -> referral_event::Model {
     referral_event::Model {
         organisation_id,
-        id: Uuid::from_u128(((created_on.timestamp_millis() as u128) << 80) + *number as u128),
-        number: *number,
+        id: EventId(Uuid::from_u128(((created_on.timestamp_millis() as u128) << 80) + *number as u128)),
+        number: EventNumber(*number),
         in_force: Some(true),
-        classification_key: *classification_key,
+        classification_key: classification_key.map(EntryKey),
         performed_by_business_unit_key: None,
         performed_by_unit_key: None,
         performed_by_tap_key: None,
@@ -119,7 +122,7 @@ fn new_referral(
 
 impl Server {
     /// The key of acme.
-    pub async fn acme(&self) -> i64 {
+    pub async fn acme(&self) -> OrganisationId {
         let organisation = users::find_organisation(self.database.read(), "acme").await;
         organisation.expect("a look-up").expect("an organisation").id
     }
@@ -136,12 +139,12 @@ impl Server {
     }
 
     /// Inserts referrals in force, by which each of the accounts was referred by the next. Their numbers begin at a million.
-    pub async fn insert_chain(&self, account_keys: &[i64]) {
+    pub async fn insert_chain(&self, account_keys: &[AccountKey]) {
         let organisation_id = self.acme().await;
-        let numbered: Vec<(i64, &[i64])> = (1_000_000..).zip(account_keys.windows(2)).collect();
+        let numbered: Vec<(i64, &[AccountKey])> = (1_000_000..).zip(account_keys.windows(2)).collect();
         let transaction = self.database.begin().await.expect("a transaction");
         for pairs in numbered.chunks(5000) {
-            let new = |(number, pair): &(i64, &[i64])| {
+            let new = |(number, pair): &(i64, &[AccountKey])| {
                 new_referral(organisation_id, &(*number, Utc::now(), None), pair[0], pair[1])
             };
             let rows = pairs.iter().map(new).collect();
@@ -157,7 +160,7 @@ impl Server {
         let transaction = self.database.begin().await.expect("a transaction");
         for (now, count) in calls {
             let numbers = counters::take_numbers(&transaction, organisation_id, *count, *now, &[]).await;
-            let first = numbers.expect("numbers").first;
+            let first = numbers.expect("numbers").first.0;
             let numbers = first..first + *count as i64;
             let rows =
                 numbers.clone().map(|number| new_event(organisation_id, &(number, *now, None), referrer)).collect();

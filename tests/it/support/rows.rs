@@ -4,16 +4,17 @@ use std::io::Cursor;
 
 use referral_events::{
     directory::{self, DirectoryKind},
+    id::AccountKey,
     secret::CodeHasher,
     storage::users,
 };
-use sea_orm::{ConnectionTrait, Statement};
+use sea_orm::{ConnectionTrait, Statement, TryGetable};
 
 use super::Server;
 
 impl Server {
     /// The key of a row of acme, by its code or number (for access tokens, the identifier).
-    pub async fn key(&self, kind: DirectoryKind, code: &str) -> i64 {
+    pub async fn key<K: TryGetable>(&self, kind: DirectoryKind, code: &str) -> K {
         let database = self.database.read();
         let sql = format!(
             "SELECT d.key FROM {kind} d JOIN organisations o ON o.id = d.organisation_id \
@@ -26,7 +27,7 @@ impl Server {
     }
 
     /// The key of account ACR of these digits.
-    pub async fn account(&self, digits: &str) -> i64 {
+    pub async fn account(&self, digits: &str) -> AccountKey {
         self.key(DirectoryKind::AccountsReceivable, &format!("ACR{digits}")).await
     }
 

@@ -6,6 +6,7 @@ use std::{collections::HashMap, ops::Range};
 use proptest::{collection::vec, option, prelude::*};
 use referral_events::{
     directory::DirectoryKind,
+    id::{AccountKey, OrganisationId},
     storage::{Database, entity::referral_event},
 };
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
@@ -259,14 +260,14 @@ pub fn rows(created: &[Sent], names: &[Name], world: usize) -> Vec<(Name, Conten
 }
 
 /// The rows of an organisation, by number.
-pub async fn stored(database: &Database, organisation_id: i64) -> Vec<(Name, Content)> {
-    let accounts: HashMap<i64, String> = account_receivable::Entity::find()
+pub async fn stored(database: &Database, organisation_id: OrganisationId) -> Vec<(Name, Content)> {
+    let accounts: HashMap<AccountKey, String> = account_receivable::Entity::find()
         .filter(account_receivable::Column::OrganisationId.eq(organisation_id))
         .all(database.read())
         .await
         .expect("accounts")
         .into_iter()
-        .map(|account| (account.key, account.number))
+        .map(|account| (AccountKey(account.key), account.number))
         .collect();
     let rows = referral_event::Entity::find()
         .filter(referral_event::Column::OrganisationId.eq(organisation_id))
@@ -276,8 +277,8 @@ pub async fn stored(database: &Database, organisation_id: i64) -> Vec<(Name, Con
         .expect("events");
     rows.into_iter()
         .map(|row| {
-            let name = (format!("{:X}", row.id.simple()), row.number.to_string());
-            let account = |key: i64| accounts[&key].clone();
+            let name = (row.id.to_string(), row.number.to_string());
+            let account = |key: AccountKey| accounts[&key].clone();
             let reference = row.external_system_reference_number.map(|number| (row.external_system, number));
             let parties = (account(row.referred_account_key), account(row.referred_by_account_key));
             (name, (parties.0, parties.1, row.description, reference))
