@@ -1,12 +1,29 @@
-//! The documented form of a date.
+//! The documented form of a date, and how serde reads and writes it.
 
 use std::sync::LazyLock;
 
 use chrono::{
-    DateTime, Utc,
+    DateTime, SecondsFormat, Utc,
     format::{Item, Parsed, StrftimeItems},
 };
 use prost_types::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+use super::json::Text;
+
+/// As of an attribute of an event; an error where there is no such date.
+pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+    let Some(Text(text)) = Option::deserialize(deserializer)? else { return Ok(None) };
+    parse_date(&text).map(|date| Some(timestamp(date))).ok_or_else(|| D::Error::custom("no date"))
+}
+
+/// As of an answer: `2016-06-22T15:00:00Z`, with a fraction where there is one.
+pub fn serialize<S: Serializer>(date: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+    let date = date
+        .as_ref()
+        .and_then(|date| DateTime::<Utc>::from_timestamp(date.seconds, u32::try_from(date.nanos).unwrap_or_default()));
+    date.map(|date| date.to_rfc3339_opts(SecondsFormat::AutoSi, true)).serialize(serializer)
+}
 
 /// Reads `2016-06-22T15:00:00`, with a fraction and an offset where given; without an offset it is UTC.
 pub fn parse_date(text: &str) -> Option<DateTime<Utc>> {
