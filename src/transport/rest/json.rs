@@ -8,10 +8,11 @@
 //!
 //! [`contract::json`]: crate::contract::json
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
-use prost::{Message, Name};
-use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage, Value};
+use prost::{Message, Name, encoding};
+use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
+use prost_types::Timestamp;
 use serde_json::{error::Category, value::RawValue};
 
 use super::parts::{First, each_member};
@@ -51,22 +52,26 @@ pub struct Set<'a> {
 
 /// A message under way.
 pub struct Object {
-    message: DynamicMessage,
-    /// The numbers of the attributes that it has had, `null` or not.
-    seen: Vec<u32>,
+    kind: MessageDescriptor,
+    /// Each attribute that it has had, by its number, as it stands on the wire; empty where it is absent all the same.
+    attributes: BTreeMap<u32, Vec<u8>>,
 }
 
 impl Object {
     pub fn new(kind: MessageDescriptor) -> Self {
-        Self { message: DynamicMessage::new(kind), seen: Vec::new() }
+        Self { kind, attributes: BTreeMap::new() }
     }
 
     pub fn of<M: Name>() -> Result<Self> {
         descriptor::<M>().map(Self::new)
     }
 
-    pub fn message<M: Message + Default>(&self) -> Result<M> {
-        self.message.transcode_to().map_err(Error::internal)
+    pub fn message<M: Message + Default>(self) -> Result<M> {
+        M::decode(&*self.wire()).map_err(Error::internal)
+    }
+
+    fn wire(self) -> Vec<u8> {
+        self.attributes.into_values().flatten().collect()
     }
 }
 
@@ -122,69 +127,67 @@ impl<'a> Reading<'a> {
     /// Reads one member of an object into its message.
     pub fn member(&mut self, name: &RawValue, value: &'a RawValue, into: &mut Object) {
         let Some(name) = self.name(name) else { return };
-        let Some(field) = into.message.descriptor().get_field_by_name(&name) else {
-            return self.unknown_attribute(&name);
-        };
-        if value.get() != "null"
-            && let Some(value) = self.value(&field, value)
-            && let Err(error) = into.message.try_set_field(&field, value)
-        {
-            self.malformed(&name, &error.to_string());
+        let Some(field) = into.kind.get_field_by_name(&name) else { return self.unknown_attribute(&name) };
+        let read = if value.get() == "null" { None } else { self.value(&field, value) };
+        let is_repeated = into.attributes.contains_key(&field.number());
+        let attribute = into.attributes.entry(field.number()).or_default();
+        if let Some(read) = read {
+            *attribute = read;
         }
-        if into.seen.contains(&field.number()) {
+        if is_repeated {
             self.malformed(&name, "The attribute is given more than once");
-        } else {
-            into.seen.push(field.number());
         }
     }
 
-    /// Reads a value other than `null`; what is wrong with it is a violation.
-    fn value(&mut self, field: &FieldDescriptor, value: &'a RawValue) -> Option<Value> {
-        let (name, text) = (field.name(), value.get());
+    /// Reads a value other than `null`, as it stands on the wire; what is wrong with it is a violation.
+    fn value(&mut self, field: &FieldDescriptor, value: &'a RawValue) -> Option<Vec<u8>> {
+        let (name, number, text) = (field.name(), field.number(), value.get());
+        let mut wire = Vec::new();
         let read = match field.kind() {
-            Kind::String if field.is_list() => names(text).map(Value::List),
-            Kind::String if name == MAY_BE_A_NUMBER && is_digits(text) => Ok(Value::String(text.to_owned())),
-            Kind::String if !text.starts_with('"') => Err("A text is expected"),
-            Kind::String => serde_json::from_str(text).map(Value::String).or(Err("The text is not valid Unicode")),
-            Kind::Double => number(text).map(Value::F64).ok_or("A number is expected"),
-            Kind::Bool => serde_json::from_str(text).map(Value::Bool).or(Err("true or false is expected")),
-            Kind::Uint32 => serde_json::from_str(text).map(Value::U32).or(Err("A whole number is expected")),
-            Kind::Message(kind) if field.is_list() => match serde_json::from_str(text) {
-                Ok(messages) => {
-                    self.set = Some(Set { kind, messages });
-                    return None;
-                }
-                Err(_) => Err("A set of events is expected"),
-            },
-            Kind::Message(kind) if kind.full_name() == "google.protobuf.Timestamp" => {
-                return self.date(name, text, kind);
+            Kind::String if field.is_list() => {
+                names(text).map(|names| encoding::string::encode_repeated(number, &names, &mut wire))
             }
-            Kind::Message(kind) if text.starts_with('{') => return Some(Value::Message(self.object(name, text, kind))),
+            Kind::String => string(name, text).map(|text| encoding::string::encode(number, &text, &mut wire)),
+            Kind::Double => double(text).map(|double| encoding::double::encode(number, &double, &mut wire)),
+            Kind::Bool => serde_json::from_str(text)
+                .map(|flag| encoding::bool::encode(number, &flag, &mut wire))
+                .or(Err("true or false is expected")),
+            Kind::Uint32 => serde_json::from_str(text)
+                .map(|whole| encoding::uint32::encode(number, &whole, &mut wire))
+                .or(Err("A whole number is expected")),
+            Kind::Message(kind) if field.is_list() => serde_json::from_str(text)
+                .map(|messages| self.set = Some(Set { kind, messages }))
+                .or(Err("A set of events is expected")),
+            Kind::Message(kind) if kind.full_name() == "google.protobuf.Timestamp" => {
+                encoding::message::encode(number, &self.date(name, text)?, &mut wire);
+                Ok(())
+            }
+            Kind::Message(kind) if text.starts_with('{') => {
+                encoding::bytes::encode(number, &self.object(name, text, kind), &mut wire);
+                Ok(())
+            }
             Kind::Message(_) => Err("An object is expected"),
             _ => Err("The attribute cannot be given in JSON"),
         };
-        read.map_err(|description| self.malformed(name, description)).ok()
+        read.map_err(|description| self.malformed(name, description)).ok()?;
+        Some(wire)
     }
 
-    fn date(&mut self, name: &str, text: &str, kind: MessageDescriptor) -> Option<Value> {
+    fn date(&mut self, name: &str, text: &str) -> Option<Timestamp> {
         let text = serde_json::from_str::<String>(text).unwrap_or_default();
-        match parse_date(&text) {
-            Some(date) => {
-                let mut message = DynamicMessage::new(kind);
-                message.transcode_from(&timestamp(date)).ok()?;
-                return Some(Value::Message(message));
-            }
-            None if looks_like_a_date(&text) => {
-                self.add(ViolationKind::InvalidAttributeValue, |reader| {
-                    Violation::invalid_value(&reader.path_of(name), "There is no such date")
-                });
-            }
-            None => self.malformed(name, "A date is expected, such as 2016-06-22T15:00:00"),
+        let date = parse_date(&text).map(timestamp);
+        if date.is_none() && looks_like_a_date(&text) {
+            self.add(ViolationKind::InvalidAttributeValue, |reader| {
+                Violation::invalid_value(&reader.path_of(name), "There is no such date")
+            });
+        } else if date.is_none() {
+            self.malformed(name, "A date is expected, such as 2016-06-22T15:00:00");
         }
-        None
+        date
     }
 
-    fn object(&mut self, name: &str, text: &'a str, kind: MessageDescriptor) -> DynamicMessage {
+    /// Reads a message within another. On the wire it is the same as bytes.
+    fn object(&mut self, name: &str, text: &'a str, kind: MessageDescriptor) -> Vec<u8> {
         let path = self.path_of(name);
         let outer = std::mem::replace(&mut self.path, path);
         let mut object = Object::new(kind);
@@ -194,26 +197,39 @@ impl<'a> Reading<'a> {
             });
         }
         self.path = outer;
-        object.message
+        object.wire()
     }
 }
 
+/// A value, or what is expected in its place.
+type Read<T> = Result<T, &'static str>;
+
 /// The names of several fields, separated by commas, or an array of names.
-fn names(text: &str) -> Result<Vec<Value>, &'static str> {
+fn names(text: &str) -> Read<Vec<String>> {
     if let Ok(names) = serde_json::from_str(text) {
-        return Ok(vec![Value::String(names)]);
+        return Ok(vec![names]);
     }
     match serde_json::from_str::<First<String, MAXIMUM_NAMES>>(text) {
-        Ok(names) if names.count <= MAXIMUM_NAMES => Ok(names.elements.into_iter().map(Value::String).collect()),
+        Ok(names) if names.count <= MAXIMUM_NAMES => Ok(names.elements),
         Ok(_) => Err("A thousand names at most are expected"),
         Err(_) => Err("A text or an array of texts is expected"),
     }
 }
 
+fn string(name: &str, text: &str) -> Read<String> {
+    if name == MAY_BE_A_NUMBER && is_digits(text) {
+        return Ok(text.to_owned());
+    }
+    if !text.starts_with('"') {
+        return Err("A text is expected");
+    }
+    serde_json::from_str(text).or(Err("The text is not valid Unicode"))
+}
+
 /// Reads a number of JSON. One too large becomes infinite here, and is refused for that later.
-fn number(text: &str) -> Option<f64> {
+fn double(text: &str) -> Read<f64> {
     let is_number = text.starts_with(|c: char| c == '-' || c.is_ascii_digit());
-    text.parse().ok().filter(|_| is_number)
+    text.parse().ok().filter(|_| is_number).ok_or("A number is expected")
 }
 
 /// An attribute's name for an answer: a stranger's text, cut short, without control characters.
