@@ -33,11 +33,11 @@ pub const MAXIMUM_EVENTS: usize = 1000;
 pub const MAXIMUM_REQUEST_SIZE: usize = 48 * 1024 * 1024;
 
 /// What the contract says of the message.
-pub fn descriptor<M: Name>() -> Option<MessageDescriptor> {
-    // Without it every call is an error of ours; nothing panics.
+pub fn descriptor<M: Name>() -> Result<MessageDescriptor, String> {
     static CONTRACT: LazyLock<DescriptorPool> =
         LazyLock::new(|| DescriptorPool::decode(DESCRIPTOR_SET).unwrap_or_default());
-    CONTRACT.get_message_by_name(&M::full_name())
+    let name = M::full_name();
+    CONTRACT.get_message_by_name(&name).ok_or_else(|| format!("{name} is not in the contract"))
 }
 
 /// A `Debug` that names the message and shows nothing of it.

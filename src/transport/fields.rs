@@ -76,7 +76,7 @@ impl Fields {
     /// Leaves in messages what the caller wants.
     pub fn keep<M: Message + Name + Default>(&self, messages: &mut [M]) -> Result<()> {
         let Self(Some(names)) = self else { return Ok(()) };
-        let descriptor = descriptor::<M>().ok_or_else(|| Error::internal("a message is not in the contract"))?;
+        let descriptor = descriptor::<M>().map_err(Error::internal)?;
         let fields = names.iter().filter_map(|name| descriptor.get_field_by_name(name));
         let numbers: Vec<u32> = fields.map(|field| field.number()).collect();
         let mut wire = Vec::new();
@@ -104,7 +104,7 @@ fn decode<M: Message + Default>(mut wire: &[u8], numbers: &[u32]) -> Result<M, D
 }
 
 fn has<M: Name>(name: &str) -> bool {
-    descriptor::<M>().is_some_and(|message| message.get_field_by_name(name).is_some())
+    descriptor::<M>().is_ok_and(|message| message.get_field_by_name(name).is_some())
 }
 
 fn unknown(name: &str) -> Error {

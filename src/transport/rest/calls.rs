@@ -5,15 +5,15 @@ use prost_reflect::{Kind, MessageDescriptor};
 use serde_json::value::RawValue;
 
 use super::{
-    json::{Object, Reading, descriptor, members, refuse_violations},
+    json::{Object, Reading, members, refuse_violations},
     parts::each_member,
 };
 use crate::{
     contract::{
-        BulkCreateReferralEventsRequest, CreateReferralEventRequest, ReferralCustomerEvent,
+        BulkCreateReferralEventsRequest, CreateReferralEventRequest, ReferralCustomerEvent, descriptor,
         json::{self, Text},
     },
-    error::Result,
+    error::{Error, Result},
     referral::{Options, event::EventRequest, violation::Violation},
     transport::api::CreateCall,
 };
@@ -85,8 +85,8 @@ pub fn bulk_call(body: &Bytes) -> Result<CreateCall<RawEvent>> {
 
 /// Reads the request of one event: the attributes of the call and those of the event, in one object.
 pub fn create_call(body: &[u8]) -> Result<CreateCall<EventRequest>> {
-    let kind = descriptor::<CreateReferralEventRequest>()?;
-    let kind_of_event = descriptor::<ReferralCustomerEvent>()?;
+    let kind = descriptor::<CreateReferralEventRequest>().map_err(Error::internal)?;
+    let kind_of_event = descriptor::<ReferralCustomerEvent>().map_err(Error::internal)?;
     // The attributes of the event stand in the place of the event.
     let is_of_call = |name: &str| {
         kind.get_field_by_name(name).is_some_and(|attribute| !matches!(attribute.kind(), Kind::Message(_)))

@@ -18,8 +18,9 @@ use serde_json::{error::Category, value::RawValue};
 use super::parts::{First, each_member};
 use crate::{
     contract::{
-        self, MAXIMUM_EVENTS,
+        MAXIMUM_EVENTS,
         date::{looks_like_a_date, parse_date, timestamp},
+        descriptor,
         json::{Text, is_digits},
     },
     error::{Error, ErrorKind, Result},
@@ -63,21 +64,22 @@ impl Object {
     }
 
     pub fn of<M: Name>() -> Result<Self> {
-        descriptor::<M>().map(Self::new)
+        descriptor::<M>().map(Self::new).map_err(Error::internal)
     }
 
     pub fn message<M: Message + Default>(self) -> Result<M> {
-        M::decode(&*self.wire()).map_err(Error::internal)
+        let mut message = M::default();
+        // Each by itself, and gone thereafter: a text may be as long as the body.
+        for attribute in self.attributes.into_values() {
+            message.merge(&*attribute).map_err(Error::internal)?;
+        }
+        Ok(message)
     }
 
     fn wire(self) -> Vec<u8> {
-        self.attributes.into_values().flatten().collect()
+        let attributes: Vec<Vec<u8>> = self.attributes.into_values().collect();
+        attributes.concat()
     }
-}
-
-/// What the contract says of the message.
-pub fn descriptor<M: Name>() -> Result<MessageDescriptor> {
-    contract::descriptor::<M>().ok_or_else(|| Error::internal("a message is not in the contract"))
 }
 
 impl<'a> Reading<'a> {
