@@ -30,7 +30,7 @@ pub enum ByDefault {
     Everything,
 }
 
-/// The names of the fields to answer; none for all of them.
+/// The names of the fields to answer; `None` for all of them.
 pub struct Fields(Option<BTreeSet<String>>);
 
 impl Fields {
@@ -55,13 +55,20 @@ impl Fields {
     /// Reads names, each of which may be several, separated by commas.
     fn read(fields_set: &[String], exists: impl Fn(&str) -> bool, by_default: Option<&[&str]>) -> Result<Self> {
         let names = fields_set.iter().flat_map(|names| names.split(',')).map(str::trim);
-        let names = names.filter(|name| !name.is_empty());
-        let names = names.map(|name| if exists(name) { Ok(name.to_owned()) } else { Err(unknown(name)) });
-        let names: BTreeSet<String> = names.collect::<Result<_>>()?;
-        if names.is_empty() {
+        let mut wanted = BTreeSet::new();
+        for name in names.filter(|name| !name.is_empty()) {
+            // A text may have millions of names, and there are few fields.
+            if !wanted.contains(name) {
+                if !exists(name) {
+                    return Err(unknown(name));
+                }
+                wanted.insert(name.to_owned());
+            }
+        }
+        if wanted.is_empty() {
             return Ok(Self(by_default.map(|names| names.iter().copied().map(str::to_owned).collect())));
         }
-        Ok(Self(Some(names)))
+        Ok(Self(Some(wanted)))
     }
 
     /// Leaves in the answer to a bulk call what the caller wants.
