@@ -1,27 +1,18 @@
-//! Compiles the contract, without `protoc`: the messages, the services, the descriptor set that reflection serves, and
-//! for each message that REST callers send the list of its attributes, from which `transport::rest` reads it, and the
-//! fields of an event that is looked back on, for `transport::customer_event`.
+//! Compiles the contract, without `protoc`: the messages, the services, and the descriptor set, from which the server
+//! takes all else that it knows of the contract.
 
-use std::{
-    env,
-    error::Error,
-    fmt::Write,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{env, error::Error, fs, path::PathBuf};
 
 use prost_types::{
-    DescriptorProto, FieldDescriptorProto, FileDescriptorSet,
+    FileDescriptorSet,
     field_descriptor_proto::{Label, Type},
 };
+use protox::prost_reflect::{FieldDescriptor, Kind, MessageDescriptor, Value};
+use tonic_prost_build::{Builder, Config};
 
 const PACKAGE: &str = "referral.v1";
 /// The message of an event to create.
 const EVENT: &str = "ReferralCustomerEvent";
-/// The request of the bulk call.
-const BULK: &str = "BulkCreateReferralEventsRequest";
-/// The message of an event that is looked back on.
-const EVENT_VIEW: &str = "CustomerEvent";
 const FILES: [&str; 2] = ["referral/v1/referral_event_service.proto", "referral/v1/authentication_service.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -29,53 +20,101 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
     let mut compiler = protox::Compiler::new(["proto"])?;
     compiler.include_imports(true).include_source_info(true).open_files(FILES)?;
-    // Encoded by the compiler: the messages of prost-types have no place for the options that hold the REST addresses.
+    // Encoded by the compiler: the messages of prost-types have no place for the options of fields and methods.
     fs::write(out.join("descriptor_set.bin"), compiler.encode_file_descriptor_set())?;
-    let contract = compiler.file_descriptor_set();
-    fs::write(out.join("attributes.rs"), attributes(&contract)?)?;
-    fs::write(out.join("whole.rs"), whole(&contract)?)?;
-    fs::write(out.join("customer_event_fields.rs"), fields(&contract)?)?;
-    fs::write(out.join("tags.rs"), tags(&contract)?)?;
-    compile_services(contract.clone(), &out.join("services"))?;
-    let mut builder = tonic_prost_build::configure()
-        .codec_path("crate::transport::codec::ContractCodec")
-        .build_server(false)
-        .skip_debug(MESSAGES_WITH_SECRETS);
-    for message in messages(&contract).filter(|message| is_sent(message)) {
-        // Of the many identifiers that an event has room for it holds a few, and a call holds a thousand events.
-        for field in message.field.iter().filter(|field| field.type_name().ends_with("Identifier")) {
-            builder = builder.boxed(format!(".{PACKAGE}.{}.{}", message.name(), field.name()));
-        }
+    let contract = compiler.descriptor_pool();
+    let messages: Vec<MessageDescriptor> =
+        contract.all_messages().filter(|message| message.package_name() == PACKAGE).collect();
+    let secret = messages.iter().filter(|message| message.fields().any(|field| is_secret(&field)));
+    let secret: Vec<String> = secret.map(|message| message.name().to_owned()).collect();
+    let raw = messages.iter().filter(|message| has_events(message));
+    let raw: Vec<String> = raw.map(|message| format!("Raw{}", message.name())).collect();
+    fs::write(out.join("secrets.rs"), format!("redact!({});", [&*secret, &*raw].concat().join(", ")))?;
+
+    let mut builder = configure().build_server(false).skip_debug(secret.iter().map(path));
+    for message in &messages {
+        builder = with_json(builder, message);
     }
-    for message in messages(&contract).filter(|message| !is_sent(message)) {
-        let path = format!(".{PACKAGE}.{}", message.name());
-        builder = builder.type_attribute(&path, "#[derive(serde::Serialize)]");
-        for field in &message.field {
-            let path = format!("{path}.{}", field.name());
-            builder = builder.field_attribute(path, serialization(message, field));
-        }
+    let mut config = Config::new();
+    config.enable_type_names();
+    builder.compile_fds_with_config(compiler.file_descriptor_set(), config)?;
+
+    let services = out.join("services");
+    fs::create_dir_all(&services)?;
+    let mut builder = configure().build_client(false).bytes(".").skip_debug(raw.iter().map(path)).out_dir(services);
+    for message in &messages {
+        let types = if has_events(message) { "crate::transport::raw" } else { "crate::contract" };
+        builder = builder.extern_path(path(message.name()), format!("{types}::{}", message.name()));
     }
-    builder.compile_fds(contract)?;
+    builder.compile_fds(with_raw_messages(compiler.file_descriptor_set()))?;
     Ok(())
 }
 
-/// Compiles the services as the server has them: the events of a request are pieces of its message, to be read one by
-/// one once the call is known to be allowed. On the wire a message within a message is the same as bytes.
-fn compile_services(mut contract: FileDescriptorSet, out: &Path) -> Result<(), Box<dyn Error>> {
-    let event = format!(".{PACKAGE}.{EVENT}");
-    let mut builder = tonic_prost_build::configure()
-        .codec_path("crate::transport::codec::ContractCodec")
-        .build_client(false)
-        .bytes(".")
-        .out_dir(out);
-    for message in messages(&contract) {
-        let (path, name) = (format!(".{PACKAGE}.{}", message.name()), message.name());
-        let has_events = message.field.iter().any(|field| field.type_name() == event);
-        let types = if has_events { "crate::transport::raw" } else { "crate::contract" };
-        builder = builder.extern_path(&path, format!("{types}::{name}"));
+fn configure() -> Builder {
+    tonic_prost_build::configure().codec_path("crate::transport::codec::ContractCodec")
+}
+
+fn path(message: impl AsRef<str>) -> String {
+    format!(".{PACKAGE}.{}", message.as_ref())
+}
+
+/// Whether the field holds a token, a password or a code, as the contract says.
+fn is_secret(field: &FieldDescriptor) -> bool {
+    field.options().get_field_by_name("debug_redact").is_some_and(|option| *option == Value::Bool(true))
+}
+
+fn has_events(message: &MessageDescriptor) -> bool {
+    message.fields().any(|field| field.kind().as_message().is_some_and(|message| message.name() == EVENT))
+}
+
+/// Events and what is in them are read from JSON by serde, and what is answered is written by it.
+fn with_json(mut builder: Builder, message: &MessageDescriptor) -> Builder {
+    let is_request = message.name().ends_with("Request");
+    let is_of_event = message.name() == EVENT || message.name().ends_with("Identifier");
+    let derived = match (is_request, is_of_event) {
+        (true, _) => "",
+        (_, true) => "#[derive(serde::Deserialize)] #[serde(default, deny_unknown_fields)]",
+        _ => "#[derive(serde::Serialize)]",
+    };
+    builder = builder.type_attribute(path(message.name()), derived);
+    for field in message.fields() {
+        let is_identifier = field.kind().as_message().is_some_and(|message| message.name().ends_with("Identifier"));
+        let field_path = format!(".{}", field.full_name());
+        // Of the many identifiers that an event has room for it holds a few, and a call holds a thousand events.
+        if is_identifier {
+            builder = builder.boxed(&field_path);
+        }
+        let attribute = match field.kind() {
+            _ if is_request => "",
+            Kind::Message(_) if is_identifier => "#[serde(deserialize_with = \"crate::contract::json::object\")]",
+            Kind::Message(date) if date.name() == "Timestamp" && is_of_event => {
+                "#[serde(with = \"crate::contract::date\")]"
+            }
+            Kind::Message(date) if date.name() == "Timestamp" => {
+                "#[serde(skip_serializing_if = \"Option::is_none\", with = \"crate::contract::date\")]"
+            }
+            // The documentation has it as a number, the contract as text, which keeps a leading zero.
+            _ if field.name() == "one_time_password" => {
+                "#[serde(deserialize_with = \"crate::contract::json::digits\")]"
+            }
+            _ if is_of_event => "",
+            // The sets of a response are always there, all else where there is something.
+            _ if field.is_list() && message.name().ends_with("Response") => "",
+            _ if field.is_list() => "#[serde(skip_serializing_if = \"Vec::is_empty\")]",
+            _ if field.supports_presence() => "#[serde(skip_serializing_if = \"Option::is_none\")]",
+            _ => "",
+        };
+        builder = builder.field_attribute(field_path, attribute);
     }
+    builder
+}
+
+/// The contract for the server, whose requests have their events as pieces of the message, to be read one by one once
+/// the call is known to be allowed. On the wire a message within a message is the same as bytes.
+fn with_raw_messages(mut contract: FileDescriptorSet) -> FileDescriptorSet {
+    let event = path(EVENT);
     for file in contract.file.iter_mut().filter(|file| file.package() == PACKAGE) {
-        let mut raw: Vec<DescriptorProto> = file.message_type.clone();
+        let mut raw = file.message_type.clone();
         raw.retain(|message| message.field.iter().any(|field| field.type_name() == event));
         for message in &mut raw {
             message.name = Some(format!("Raw{}", message.name()));
@@ -85,136 +124,10 @@ fn compile_services(mut contract: FileDescriptorSet, out: &Path) -> Result<(), B
                 // One that is given twice stands there twice.
                 field.label = Some(Label::Repeated.into());
             }
-            builder = builder.skip_debug([format!(".{PACKAGE}.{}", message.name())]);
         }
         file.message_type.extend(raw);
         // The comments are found by the places of the messages, of which these have none.
         file.source_code_info = None;
     }
-    fs::create_dir_all(out)?;
-    builder.compile_fds(contract)?;
-    Ok(())
-}
-
-/// The messages of the contract's package.
-fn messages(contract: &FileDescriptorSet) -> impl Iterator<Item = &DescriptorProto> {
-    contract.file.iter().filter(|file| file.package() == PACKAGE).flat_map(|file| &file.message_type)
-}
-
-/// Whether callers send the message; the others are answered.
-fn is_sent(message: &DescriptorProto) -> bool {
-    let name = message.name();
-    name.ends_with("Request") || name.ends_with("Identifier") || name == EVENT
-}
-
-/// How REST has a field of an answer: the sets of a response are always there, all else where there is something.
-fn serialization(message: &DescriptorProto, field: &FieldDescriptorProto) -> &'static str {
-    match (field.label(), field.type_name()) {
-        (Label::Repeated, _) if message.name().ends_with("Response") => "",
-        (Label::Repeated, _) => "#[serde(skip_serializing_if = \"Vec::is_empty\")]",
-        (_, ".google.protobuf.Timestamp") => {
-            "#[serde(skip_serializing_if = \"Option::is_none\", serialize_with = \"crate::contract::serialize_date\")]"
-        }
-        _ if field.proto3_optional() || field.r#type() == Type::Message => {
-            "#[serde(skip_serializing_if = \"Option::is_none\")]"
-        }
-        _ => "",
-    }
-}
-
-/// Messages that hold a token, a password or a code; `contract` gives them a `Debug` that does not show it.
-const MESSAGES_WITH_SECRETS: [&str; 9] = [
-    ".referral.v1.AccessTokenIdentifier",
-    ".referral.v1.BulkCreateReferralEventsRequest",
-    ".referral.v1.CancelReferralEventRequest",
-    ".referral.v1.CreateReferralEventRequest",
-    ".referral.v1.CreateTokenRequest",
-    ".referral.v1.CreateTokenResponse",
-    ".referral.v1.GetReferralEventRequest",
-    ".referral.v1.ListReferralEventsRequest",
-    ".referral.v1.ReleaseTokenRequest",
-];
-
-/// `impl Attributes` for each message that a REST caller sends, its attributes by their names in the contract. The
-/// requests that hold events are left out: they are read by hand.
-fn attributes(contract: &FileDescriptorSet) -> Result<String, Box<dyn Error>> {
-    let mut code = String::new();
-    for message in messages(contract).filter(|message| is_sent(message)) {
-        let has_events = message.field.iter().any(|field| field.type_name() == format!(".{PACKAGE}.{EVENT}"));
-        if !has_events {
-            implement_attributes(&mut code, message)?;
-        }
-    }
-    Ok(code)
-}
-
-fn implement_attributes(code: &mut String, message: &DescriptorProto) -> std::fmt::Result {
-    writeln!(code, "impl Attributes for contract::{} {{", message.name())?;
-    writeln!(code, "    fn read(&mut self, name: &str, value: &RawValue, reader: &mut Reading) -> Option<u32> {{")?;
-    match_attributes(code, message, |name| {
-        let read = if is_digits(name) { "read_digits" } else { "read" };
-        format!("reader.{read}(\"{name}\", value, &mut self.{name})")
-    })?;
-    writeln!(code, "    }}\n}}")
-}
-
-/// `impl Whole` for the message of an event, and for the identifiers in it.
-fn whole(contract: &FileDescriptorSet) -> Result<String, Box<dyn Error>> {
-    let mut code = String::new();
-    let of_event = |message: &&DescriptorProto| message.name() == EVENT || message.name().ends_with("Identifier");
-    for message in messages(contract).filter(of_event) {
-        writeln!(code, "impl Whole for contract::{} {{", message.name())?;
-        writeln!(code, "    fn read<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Read<'de, A> {{")?;
-        writeln!(code, "        Ok(")?;
-        match_attributes(&mut code, message, |name| {
-            let value = if is_digits(name) { "map.next_value::<Digits>()?.0" } else { "value(map)?" };
-            format!("self.{name} = {value}")
-        })?;
-        writeln!(code, "        )\n    }}\n}}")?;
-    }
-    Ok(code)
-}
-
-/// The documentation has the password as a number, the contract as text, which keeps a leading zero.
-fn is_digits(attribute: &str) -> bool {
-    attribute == "one_time_password"
-}
-
-/// An expression that reads the attribute `name` of the message, and is its position, or `None` where there is none of
-/// that name.
-fn match_attributes(code: &mut String, message: &DescriptorProto, read: impl Fn(&str) -> String) -> std::fmt::Result {
-    writeln!(code, "        match name {{")?;
-    for (index, field) in message.field.iter().enumerate() {
-        let name = field.name();
-        writeln!(code, "            \"{name}\" => {{")?;
-        writeln!(code, "                {};", read(name))?;
-        writeln!(code, "                Some({index})")?;
-        writeln!(code, "            }}")?;
-    }
-    writeln!(code, "            _ => None,\n        }}")
-}
-
-/// The numbers of the fields of the bulk request.
-fn tags(contract: &FileDescriptorSet) -> Result<String, Box<dyn Error>> {
-    let message = messages(contract).find(|message| message.name() == BULK).ok_or("no message of the bulk call")?;
-    let mut code = String::new();
-    for field in message.field.iter().filter(|field| field.label() == Label::Repeated) {
-        writeln!(code, "pub const {}: u32 = {};", field.name().to_uppercase(), field.number())?;
-    }
-    Ok(code)
-}
-
-/// The names of the fields of an event that is looked back on, and a function that takes out those that are not wanted.
-fn fields(contract: &FileDescriptorSet) -> Result<String, Box<dyn Error>> {
-    let message = messages(contract).find(|message| message.name() == EVENT_VIEW).ok_or("no message of an event")?;
-    let names: Vec<&str> = message.field.iter().map(|field| field.name()).collect();
-    let mut code = String::new();
-    writeln!(code, "const FIELDS: [&str; {}] = {names:?};", names.len())?;
-    writeln!(code, "fn keep(event: &mut contract::{EVENT_VIEW}, wants: impl Fn(&str) -> bool) {{")?;
-    for name in names {
-        let member = if name == "type" { "r#type" } else { name };
-        writeln!(code, "    if !wants(\"{name}\") {{ event.{member} = None; }}")?;
-    }
-    writeln!(code, "}}")?;
-    Ok(code)
+    contract
 }

@@ -139,7 +139,7 @@ impl Api {
         call: CreateCall<E>,
         by_default: ByDefault,
     ) -> Result<Answer<BulkCreateReferralEventsResponse>> {
-        let fields = |fields_set: &[String]| Fields::parse(fields_set, by_default);
+        let fields = |fields_set: &[String]| Fields::of_bulk(fields_set, by_default);
         let limit = |events: usize| match events {
             0 => Err(missing("referral_customer_events_set")),
             1..=MAXIMUM_EVENTS => Ok(()),
@@ -151,7 +151,7 @@ impl Api {
         };
         let respond = |report: &Report| Ok(bulk_response(report));
         let (fields, mut answer) = self.create(head, call, "bulk", fields, limit, respond).await?;
-        fields.keep(&mut answer.message);
+        fields.keep_in_bulk(&mut answer.message)?;
         Ok(answer)
     }
 
@@ -170,10 +170,10 @@ impl Api {
             fields_set: call.fields_set,
             options: call.options,
         };
-        let fields = |fields_set: &[String]| Fields::parse_of_one(fields_set, by_default);
+        let fields = |fields_set: &[String]| Fields::of_one(fields_set, by_default);
         let limit = |events: usize| if events == 0 { Err(missing("referral_customer_event")) } else { Ok(()) };
         let (fields, mut answer) = self.create(head, call, "create", fields, limit, create_response).await?;
-        fields.keep_of_one(&mut answer.message);
+        fields.keep(std::slice::from_mut(&mut answer.message))?;
         Ok(answer)
     }
 

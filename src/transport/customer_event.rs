@@ -3,37 +3,13 @@
 use chrono::{DateTime, Utc};
 use prost_types::Timestamp;
 
-use super::fields;
 use crate::{
-    contract::{self, Classification, CustomerEvent, Party, Place},
-    error::Result,
+    contract::{Classification, CustomerEvent, Party, Place},
     referral::{self, Named},
 };
 
-include!(concat!(env!("OUT_DIR"), "/customer_event_fields.rs"));
-
-/// The fields of events that the caller wants; empty for all of them.
-pub struct EventFields(Vec<&'static str>);
-
-impl EventFields {
-    pub fn parse(fields_set: &[String]) -> Result<Self> {
-        let names = fields::names(fields_set);
-        let names =
-            names.map(|name| FIELDS.into_iter().find(|field| *field == name).ok_or_else(|| fields::unknown(name)));
-        Ok(Self(names.collect::<Result<_>>()?))
-    }
-
-    /// The event as the contract has it, as far as it is wanted.
-    pub fn of(&self, event: referral::CustomerEvent) -> CustomerEvent {
-        let mut event = customer_event(event);
-        if !self.0.is_empty() {
-            keep(&mut event, |field| self.0.contains(&field));
-        }
-        event
-    }
-}
-
-fn customer_event(event: referral::CustomerEvent) -> CustomerEvent {
+/// The event as the contract has it.
+pub fn customer_event(event: referral::CustomerEvent) -> CustomerEvent {
     let state = if event.cancellation.is_none() { "POSTED" } else { CANCELLED };
     let (cancelled_on, cancellation_reason) =
         event.cancellation.map_or((None, None), |cancellation| (cancellation.on, cancellation.reason));

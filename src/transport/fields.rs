@@ -1,15 +1,27 @@
 //! `fields_set`: which fields of an answer the caller wants.
 
-use crate::{
-    contract::{
-        BulkCreateReferralEventsResponse, CreateReferralEventResponse, ProcessedCustomerEvent, UnprocessedCustomerEvent,
-    },
-    error::{Error, ErrorKind, Result},
+use std::collections::BTreeSet;
+
+use prost::{
+    DecodeError, Message, Name,
+    encoding::{DecodeContext, decode_key, skip_field},
 };
 
-/// The documented fields of the answer's event objects, and those that the documentation does not have.
+use crate::{
+    contract::{
+        BulkCreateReferralEventsResponse, CreateReferralEventResponse, CustomerEvent, ProcessedCustomerEvent,
+        UnprocessedCustomerEvent, descriptor,
+    },
+    error::{Error, ErrorKind, Result},
+    text::printable,
+};
+
+/// The documented fields of the answer's event objects.
 const DOCUMENTED: [&str; 5] = ["request_unique_identifier", "id", "number", "error_code", "error_description"];
-const MORE: [&str; 6] = ["index", "replayed", "violations", "retryable", "conflicting_event", "summary"];
+/// The same of the answer to a call of one event.
+const DOCUMENTED_OF_ONE: [&str; 2] = ["id", "number"];
+/// The one field that can be named beside those of the event objects.
+const SUMMARY: &str = "summary";
 
 /// What is answered where the caller names no fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,92 +31,91 @@ pub enum ByDefault {
     Everything,
 }
 
-/// The fields to answer.
-pub struct Fields(Vec<&'static str>);
+/// The names of the fields to answer; `None` for all of them.
+pub struct Fields(Option<BTreeSet<String>>);
 
 impl Fields {
+    /// Reads the names of fields of the answer to a bulk call.
+    pub fn of_bulk(fields_set: &[String], by_default: ByDefault) -> Result<Self> {
+        let exists = |name: &str| {
+            has::<ProcessedCustomerEvent>(name) || has::<UnprocessedCustomerEvent>(name) || name == SUMMARY
+        };
+        Self::read(fields_set, exists, (by_default == ByDefault::Documented).then_some(&DOCUMENTED))
+    }
+
+    pub fn of_one(fields_set: &[String], by_default: ByDefault) -> Result<Self> {
+        let documented = (by_default == ByDefault::Documented).then_some(DOCUMENTED_OF_ONE.as_slice());
+        Self::read(fields_set, has::<CreateReferralEventResponse>, documented)
+    }
+
+    /// Those of an event that is looked back on.
+    pub fn of_event(fields_set: &[String]) -> Result<Self> {
+        Self::read(fields_set, has::<CustomerEvent>, None)
+    }
+
     /// Reads names, each of which may be several, separated by commas.
-    pub fn parse(fields_set: &[String], by_default: ByDefault) -> Result<Self> {
-        Self::read(fields_set, by_default, &DOCUMENTED, &MORE)
-    }
-
-    fn read(
-        fields_set: &[String],
-        by_default: ByDefault,
-        documented: &[&'static str],
-        more: &[&'static str],
-    ) -> Result<Self> {
-        let all = || documented.iter().chain(more).copied();
-        let fields = names(fields_set).map(|name| all().find(|field| *field == name).ok_or_else(|| unknown(name)));
-        let fields: Vec<&str> = fields.collect::<Result<_>>()?;
-        Ok(Self(match (fields.is_empty(), by_default) {
-            (false, _) => fields,
-            (true, ByDefault::Documented) => documented.to_vec(),
-            (true, ByDefault::Everything) => all().collect(),
-        }))
-    }
-
-    /// The same for the answer to a call of one event.
-    pub fn parse_of_one(fields_set: &[String], by_default: ByDefault) -> Result<Self> {
-        Self::read(fields_set, by_default, &["id", "number"], &["replayed"])
-    }
-
-    fn wants(&self, field: &str) -> bool {
-        self.0.contains(&field)
-    }
-
-    /// Leaves in the answer what the caller wants.
-    pub fn keep(&self, response: &mut BulkCreateReferralEventsResponse) {
-        for event in &mut response.processed_customer_events_set {
-            let ProcessedCustomerEvent { request_unique_identifier, id, number, index, replayed } = event;
-            self.keep_field("request_unique_identifier", request_unique_identifier);
-            self.keep_field("id", id);
-            self.keep_field("number", number);
-            self.keep_field("index", index);
-            self.keep_field("replayed", replayed);
+    fn read(fields_set: &[String], exists: impl Fn(&str) -> bool, by_default: Option<&[&str]>) -> Result<Self> {
+        let names = fields_set.iter().flat_map(|names| names.split(',')).map(str::trim);
+        let mut wanted = BTreeSet::new();
+        for name in names.filter(|name| !name.is_empty()) {
+            // A text may have millions of names, and there are few fields.
+            if !wanted.contains(name) {
+                if !exists(name) {
+                    return Err(unknown(name));
+                }
+                wanted.insert(name.to_owned());
+            }
         }
-        for event in &mut response.unprocessed_customer_events_set {
-            let UnprocessedCustomerEvent {
-                request_unique_identifier,
-                error_code,
-                error_description,
-                index,
-                violations,
-                retryable,
-                conflicting_event,
-            } = event;
-            self.keep_field("request_unique_identifier", request_unique_identifier);
-            self.keep_field("error_code", error_code);
-            self.keep_field("error_description", error_description);
-            self.keep_field("index", index);
-            self.keep_field("violations", violations);
-            self.keep_field("retryable", retryable);
-            self.keep_field("conflicting_event", conflicting_event);
+        if wanted.is_empty() {
+            return Ok(Self(by_default.map(|names| names.iter().copied().map(str::to_owned).collect())));
         }
-        self.keep_field("summary", &mut response.summary);
+        Ok(Self(Some(wanted)))
     }
 
-    pub fn keep_of_one(&self, response: &mut CreateReferralEventResponse) {
-        let CreateReferralEventResponse { id, number, replayed } = response;
-        self.keep_field("id", id);
-        self.keep_field("number", number);
-        self.keep_field("replayed", replayed);
+    /// Leaves in the answer to a bulk call what the caller wants.
+    pub fn keep_in_bulk(&self, response: &mut BulkCreateReferralEventsResponse) -> Result<()> {
+        self.keep(&mut response.processed_customer_events_set)?;
+        self.keep(&mut response.unprocessed_customer_events_set)?;
+        let Self(names) = self;
+        response.summary.take_if(|_| names.as_ref().is_some_and(|names| !names.contains(SUMMARY)));
+        Ok(())
     }
 
-    fn keep_field<T: Default>(&self, name: &str, value: &mut T) {
-        if !self.wants(name) {
-            *value = T::default();
+    /// Leaves in messages what the caller wants.
+    pub fn keep<M: Message + Name + Default>(&self, messages: &mut [M]) -> Result<()> {
+        let Self(Some(names)) = self else { return Ok(()) };
+        let descriptor = descriptor::<M>().map_err(Error::internal)?;
+        let fields = names.iter().filter_map(|name| descriptor.get_field_by_name(name));
+        let numbers: Vec<u32> = fields.map(|field| field.number()).collect();
+        let mut wire = Vec::new();
+        for message in messages {
+            wire.clear();
+            message.encode_raw(&mut wire);
+            *message = decode(&wire, &numbers).map_err(Error::internal)?;
         }
+        Ok(())
     }
 }
 
-/// The names, each of which may be several, separated by commas.
-pub fn names(fields_set: &[String]) -> impl Iterator<Item = &str> {
-    fields_set.iter().flat_map(|names| names.split(',')).map(str::trim).filter(|name| !name.is_empty())
+/// Reads the fields of these numbers, and skips the others.
+fn decode<M: Message + Default>(mut wire: &[u8], numbers: &[u32]) -> Result<M, DecodeError> {
+    let mut message = M::default();
+    while !wire.is_empty() {
+        let (number, wire_type) = decode_key(&mut wire)?;
+        if numbers.contains(&number) {
+            message.merge_field(number, wire_type, &mut wire, DecodeContext::default())?;
+        } else {
+            skip_field(wire_type, number, &mut wire, DecodeContext::default())?;
+        }
+    }
+    Ok(message)
 }
 
-pub fn unknown(name: &str) -> Error {
-    let name: String = name.chars().filter(|c| !c.is_control()).take(100).collect();
-    Error::new(ErrorKind::InvalidFieldsSet, format!("The field {name} does not exist in the answer."))
-        .at_field("fields_set")
+fn has<M: Name>(name: &str) -> bool {
+    descriptor::<M>().is_ok_and(|message| message.get_field_by_name(name).is_some())
+}
+
+fn unknown(name: &str) -> Error {
+    let message = format!("The field {} does not exist in the answer.", printable(name));
+    Error::new(ErrorKind::InvalidFieldsSet, message).at_field("fields_set")
 }

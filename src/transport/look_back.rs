@@ -3,7 +3,8 @@
 use super::{
     api::{Api, sender},
     convert::{instant, unboxed},
-    customer_event::{CANCELLED, EventFields},
+    customer_event::{CANCELLED, customer_event},
+    fields::Fields,
     head::Head,
 };
 use crate::{
@@ -25,11 +26,13 @@ impl Api {
         request: GetReferralEventRequest,
     ) -> Result<GetReferralEventResponse> {
         let caller = self.caller(head, request.token).await?;
-        let fields = EventFields::parse(&request.fields_set)?;
+        let fields = Fields::of_event(&request.fields_set)?;
         let place = self.reads.enter(caller.organisation_id, 1).await?;
         let identifier = unboxed(request.customer_event_identifier);
         let event = self.referral_events.get(caller.organisation_id, identifier, place).await?;
-        Ok(GetReferralEventResponse { customer_event: Some(fields.of(event)) })
+        let mut event = customer_event(event);
+        fields.keep(std::slice::from_mut(&mut event))?;
+        Ok(GetReferralEventResponse { customer_event: Some(event) })
     }
 
     pub async fn list_referral_events(
@@ -38,14 +41,12 @@ impl Api {
         mut request: ListReferralEventsRequest,
     ) -> Result<ListReferralEventsResponse> {
         let caller = self.caller(head, request.token.take()).await?;
-        let fields = EventFields::parse(&request.fields_set)?;
+        let fields = Fields::of_event(&request.fields_set)?;
         let place = self.reads.enter(caller.organisation_id, COST_OF_A_LIST).await?;
         let listed = self.referral_events.list(sender(&caller), request.into(), place).await?;
-        let events = listed.events.into_iter().map(|event| fields.of(event));
-        Ok(ListReferralEventsResponse {
-            customer_events_set: events.collect(),
-            next_page_token: listed.next_page_token,
-        })
+        let mut customer_events_set: Vec<_> = listed.events.into_iter().map(customer_event).collect();
+        fields.keep(&mut customer_events_set)?;
+        Ok(ListReferralEventsResponse { customer_events_set, next_page_token: listed.next_page_token })
     }
 
     pub async fn cancel_referral_event(

@@ -3,7 +3,7 @@
 use prost::{
     DecodeError, Message,
     bytes::{Buf, BufMut, Bytes},
-    encoding::{DecodeContext, WireType, skip_field},
+    encoding::{DecodeContext, WireType},
 };
 
 pub use crate::contract::services::RawCreateReferralEventRequest as CreateReferralEventRequest;
@@ -21,18 +21,19 @@ const MAXIMUM_NAMES: usize = 1000;
 #[derive(Debug, Default)]
 pub struct BulkCreateReferralEventsRequest {
     request: RawBulkCreateReferralEventsRequest,
-    number_of_events: usize,
-    number_of_names: usize,
+    dropped_events: usize,
+    dropped_names: usize,
 }
 
 impl BulkCreateReferralEventsRequest {
     /// The request, and how many events it had.
     pub fn into_parts(self) -> Result<(RawBulkCreateReferralEventsRequest, usize)> {
-        if self.number_of_names > MAXIMUM_NAMES {
+        if self.dropped_names > 0 {
             let message = format!("The attribute fields_set has more than {MAXIMUM_NAMES} names.");
             return Err(Error::new(ErrorKind::MalformedRequest, message).at_field("fields_set"));
         }
-        Ok((self.request, self.number_of_events))
+        let number_of_events = self.request.referral_customer_events_set.len() + self.dropped_events;
+        Ok((self.request, number_of_events))
     }
 }
 
@@ -48,22 +49,10 @@ impl Message for BulkCreateReferralEventsRequest {
         buffer: &mut impl Buf,
         context: DecodeContext,
     ) -> Result<(), DecodeError> {
-        let kept = match tag {
-            tags::REFERRAL_CUSTOMER_EVENTS_SET => {
-                self.number_of_events += 1;
-                self.number_of_events <= MAXIMUM_EVENTS
-            }
-            tags::FIELDS_SET => {
-                self.number_of_names += 1;
-                self.number_of_names <= MAXIMUM_NAMES
-            }
-            _ => true,
-        };
-        if kept {
-            self.request.merge_field(tag, wire_type, buffer, context)
-        } else {
-            skip_field(wire_type, tag, buffer, context)
-        }
+        self.request.merge_field(tag, wire_type, buffer, context)?;
+        self.dropped_events += drop_more_than(MAXIMUM_EVENTS, &mut self.request.referral_customer_events_set);
+        self.dropped_names += drop_more_than(MAXIMUM_NAMES, &mut self.request.fields_set);
+        Ok(())
     }
 
     fn encoded_len(&self) -> usize {
@@ -75,9 +64,10 @@ impl Message for BulkCreateReferralEventsRequest {
     }
 }
 
-/// The numbers of the fields of the bulk request.
-mod tags {
-    include!(concat!(env!("OUT_DIR"), "/tags.rs"));
+fn drop_more_than<T>(limit: usize, elements: &mut Vec<T>) -> usize {
+    let more = elements.len().saturating_sub(limit);
+    elements.truncate(limit);
+    more
 }
 
 /// An event of a request, not yet read: a part of the message.

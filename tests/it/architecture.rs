@@ -36,7 +36,7 @@ const MAY_USE: [(&str, &[&str]); 17] = [
     ("server", &["config", "transport", "contract", "referral", "auth", "guessing", "storage", "secret", "error"]),
     ("config", &["referral", "guessing", "storage", "secret", "error"]),
     ("transport", &["contract", "auth", "referral", "secret", "error", "text", "date", "id"]),
-    ("contract", &[]),
+    ("contract", &["date"]),
     ("auth", &["guessing", "storage", "secret", "error", "id"]),
     ("referral", &["guessing", "storage", "secret", "error", "text", "id"]),
     ("guessing", &["storage", "secret", "error", "id"]),

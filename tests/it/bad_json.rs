@@ -7,6 +7,7 @@ use crate::support::{Answer, Bad, Leaf, Server, Setup, event, leaves, tests, wit
 tests! {
     Rest:
         what_is_no_object_is_no_event,
+        attributes_in_their_order_without_their_names_are_no_object,
         an_attribute_of_the_wrong_type_is_named,
         an_attribute_that_does_not_exist_is_named_by_its_path,
         an_attribute_that_is_given_twice_spoils_its_event,
@@ -14,6 +15,7 @@ tests! {
         depth_spoils_its_event_alone,
         what_looks_like_a_date_and_is_none_is_an_invalid_value,
         a_number_that_is_too_large_is_an_invalid_value,
+        a_number_is_the_one_that_is_nearest,
         a_one_time_password_is_a_whole_number_or_a_text,
         null_is_absent_everywhere;
 }
@@ -48,6 +50,23 @@ async fn what_is_no_object_is_no_event(setup: Setup) {
     let bad: Vec<Bad> = values.into_iter().map(|value| Bad::new(value, "MalformedEvent", "not an object")).collect();
     server.assert_bad(&bad).await;
     server.assert_serving().await;
+}
+
+async fn attributes_in_their_order_without_their_names_are_no_object(setup: Setup) {
+    let server = Server::start(setup).await;
+    let mut attributes = vec![Value::Null; 30];
+    attributes[0] = json!("1");
+    let mut bad = vec![Bad::new(json!(attributes).to_string(), "MalformedEvent", "not an object")];
+    let (party, token) = ("referred_rewards_participant_identifier", "access_token_identifier");
+    for (path, value) in [
+        ("performed_by_unit_identifier".to_owned(), json!([null, "Admin Unit", null])),
+        ("classification_identifier".to_owned(), json!([null, "Friend"])),
+        (party.to_owned(), json!([null, "RP01", null])),
+        (format!("{party}.{token}"), json!(["AUTH20", null, null, null])),
+    ] {
+        bad.push(Bad::new(with(&path, &path, value), "MalformedEvent", &path));
+    }
+    server.assert_bad(&bad).await;
 }
 
 async fn an_attribute_of_the_wrong_type_is_named(setup: Setup) {
@@ -120,6 +139,14 @@ async fn an_attribute_that_is_given_twice_spoils_its_event(setup: Setup) {
             with_members("5", r#""classification_identifier":{"name":"Friend","name":"Friend"}"#),
             "MalformedEvent",
             "classification_identifier.name",
+        ),
+        Bad::new(
+            with_members(
+                "5b",
+                r#""referred_accounts_receivable_identifier":{"access_token_identifier":{"pass_code":null,"pass_code":"1"}}"#,
+            ),
+            "MalformedEvent",
+            "referred_accounts_receivable_identifier.access_token_identifier.pass_code",
         ),
         Bad::new(
             with_members("6", r#""performed_by_unit_identifier":{"name":"Admin Unit"}"#),
@@ -245,19 +272,40 @@ async fn a_number_that_is_too_large_is_an_invalid_value(setup: Setup) {
     }
     server.assert_bad(&bad).await;
     let numbers = ["0", "-0", "1e308", "-1.7976931348623157e308", "5e-324", "1e-999", "0.1", "12345678901234567890"];
-    let events: Vec<String> = (1..)
-        .zip(numbers)
-        .map(|(n, number)| {
-            let event = event(number, &format!("{n:02}"), "60").to_string();
-            format!(r#"{},"udf_float_2":{number}}}"#, event.strip_suffix('}').expect("an object"))
-        })
-        .collect();
+    let events: Vec<String> =
+        (1..).zip(numbers).map(|(n, number)| with_number(number, &event(number, &format!("{n:02}"), "60"))).collect();
     let answer = post_events(&server, &events).await;
     answer.assert_outcome(&numbers, &[]);
     let stored = server.stored_events().await;
     for (number, event) in numbers.iter().rev().zip(stored.iter().rev()) {
         assert_eq!(event.udf_float_2, Some(number.parse().expect("a number")), "{number}");
     }
+}
+
+/// Each of them is off by one bit where it is read carelessly.
+async fn a_number_is_the_one_that_is_nearest(setup: Setup) {
+    let server = Server::start(setup).await;
+    let numbers = [
+        "3.5844466002796428e298",
+        "2.638344616030823e-256",
+        "-1.0626305350010186e-4",
+        "1.1125369292536007e-308",
+        "9007199254740993",
+        "123456789012345680001e-1",
+    ];
+    let events: Vec<String> =
+        (1..).zip(numbers).map(|(n, number)| with_number(number, &event(number, &format!("{n:02}"), "60"))).collect();
+    post_events(&server, &events).await.assert_outcome(&numbers, &[]);
+    let stored = server.stored_events().await;
+    for (number, event) in numbers.iter().rev().zip(stored.iter().rev()) {
+        let nearest: f64 = number.parse().expect("a number");
+        assert_eq!(event.udf_float_2.map(f64::to_bits), Some(nearest.to_bits()), "{number}");
+    }
+}
+
+fn with_number(number: &str, event: &Value) -> String {
+    let event = event.to_string();
+    format!(r#"{},"udf_float_2":{number}}}"#, event.strip_suffix('}').expect("an object"))
 }
 
 async fn a_one_time_password_is_a_whole_number_or_a_text(setup: Setup) {

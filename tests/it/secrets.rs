@@ -1,7 +1,11 @@
 //! No secret is ever logged, at any level.
 
+use std::collections::BTreeSet;
+
+use prost_reflect::DescriptorPool;
 use referral_events::contract::{
-    BulkCreateReferralEventsRequest, CreateTokenRequest, authentication_service_client::AuthenticationServiceClient,
+    AccessTokenIdentifier, BulkCreateReferralEventsRequest, CreateTokenRequest, DESCRIPTOR_SET,
+    RewardsParticipantIdentifier, authentication_service_client::AuthenticationServiceClient,
     referral_event_service_client::ReferralEventServiceClient,
 };
 use serde_json::{Value, json};
@@ -10,7 +14,7 @@ use tonic::transport::Channel;
 use crate::support::{Setup, Workplace, message, tests};
 
 tests! {
-    Once: no_secret_is_logged_or_printed;
+    Once: no_secret_is_logged_or_printed, what_the_contract_calls_secret_is_redacted;
 }
 
 const PASSWORD: &str = "password-s3cret";
@@ -114,6 +118,32 @@ async fn no_secret_is_logged_or_printed(_: Setup) {
         let line = log.lines().find(|line| line.contains(secret));
         assert!(line.is_none(), "{secret} is in the log: {line:?}");
     }
+}
+
+/// The comment tells people, the option tells programs, and the message shows nothing of it.
+async fn what_the_contract_calls_secret_is_redacted(_: Setup) {
+    let contract = DescriptorPool::decode(DESCRIPTOR_SET).expect("a descriptor set");
+    let mut names = BTreeSet::new();
+    for message in contract.all_messages().filter(|message| message.package_name() == "referral.v1") {
+        for field in message.fields() {
+            let file = message.parent_file();
+            let comments = file.file_descriptor_proto().source_code_info.as_ref().expect("the comments");
+            let comment = comments.location.iter().find(|location| location.path == field.path());
+            let is_called_secret = comment.is_some_and(|comment| comment.leading_comments().contains("Secret"));
+            let is_redacted = field.options().get_field_by_name("debug_redact").and_then(|option| option.as_bool());
+            assert!(!is_called_secret || is_redacted == Some(true), "{}", field.full_name());
+            if is_redacted == Some(true) {
+                names.insert(field.name().to_owned());
+            }
+        }
+    }
+    let secrets = ["authentication_code", "one_time_password", "pass_code", "password", "token"];
+    assert_eq!(names, secrets.map(str::to_owned).into());
+    let request = CreateTokenRequest { password: Some(PASSWORD.to_owned()), ..CreateTokenRequest::default() };
+    assert_eq!(format!("{request:?}"), "CreateTokenRequest { .. }");
+    let token = AccessTokenIdentifier { pass_code: Some(PASSWORD.to_owned()), ..AccessTokenIdentifier::default() };
+    let identifier = RewardsParticipantIdentifier { access_token_identifier: Some(token.into()), ..Default::default() };
+    assert!(!format!("{identifier:?}").contains(PASSWORD), "{identifier:?}");
 }
 
 /// An event whose referrer, the only account with a token, is identified by it.

@@ -1,12 +1,11 @@
 //! The REST gateway: the documented paths and envelope around the same calls.
 
 mod calls;
-mod date;
 mod envelope;
 mod json;
+mod parts;
 mod query;
 mod routes;
-mod whole;
 
 pub use envelope::Answers;
 pub use routes::router;

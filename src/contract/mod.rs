@@ -1,12 +1,15 @@
-//! The contract in Rust: what `build.rs` generates from `proto/`, and the descriptor set that reflection serves.
+//! The contract in Rust: what `build.rs` generates from `proto/`, and the descriptors of it, from which the transports
+//! know the names of its fields.
 
-use std::fmt;
+use std::{fmt, sync::LazyLock};
 
-use chrono::{DateTime, SecondsFormat, Utc};
-use prost_types::Timestamp;
-use serde::{Serialize, Serializer};
+use prost::Name;
+use prost_reflect::{DescriptorPool, MessageDescriptor};
 
 pub use generated::*;
+
+pub mod date;
+pub mod json;
 
 /// The comments of the contract are laid out for readers of the contract.
 #[allow(clippy::doc_lazy_continuation, clippy::doc_overindented_list_items)]
@@ -29,12 +32,12 @@ pub const MAXIMUM_EVENTS: usize = 1000;
 /// text of four-byte characters has 40 MB.
 pub const MAXIMUM_REQUEST_SIZE: usize = 48 * 1024 * 1024;
 
-/// A date of an answer in JSON: `2016-06-22T15:00:00Z`, with a fraction where there is one.
-fn serialize_date<S: Serializer>(date: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
-    let date = date
-        .as_ref()
-        .and_then(|date| DateTime::<Utc>::from_timestamp(date.seconds, u32::try_from(date.nanos).unwrap_or_default()));
-    date.map(|date| date.to_rfc3339_opts(SecondsFormat::AutoSi, true)).serialize(serializer)
+/// What the contract says of the message.
+pub fn descriptor<M: Name>() -> Result<MessageDescriptor, String> {
+    static CONTRACT: LazyLock<DescriptorPool> =
+        LazyLock::new(|| DescriptorPool::decode(DESCRIPTOR_SET).unwrap_or_default());
+    let name = M::full_name();
+    CONTRACT.get_message_by_name(&name).ok_or_else(|| format!("{name} is not in the contract"))
 }
 
 /// A `Debug` that names the message and shows nothing of it.
@@ -48,18 +51,7 @@ macro_rules! redact {
     )*};
 }
 
-use services::{RawBulkCreateReferralEventsRequest, RawCreateReferralEventRequest};
+use services::*;
 
-redact!(
-    RawBulkCreateReferralEventsRequest,
-    RawCreateReferralEventRequest,
-    AccessTokenIdentifier,
-    BulkCreateReferralEventsRequest,
-    CancelReferralEventRequest,
-    CreateReferralEventRequest,
-    CreateTokenRequest,
-    CreateTokenResponse,
-    GetReferralEventRequest,
-    ListReferralEventsRequest,
-    ReleaseTokenRequest
-);
+// The messages of which the contract says that something in them is to be redacted.
+include!(concat!(env!("OUT_DIR"), "/secrets.rs"));
