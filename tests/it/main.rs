@@ -82,7 +82,7 @@ mod tokens;
 mod unseen_organisations;
 
 use libtest_mimic::Arguments;
-use support::{Engine, postgres};
+use support::{Engine, postgres, times};
 
 fn main() {
     let tests = [
@@ -174,5 +174,6 @@ fn main() {
     arguments.test_threads.get_or_insert(threads);
     let conclusion = libtest_mimic::run(&arguments, trials);
     postgres::stop();
+    times::print();
     conclusion.exit();
 }

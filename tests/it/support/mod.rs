@@ -25,6 +25,7 @@ mod rows;
 mod server;
 mod small_disk;
 pub mod small_world;
+pub mod times;
 mod world;
 
 use std::pin::Pin;
@@ -157,10 +158,14 @@ pub fn trials(test: Test) -> Vec<Trial> {
 }
 
 fn trial(title: String, run: fn(Setup) -> TestFuture, setup: Setup) -> Trial {
-    Trial::test(title, move || {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    Trial::test(title.clone(), move || {
+        let clock = times::Clock::start(&title);
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        let runtime = runtime.worker_threads(2).enable_all().on_thread_stop(clock.of_thread()).build()?;
         // One that hangs fails, rather than keeps all others from ending.
         let ended = runtime.block_on(async { tokio::time::timeout(PATIENCE, run(setup)).await });
+        drop(runtime);
+        clock.stop();
         ended.map_err(|_| format!("the test has not ended after {PATIENCE:?}").into())
     })
 }
