@@ -25,6 +25,7 @@ mod rows;
 mod server;
 mod small_disk;
 pub mod small_world;
+mod templates;
 pub mod times;
 mod world;
 
@@ -45,6 +46,7 @@ pub use process::{Ended, Process, Workplace, signal};
 pub use proxy::{Fault, Proxy};
 pub use server::{Server, answer, envelope};
 pub use small_disk::SmallDisk;
+pub use templates::{Beginning, fill};
 pub use world::{EVENT_FIELDS, event};
 
 /// Which of the two surfaces a test calls.

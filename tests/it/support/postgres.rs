@@ -53,10 +53,19 @@ pub fn missing() -> Option<&'static str> {
 
 /// Makes an empty database and answers its URL.
 pub fn create_database() -> String {
+    create("")
+}
+
+/// Makes a copy of a database, to which nobody is connected.
+pub fn create_copy(template: &str) -> String {
+    create(&format!("TEMPLATE {template}"))
+}
+
+fn create(options: &str) -> String {
     let server = SERVER.get_or_init(|| Some(Mutex::new(start()))).as_ref().expect("a server");
     let mut server = server.lock().expect("a lock");
     let name = format!("referral_events_test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-    execute(&server.url, &format!("CREATE DATABASE {name}"));
+    execute(&server.url, &format!("CREATE DATABASE {name} {options}"));
     let url = format!("{}/{name}", server.url);
     server.databases.push(name);
     url
