@@ -12,7 +12,9 @@ use referral_events::storage::{Database, counters};
 use sea_orm::{ConnectionTrait, QueryResult, Statement};
 use serde_json::{Value, json};
 
-use crate::support::{Cluster, Process, Server, Setup, TestDatabase, Workplace, event, tests};
+use crate::support::{
+    Cluster, Process, Server, Setup, TestDatabase, Workplace, event, tests, until, until_waiting_for_a_lock,
+};
 
 tests! {
     NoCalls:
@@ -82,13 +84,7 @@ async fn what_was_committed_comes_from_the_log_into_the_file_while_the_server_ru
         let file = &server.file_contents()[0];
         file.windows(28).any(|bytes| bytes == b"written into the file itself")
     };
-    for _ in 0..200 {
-        if is_in_the_file() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("after ten seconds it is in the log alone");
+    until("it is in the file", async || is_in_the_file()).await;
 }
 
 async fn sessions_look_things_up_by_key_whatever_the_planner_believes(setup: Setup) {
@@ -146,9 +142,7 @@ async fn no_more_connections_are_open_than_are_set(setup: Setup) {
     counters::take_turn(&lock, 1).await.expect("a turn");
     let calls = requests.iter().map(|request| server.post(BULK, request));
     let watch = async {
-        while connections(&observer).await < 3 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        until("three are open", async || connections(&observer).await >= 3).await;
         // All that may be are in use; the other calls have every reason to open more.
         for _ in 0..30 {
             assert_eq!(connections(&observer).await, 3);
@@ -169,14 +163,11 @@ async fn calls_that_wait_for_their_turn_leave_a_connection_to_those_that_look_up
     counters::take_turn(&lock, 1).await.expect("a turn");
     let calls = requests.iter().map(|request| server.post(BULK, request));
     let look_up = async {
-        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'under test' \
-                       AND datname = current_database() AND wait_event_type = 'Lock'";
-        while query(&observer, waiting).await.try_get_by_index::<i64>(0).expect("a number") < 2 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
+        until_waiting_for_a_lock(&observer, 2).await;
+        // The others come meanwhile, and wait in the queue of their organisation.
+        for _ in 0..10 {
+            server.login("pw").await;
         }
-        // The others wait in the queue of their organisation.
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        server.login("pw").await;
         lock.rollback().await.expect("a rollback");
     };
     let (answers, ()) = tokio::join!(join_all(calls), look_up);
@@ -200,11 +191,7 @@ async fn connections_that_nobody_uses_are_closed(setup: Setup) {
     let server = workplace.serve(&[]);
     request(&server, 1).await;
     assert!(connections(&observer).await > 0);
-    let started = Instant::now();
-    while connections(&observer).await > 0 {
-        assert!(started.elapsed() < Duration::from_secs(30), "they stay open");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    until("none is open", async || connections(&observer).await == 0).await;
     // The next call opens one.
     server.post(BULK, &request(&server, 1).await).await.assert_outcome(&["1"], &[]);
 }
@@ -293,9 +280,8 @@ async fn switch_tls_on(database: &Database, (certificate, key): (String, String)
         connection.execute_unprepared(sql).await.expect("a statement");
     }
     // The server reads its settings again when it comes to it.
-    while query(database, "SHOW ssl").await.try_get_by_index::<String>(0).expect("a text") != "on" {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let ssl = async || query(database, "SHOW ssl").await.try_get_by_index::<String>(0).expect("a text");
+    until("TLS is on", async || ssl().await == "on").await;
 }
 
 /// Whether a connection is encrypted, and whether it is one over TCP.

@@ -167,6 +167,7 @@ fn main() {
         eprintln!("REQUIRE_POSTGRES is set, but: {reason}");
         std::process::exit(1);
     }
+    support::use_memory();
     let trials = tests.into_iter().flatten().flat_map(support::trials).collect();
     let mut arguments = Arguments::from_args();
     // Many tests wait for a time limit, or for a database.

@@ -13,8 +13,8 @@ use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus,
 
 use crate::support::{
     Engine, Process, Setup, Workplace,
-    raw::{self, connect, frame, greeting, read_to_end, read_until},
-    tests,
+    raw::{self, begin_call, connect, frame, greeting, read_to_end, read_until},
+    tests, until,
 };
 
 tests! {
@@ -66,10 +66,8 @@ async fn calls_are_taken_for_a_while_after_the_health_says_no(_: Setup) {
         client.check(service()).await.expect("an answer").into_inner().status()
     };
     let started = Instant::now();
-    while status(before.clone()).await != ServingStatus::NotServing {
-        assert!(started.elapsed() < SOON, "the health goes on saying yes");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until("the health says no", async || status(before.clone()).await == ServingStatus::NotServing).await;
+    assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
     before.check(service()).await.expect("a connection that goes on");
     // A new caller is served; over HTTP/1.1 it is told that this was its last call on the connection.
     assert_eq!(status(health(server.address).await).await, ServingStatus::NotServing);
@@ -149,17 +147,16 @@ async fn with_a_call_that_waits(arguments: &[&str]) -> (Duration, bool) {
     let token = server.login("pw").await;
     let database = Database::connect(&workplace.database_url()).await.expect("a database");
     let lock = database.begin().await.expect("the write lock");
-    let url = format!("http://{}/authentication/token/release", server.address);
-    let call = tokio::spawn(reqwest::Client::new().post(url).json(&json!({"token": token})).send());
-    // Until it has come as far as the database.
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    assert!(!call.is_finished());
+    let body = json!({"token": token}).to_string();
+    let mut call = begin_call(server.address, "authentication/token/release", body.len()).await;
+    call.write_all(body.as_bytes()).await.expect("a server that reads on");
+    let answer = tokio::spawn(async move { read_to_end(&mut call).await });
     let started = Instant::now();
     server.terminate();
     assert_eq!(server.ended().await.code(), Some(0), "{}", server.output());
     let took = started.elapsed();
     lock.rollback().await.expect("a rollback");
-    (took, call.await.expect("a task").is_ok())
+    (took, answer.await.expect("a task").starts_with(b"HTTP/1.1 503 "))
 }
 
 async fn a_call_that_does_not_end_keeps_the_server_no_longer_than_the_limit(_: Setup) {

@@ -51,7 +51,7 @@ pub fn write_sqlite(file: &Path, beginning: Beginning) {
 /// Makes a PostgreSQL database and answers its URL.
 pub fn create_postgres(beginning: Beginning) -> String {
     let template = OF_POSTGRES[beginning as usize].get_or_init(|| {
-        let url = postgres::create_database();
+        let url = postgres::create_template();
         apart(fill(&url, beginning));
         url.rsplit('/').next().expect("a name").to_owned()
     });
