@@ -89,8 +89,8 @@ async fn count(observer: &mut PgConnection, sql: &'static str) -> i64 {
 }
 
 /// How many sessions wait for a lock.
-const WAITING: &str =
-    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+const WAITING: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' \
+     AND backend_type = 'client backend'";
 
 async fn a_frozen_replica_loses_its_turn_and_stops_nobody_else(setup: Setup) {
     let mut replicas = Replicas::start(setup).await;

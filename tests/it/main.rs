@@ -48,8 +48,9 @@ mod interleavings;
 mod isolation;
 mod keys;
 mod limits;
+mod list_filters;
+mod list_pages;
 mod list_refusals;
-mod lists;
 mod logging;
 mod looking_back;
 mod messages;
@@ -131,8 +132,9 @@ fn main() {
         isolation::tests(),
         keys::tests(),
         limits::tests(),
+        list_filters::tests(),
+        list_pages::tests(),
         list_refusals::tests(),
-        lists::tests(),
         logging::tests(),
         looking_back::tests(),
         messages::tests(),

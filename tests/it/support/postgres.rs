@@ -22,6 +22,9 @@ use tempfile::TempDir;
 /// The URL of a server to use instead of a private cluster, of a user who may create databases.
 const URL: &str = "TEST_POSTGRES_URL";
 
+/// What the log of a cluster of ours says before each line: the database, the program and the session.
+const LINE_PREFIX: &str = "log_line_prefix=%d %a %p|";
+
 /// Whether a cluster of ours is set up as an operator would, for measuring, rather than to be gone soon.
 pub static MEASURES: AtomicBool = AtomicBool::new(false);
 
@@ -101,6 +104,11 @@ pub fn drop_those_of(owner: usize) {
     }
 }
 
+/// The log of the cluster, where it is ours.
+pub fn log() -> Option<PathBuf> {
+    SERVER.get()?.cluster.lock().expect("a lock").as_ref().map(|cluster| cluster.directory.path().join("log"))
+}
+
 /// Ends the cluster, or drops what is left on another's server.
 pub fn stop() {
     drop(NEW_DATA.lock().expect("a lock").take());
@@ -135,7 +143,9 @@ impl Cluster {
     /// Makes a cluster and starts its server. It does not sync its log: what is committed survives the end of a process
     /// without; only a power cut needs it.
     pub fn start() -> Self {
-        Self::start_with(["fsync=off", "max_connections=400", "max_wal_size=256MB"].map(str::to_owned).into())
+        Self::start_with(
+            ["fsync=off", "max_connections=400", "max_wal_size=256MB", LINE_PREFIX].map(str::to_owned).into(),
+        )
     }
 
     fn start_with(settings: Vec<String>) -> Self {

@@ -19,7 +19,8 @@ pub async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
 
 /// Waits until so many sessions of a PostgreSQL database wait for a lock that another holds.
 pub async fn until_waiting_for_a_lock(observer: &Database, sessions: i64) {
-    let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+               AND wait_event_type = 'Lock' AND backend_type = 'client backend'";
     until("sessions wait for a lock", async || {
         let statement = Statement::from_string(observer.read().get_database_backend(), sql);
         let row = observer.read().query_one_raw(statement).await.expect("a query").expect("a row");
