@@ -8,7 +8,7 @@ use std::{
 
 use futures_util::future::join_all;
 use referral_events::storage::{Database, PoolOptions, counters, entity::referral_event};
-use sea_orm::{ConnectionTrait, EntityTrait, Statement};
+use sea_orm::EntityTrait;
 use serde_json::{Value, json};
 
 use crate::support::{

@@ -304,7 +304,7 @@ async fn a_call_under_way_is_answered_before_the_server_stops(_: Setup) {
     call.write_all(body.as_bytes()).await.expect("a server that reads");
     server.terminate();
     server.wait_for_output("stopping").await;
-    no_new_connections(&server).await;
+    until("nobody can connect", async || TcpStream::connect(server.address).await.is_err()).await;
     lock.rollback().await.expect("a rollback");
     database.close().await.expect("a close");
 
@@ -328,17 +328,12 @@ async fn a_call_that_is_still_being_sent_is_answered_before_the_server_stops(_: 
     stream.write_all(first.as_bytes()).await.expect("a server that reads");
     server.terminate();
     server.wait_for_output("stopping").await;
-    no_new_connections(&server).await;
+    until("nobody can connect", async || TcpStream::connect(server.address).await.is_err()).await;
     stream.write_all(second.as_bytes()).await.expect("a server that reads on");
     let response = String::from_utf8(read_to_end(&mut stream).await).expect("a text");
     assert!(response.starts_with("HTTP/1.1 200 OK\r\n"), "{response}");
     assert_eq!(server.ended().await.code(), Some(0), "{}", server.output());
     assert_eq!(stored(&workplace).await.len(), EVENTS_A_CALL);
-}
-
-/// Waits until nobody can connect any more.
-async fn no_new_connections(server: &Process) {
-    until("nobody can connect", async || TcpStream::connect(server.address).await.is_err()).await;
 }
 
 async fn the_log_of_sqlite_shrinks_once_nobody_reads_the_database_as_it_was(setup: Setup) {

@@ -150,7 +150,8 @@ async fn a_replica_that_freezes_while_it_loads_events_loses_its_turn(setup: Setu
     let Replicas { observer, proxy, frozen, living, .. } = &mut replicas;
     let acme = token(living, "acme").await;
 
-    proxy.delay(Duration::from_millis(200));
+    // All that a call says before takes a part of its time limit.
+    proxy.delay(Duration::from_millis(100));
     let call = {
         let (url, body) = (format!("http://{}/{BULK}", frozen.address), request(&acme, 0));
         tokio::spawn(async move { reqwest::Client::new().post(url).json(&body).send().await })

@@ -1,7 +1,7 @@
 //! PostgreSQL behind PgBouncer in transaction mode, where each transaction may run in another session: nothing that a
 //! call or a command needs is left behind in one, and nothing that was left behind disturbs them.
 
-use std::{collections::HashSet, fmt::Write, thread, time::Duration};
+use std::{collections::HashSet, fmt::Write, thread};
 
 use futures_util::future::join_all;
 use referral_events::{

@@ -1,7 +1,7 @@
 //! An organisation that came after PostgreSQL last made statistics is looked up like any other: what is read for it
 //! grows with what is asked, not with what is there.
 
-use std::{fmt::Write, time::Duration};
+use std::fmt::Write;
 
 use referral_events::storage::Database;
 use sea_orm::{ConnectionTrait, DbBackend, Statement};

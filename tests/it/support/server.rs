@@ -295,11 +295,6 @@ impl Server {
         envelope(request.send().await.expect("a response")).await
     }
 
-    /// How many answers are kept under idempotency keys.
-    pub async fn kept_answers(&self) -> usize {
-        self.dump("idempotency_keys").await.len()
-    }
-
     /// The rows of a table, each as text, in order.
     pub async fn dump(&self, table: &str) -> Vec<String> {
         let statement =
