@@ -8,13 +8,11 @@ use std::{
 
 use futures_util::future::{join_all, select_all};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use referral_events::storage::{Database, counters};
+use referral_events::storage::{Database, PoolOptions, counters};
 use sea_orm::{ConnectionTrait, QueryResult, Statement};
 use serde_json::{Value, json};
 
-use crate::support::{
-    Cluster, Process, Server, Setup, TestDatabase, Workplace, event, tests, until, until_waiting_for_a_lock,
-};
+use crate::support::{Cluster, Server, Setup, TestDatabase, Workplace, event, tests, until, until_waiting_for_a_lock};
 
 tests! {
     NoCalls:
@@ -57,9 +55,9 @@ fn workplace(database: TestDatabase) -> Workplace {
 }
 
 /// A call by which participant 20 refers another.
-async fn request(server: &Process, referred: usize) -> Value {
+fn request(token: &str, referred: usize) -> Value {
     let event = event("1", &format!("{referred:02}"), "20");
-    json!({"token": server.login("pw").await, "referral_customer_events_set": [event]})
+    json!({"token": token, "referral_customer_events_set": [event]})
 }
 
 async fn query(database: &Database, sql: &str) -> QueryResult {
@@ -106,7 +104,8 @@ fn named(setup: Setup) -> (Workplace, String) {
 async fn a_call_that_gets_no_connection_in_time_finds_the_service_unavailable(setup: Setup) {
     let workplace = workplace(setup.engine.create_database());
     let server = workplace.serve(&["--database-connections", "1", "--database-acquire-timeout", "1"]);
-    let (first, second) = (request(&server, 1).await, request(&server, 2).await);
+    let token = server.login("pw").await;
+    let (first, second) = (request(&token, 1), request(&token, 2));
     let observer = Database::connect(&workplace.database_url()).await.expect("a database");
     let lock = observer.begin().await.expect("a transaction");
     counters::take_turn(&lock, 1).await.expect("a turn");
@@ -124,9 +123,10 @@ async fn a_call_that_gets_no_connection_in_time_finds_the_service_unavailable(se
 async fn one_connection_is_enough(setup: Setup) {
     let workplace = workplace(setup.engine.create_database());
     let server = workplace.serve(&["--database-connections", "1"]);
+    let token = server.login("pw").await;
     let calls = (1..=12).map(|n| {
-        let server = &server;
-        async move { server.post(BULK, &request(server, n).await).await }
+        let (server, request) = (&server, request(&token, n));
+        async move { server.post(BULK, &request).await }
     });
     for answer in join_all(calls).await {
         answer.assert_outcome(&["1"], &[]);
@@ -137,7 +137,8 @@ async fn no_more_connections_are_open_than_are_set(setup: Setup) {
     let (workplace, url) = named(setup);
     let observer = Database::connect(&url).await.expect("a database");
     let server = workplace.serve(&["--database-connections", "3"]);
-    let requests = join_all((1..=12).map(|n| request(&server, n))).await;
+    let token = server.login("pw").await;
+    let requests: Vec<Value> = (1..=12).map(|n| request(&token, n)).collect();
     let lock = observer.begin().await.expect("a transaction");
     counters::take_turn(&lock, 1).await.expect("a turn");
     let calls = requests.iter().map(|request| server.post(BULK, request));
@@ -156,9 +157,12 @@ async fn no_more_connections_are_open_than_are_set(setup: Setup) {
 
 async fn calls_that_wait_for_their_turn_leave_a_connection_to_those_that_look_up(setup: Setup) {
     let (workplace, url) = named(setup);
-    let observer = Database::connect(&url).await.expect("a database");
+    // It may hold a transaction open for as long as it takes.
+    let patient = PoolOptions { time_limit: Duration::from_secs(3600), ..PoolOptions::DEFAULT };
+    let observer = Database::connect_with(&url, patient).await.expect("a database");
     let server = workplace.serve(&["--database-connections", "4", "--database-acquire-timeout", "5"]);
-    let requests = join_all((1..=8).map(|n| request(&server, n))).await;
+    let token = server.login("pw").await;
+    let requests: Vec<Value> = (1..=8).map(|n| request(&token, n)).collect();
     let lock = observer.begin().await.expect("a transaction");
     counters::take_turn(&lock, 1).await.expect("a turn");
     let calls = requests.iter().map(|request| server.post(BULK, request));
@@ -189,11 +193,11 @@ async fn connections_that_nobody_uses_are_closed(setup: Setup) {
     let observer = Database::connect(&url).await.expect("a database");
     workplace.set("REFERRAL_EVENTS_DATABASE_IDLE_TIMEOUT", "1");
     let server = workplace.serve(&[]);
-    request(&server, 1).await;
+    let token = server.login("pw").await;
     assert!(connections(&observer).await > 0);
     until("none is open", async || connections(&observer).await == 0).await;
     // The next call opens one.
-    server.post(BULK, &request(&server, 1).await).await.assert_outcome(&["1"], &[]);
+    server.post(BULK, &request(&token, 1)).await.assert_outcome(&["1"], &[]);
 }
 
 async fn settings_that_make_no_sense_are_refused(_: Setup) {
@@ -340,7 +344,8 @@ async fn the_url_says_how_the_server_is_verified(_: Setup) {
     // The whole service goes that way, its bulk load too.
     let workplace = workplace(TestDatabase::at(with_root("sslmode=verify-full", "root.pem")));
     let server = workplace.serve(&[]);
-    server.post(BULK, &request(&server, 1).await).await.assert_outcome(&["1"], &[]);
+    let token = server.login("pw").await;
+    server.post(BULK, &request(&token, 1)).await.assert_outcome(&["1"], &[]);
 }
 
 async fn the_url_names_a_unix_socket(_: Setup) {
@@ -351,5 +356,6 @@ async fn the_url_names_a_unix_socket(_: Setup) {
     assert_eq!(kind_of_connection(&url).await, (false, false));
     let workplace = workplace(TestDatabase::at(url));
     let server = workplace.serve(&[]);
-    server.post(BULK, &request(&server, 1).await).await.assert_outcome(&["1"], &[]);
+    let token = server.login("pw").await;
+    server.post(BULK, &request(&token, 1)).await.assert_outcome(&["1"], &[]);
 }

@@ -172,8 +172,8 @@ fn main() {
     support::use_memory();
     let trials = tests.into_iter().flatten().flat_map(support::trials).collect();
     let mut arguments = Arguments::from_args();
-    // Many tests wait for a time limit, or for a database.
-    let threads = std::thread::available_parallelism().map_or(4, |cores| 2 * cores.get());
+    // Most of a test's time is waiting: for a limit, for a process to start, for a database.
+    let threads = std::thread::available_parallelism().map_or(8, |cores| 4 * cores.get());
     arguments.test_threads.get_or_insert(threads);
     let conclusion = libtest_mimic::run(&arguments, trials);
     postgres::stop();
