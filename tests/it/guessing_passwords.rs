@@ -91,8 +91,14 @@ async fn whatever_is_wrong_takes_the_same_look_ups_and_time(setup: Setup) {
     let cases = [("acme", "carla", "wrong"), ("acme", "nobody", "carla"), ("nowhere", "carla", "carla")];
     let mut look_ups = cases.map(|_| Vec::new());
     let mut fastest = cases.map(|_| Duration::MAX);
-    // In turn, for the machine may have other things to do.
-    for _ in 0..8 {
+    // The hash is nearly all of it: without it an answer takes a fraction of the time, always.
+    let are_alike =
+        |fastest: [Duration; 3]| *fastest.iter().max().expect("a time") < 3 * *fastest.iter().min().expect("a time");
+    // In turn, and as often as it takes, for the machine may have other things to do.
+    for round in 0..100 {
+        if round >= 8 && are_alike(fastest) {
+            break;
+        }
         for (n, (organisation, name, password)) in cases.into_iter().enumerate() {
             server.take_statements();
             let started = Instant::now();
@@ -103,9 +109,7 @@ async fn whatever_is_wrong_takes_the_same_look_ups_and_time(setup: Setup) {
         }
     }
     assert!(look_ups.iter().all(|of_case| *of_case == look_ups[0]), "{look_ups:?}");
-    // The hash is nearly all of it.
-    let (least, most) = (fastest.iter().min().expect("a time"), fastest.iter().max().expect("a time"));
-    assert!(*most < *least * 3, "{fastest:?}");
+    assert!(are_alike(fastest), "{fastest:?}");
 }
 
 async fn after_the_wait_that_was_told_the_right_password_is_accepted_and_the_count_begins_anew(setup: Setup) {
