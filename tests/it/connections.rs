@@ -169,7 +169,7 @@ async fn calls_that_wait_for_their_turn_leave_a_connection_to_those_that_look_up
     let look_up = async {
         until_waiting_for_a_lock(&observer, 2).await;
         // The others come meanwhile, and wait in the queue of their organisation.
-        for _ in 0..10 {
+        for _ in 0..3 {
             server.login("pw").await;
         }
         lock.rollback().await.expect("a rollback");
