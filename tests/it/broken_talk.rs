@@ -11,10 +11,12 @@ use referral_events::{
     id::OrganisationId,
     storage::{Database, PoolOptions, counters, entity::referral_event},
 };
-use sea_orm::{ConnectionTrait, EntityTrait, Statement};
+use sea_orm::EntityTrait;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Fault, Process, Proxy, Setup, TestDatabase, Workplace, event, tests};
+use crate::support::{
+    Answer, Fault, Process, Proxy, Setup, TestDatabase, Workplace, event, tests, until, until_waiting_for_a_lock,
+};
 
 tests! {
     Postgres:
@@ -163,13 +165,6 @@ async fn a_call_whose_caller_left_is_told_in_the_log(setup: Setup) {
     for (referred, packet) in (3..).zip(packets / 2..=packets) {
         let id = format!("left-at-{packet}");
         let line = |text: &str| server.output().lines().any(|line| line.contains(&id) && line.contains(text));
-        let until = async |is_there: &dyn Fn() -> bool| {
-            let started = Instant::now();
-            while !is_there() {
-                assert!(started.elapsed() < Duration::from_secs(30), "{}", server.output());
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
         let reached = stage.proxy.at(packet, Fault::Hold);
         let url = format!("http://{}/{BULK}", server.address);
         let call = reqwest::Client::new().post(url).header("x-request-id", &id).json(&request(&token, referred)).send();
@@ -178,14 +173,15 @@ async fn a_call_whose_caller_left_is_told_in_the_log(setup: Setup) {
             answer = call => assert!(answer.expect("an answer").status().is_success()),
             Ok(()) = reached => {
                 // It may be answered already.
-                until(&|| line("the caller left before the answer") || line("answered")).await;
+                until("the log tells of the end", async || line("the caller left before the answer") || line("answered")).await;
                 stage.proxy.release();
             }
         }
         let left_at_the_very_end = || line("committed=1}: referral_events::server::observe: the caller left before");
         let end_of =
             |end: &str| line(&format!("the caller left; the call {end}")) || (end == ends[2] && left_at_the_very_end());
-        until(&|| line("answered") || ends.iter().any(|end| end_of(end))).await;
+        let is_told = || line("answered") || ends.iter().any(|end| end_of(end));
+        until("the log tells what became of the call", async || is_told()).await;
         told.extend(ends.into_iter().filter(|end| end_of(end)));
     }
     assert!(told.contains(ends[1]) && told.contains(ends[2]), "{told:?}: {}", server.output());
@@ -205,32 +201,19 @@ async fn who_leaves_the_queue_leaves_nothing_behind(setup: Setup) {
         async move { server.post(BULK, &call).await }
     }));
     let others = async {
-        while count_waiting(&stage.observer).await < 2 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        until_waiting_for_a_lock(&stage.observer, 2).await;
         let calls = (4..24).map(|referred| {
             let call = request(&token, referred);
             let server = &server;
             async move { tokio::time::timeout(Duration::from_secs(2), server.try_post(BULK, &call)).await.is_err() }
         });
         assert!(join_all(calls).await.into_iter().all(|left| left));
-        let started = Instant::now();
-        while server.output().matches("the caller left before the answer").count() < 20 {
-            assert!(started.elapsed() < Duration::from_secs(20), "{}", server.output());
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let left = || server.output().matches("the caller left before the answer").count();
+        until("all have left", async || left() == 20).await;
         turn.rollback().await.expect("a rollback");
     };
     let (answers, ()) = tokio::join!(first, others);
     answers.iter().for_each(|answer| answer.assert_outcome(&["1"], &[]));
     server.post(BULK, &request(&token, 30)).await.assert_outcome(&["1"], &[]);
     assert_eq!(stage.stored().await, 4);
-}
-
-/// How many sessions wait for a lock.
-async fn count_waiting(observer: &Database) -> i64 {
-    let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    let read = observer.read();
-    let row = read.query_one_raw(Statement::from_string(read.get_database_backend(), sql)).await;
-    row.expect("a query").expect("a row").try_get_by_index(0).expect("a number")
 }

@@ -10,12 +10,12 @@ use futures_util::future::{join_all, select_all};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use referral_events::{
     id::OrganisationId,
-    storage::{Database, counters},
+    storage::{Database, PoolOptions, counters},
 };
 use sea_orm::{ConnectionTrait, QueryResult, Statement};
 use serde_json::{Value, json};
 
-use crate::support::{Cluster, Process, Server, Setup, TestDatabase, Workplace, event, tests};
+use crate::support::{Cluster, Server, Setup, TestDatabase, Workplace, event, tests, until, until_waiting_for_a_lock};
 
 tests! {
     NoCalls:
@@ -58,9 +58,9 @@ fn workplace(database: TestDatabase) -> Workplace {
 }
 
 /// A call by which participant 20 refers another.
-async fn request(server: &Process, referred: usize) -> Value {
+fn request(token: &str, referred: usize) -> Value {
     let event = event("1", &format!("{referred:02}"), "20");
-    json!({"token": server.login("pw").await, "referral_customer_events_set": [event]})
+    json!({"token": token, "referral_customer_events_set": [event]})
 }
 
 async fn query(database: &Database, sql: &str) -> QueryResult {
@@ -85,13 +85,7 @@ async fn what_was_committed_comes_from_the_log_into_the_file_while_the_server_ru
         let file = &server.file_contents()[0];
         file.windows(28).any(|bytes| bytes == b"written into the file itself")
     };
-    for _ in 0..200 {
-        if is_in_the_file() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("after ten seconds it is in the log alone");
+    until("it is in the file", async || is_in_the_file()).await;
 }
 
 async fn sessions_look_things_up_by_key_whatever_the_planner_believes(setup: Setup) {
@@ -113,7 +107,8 @@ fn named(setup: Setup) -> (Workplace, String) {
 async fn a_call_that_gets_no_connection_in_time_finds_the_service_unavailable(setup: Setup) {
     let workplace = workplace(setup.engine.create_database());
     let server = workplace.serve(&["--database-connections", "1", "--database-acquire-timeout", "1"]);
-    let (first, second) = (request(&server, 1).await, request(&server, 2).await);
+    let token = server.login("pw").await;
+    let (first, second) = (request(&token, 1), request(&token, 2));
     let observer = Database::connect(&workplace.database_url()).await.expect("a database");
     let lock = observer.begin().await.expect("a transaction");
     counters::take_turn(&lock, OrganisationId(1)).await.expect("a turn");
@@ -131,9 +126,10 @@ async fn a_call_that_gets_no_connection_in_time_finds_the_service_unavailable(se
 async fn one_connection_is_enough(setup: Setup) {
     let workplace = workplace(setup.engine.create_database());
     let server = workplace.serve(&["--database-connections", "1"]);
+    let token = server.login("pw").await;
     let calls = (1..=12).map(|n| {
-        let server = &server;
-        async move { server.post(BULK, &request(server, n).await).await }
+        let (server, request) = (&server, request(&token, n));
+        async move { server.post(BULK, &request).await }
     });
     for answer in join_all(calls).await {
         answer.assert_outcome(&["1"], &[]);
@@ -144,14 +140,13 @@ async fn no_more_connections_are_open_than_are_set(setup: Setup) {
     let (workplace, url) = named(setup);
     let observer = Database::connect(&url).await.expect("a database");
     let server = workplace.serve(&["--database-connections", "3"]);
-    let requests = join_all((1..=12).map(|n| request(&server, n))).await;
+    let token = server.login("pw").await;
+    let requests: Vec<Value> = (1..=12).map(|n| request(&token, n)).collect();
     let lock = observer.begin().await.expect("a transaction");
     counters::take_turn(&lock, OrganisationId(1)).await.expect("a turn");
     let calls = requests.iter().map(|request| server.post(BULK, request));
     let watch = async {
-        while connections(&observer).await < 3 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        until("three are open", async || connections(&observer).await >= 3).await;
         // All that may be are in use; the other calls have every reason to open more.
         for _ in 0..30 {
             assert_eq!(connections(&observer).await, 3);
@@ -165,21 +160,21 @@ async fn no_more_connections_are_open_than_are_set(setup: Setup) {
 
 async fn calls_that_wait_for_their_turn_leave_a_connection_to_those_that_look_up(setup: Setup) {
     let (workplace, url) = named(setup);
-    let observer = Database::connect(&url).await.expect("a database");
+    // It may hold a transaction open for as long as it takes.
+    let patient = PoolOptions { time_limit: Duration::from_secs(3600), ..PoolOptions::DEFAULT };
+    let observer = Database::connect_with(&url, patient).await.expect("a database");
     let server = workplace.serve(&["--database-connections", "4", "--database-acquire-timeout", "5"]);
-    let requests = join_all((1..=8).map(|n| request(&server, n))).await;
+    let token = server.login("pw").await;
+    let requests: Vec<Value> = (1..=8).map(|n| request(&token, n)).collect();
     let lock = observer.begin().await.expect("a transaction");
     counters::take_turn(&lock, OrganisationId(1)).await.expect("a turn");
     let calls = requests.iter().map(|request| server.post(BULK, request));
     let look_up = async {
-        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'under test' \
-                       AND datname = current_database() AND wait_event_type = 'Lock'";
-        while query(&observer, waiting).await.try_get_by_index::<i64>(0).expect("a number") < 2 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
+        until_waiting_for_a_lock(&observer, 2).await;
+        // The others come meanwhile, and wait in the queue of their organisation.
+        for _ in 0..3 {
+            server.login("pw").await;
         }
-        // The others wait in the queue of their organisation.
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        server.login("pw").await;
         lock.rollback().await.expect("a rollback");
     };
     let (answers, ()) = tokio::join!(join_all(calls), look_up);
@@ -201,15 +196,11 @@ async fn connections_that_nobody_uses_are_closed(setup: Setup) {
     let observer = Database::connect(&url).await.expect("a database");
     workplace.set("REFERRAL_EVENTS_DATABASE_IDLE_TIMEOUT", "1");
     let server = workplace.serve(&[]);
-    request(&server, 1).await;
+    let token = server.login("pw").await;
     assert!(connections(&observer).await > 0);
-    let started = Instant::now();
-    while connections(&observer).await > 0 {
-        assert!(started.elapsed() < Duration::from_secs(30), "they stay open");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    until("none is open", async || connections(&observer).await == 0).await;
     // The next call opens one.
-    server.post(BULK, &request(&server, 1).await).await.assert_outcome(&["1"], &[]);
+    server.post(BULK, &request(&token, 1)).await.assert_outcome(&["1"], &[]);
 }
 
 async fn settings_that_make_no_sense_are_refused(_: Setup) {
@@ -296,9 +287,8 @@ async fn switch_tls_on(database: &Database, (certificate, key): (String, String)
         connection.execute_unprepared(sql).await.expect("a statement");
     }
     // The server reads its settings again when it comes to it.
-    while query(database, "SHOW ssl").await.try_get_by_index::<String>(0).expect("a text") != "on" {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let ssl = async || query(database, "SHOW ssl").await.try_get_by_index::<String>(0).expect("a text");
+    until("TLS is on", async || ssl().await == "on").await;
 }
 
 /// Whether a connection is encrypted, and whether it is one over TCP.
@@ -357,7 +347,8 @@ async fn the_url_says_how_the_server_is_verified(_: Setup) {
     // The whole service goes that way, its bulk load too.
     let workplace = workplace(TestDatabase::at(with_root("sslmode=verify-full", "root.pem")));
     let server = workplace.serve(&[]);
-    server.post(BULK, &request(&server, 1).await).await.assert_outcome(&["1"], &[]);
+    let token = server.login("pw").await;
+    server.post(BULK, &request(&token, 1)).await.assert_outcome(&["1"], &[]);
 }
 
 async fn the_url_names_a_unix_socket(_: Setup) {
@@ -368,5 +359,6 @@ async fn the_url_names_a_unix_socket(_: Setup) {
     assert_eq!(kind_of_connection(&url).await, (false, false));
     let workplace = workplace(TestDatabase::at(url));
     let server = workplace.serve(&[]);
-    server.post(BULK, &request(&server, 1).await).await.assert_outcome(&["1"], &[]);
+    let token = server.login("pw").await;
+    server.post(BULK, &request(&token, 1)).await.assert_outcome(&["1"], &[]);
 }

@@ -17,14 +17,12 @@ use referral_events::{
 };
 use sea_orm::{ConnectionTrait, DbBackend, EntityTrait, Statement};
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    sync::mpsc,
-};
+use tokio::{io::AsyncWriteExt, net::TcpStream, sync::mpsc};
 
 use crate::support::{
-    Answer, Cluster, Engine, Process, Server, Setup, TestDatabase, Workplace, envelope, event, tests,
+    Answer, Cluster, Engine, Process, Server, Setup, TestDatabase, Workplace, event,
+    raw::{begin_call, read_to_end},
+    tests, until,
 };
 
 tests! {
@@ -304,19 +302,21 @@ async fn a_call_under_way_is_answered_before_the_server_stops(_: Setup) {
     // While another holds the write lock, the call can't come to its end.
     let database = Database::connect(&workplace.database_url()).await.expect("a database");
     let lock = database.begin().await.expect("the write lock");
-    let (url, body) = (format!("http://{}/{PATH}", server.address), request(&token, 0));
-    let call = tokio::spawn(async move { reqwest::Client::new().post(url).json(&body).send().await });
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    let body = request(&token, 0).to_string();
+    let mut call = begin_call(server.address, PATH, body.len()).await;
+    call.write_all(body.as_bytes()).await.expect("a server that reads");
     server.terminate();
     server.wait_for_output("stopping").await;
-    no_new_connections(&server).await;
-    assert!(!call.is_finished());
+    until("nobody can connect", async || TcpStream::connect(server.address).await.is_err()).await;
     lock.rollback().await.expect("a rollback");
     database.close().await.expect("a close");
 
-    let (status, answer) = envelope(call.await.expect("a task").expect("an answer")).await;
-    assert_eq!(status, 200);
-    let created = created(&answer);
+    let response = String::from_utf8(read_to_end(&mut call).await).expect("a text");
+    let (head, body) = response.split_once("\r\n\r\n").expect("an answer");
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{response}");
+    let body: Value = serde_json::from_str(body).expect("JSON");
+    let created = created(&Answer { code: "OK".to_owned(), message: String::new(), data: body["data"].clone() });
+    assert_eq!(created.len(), EVENTS_A_CALL);
     assert_eq!(server.ended().await.code(), Some(0), "{}", server.output());
     assert_eq!(stored(&workplace).await, created);
 }
@@ -327,33 +327,16 @@ async fn a_call_that_is_still_being_sent_is_answered_before_the_server_stops(_: 
     let token = server.login("a password").await;
     let body = request(&token, 0).to_string();
     let (first, second) = body.split_at(body.len() / 2);
-    let mut stream = TcpStream::connect(server.address).await.expect("a connection");
-    let head = format!(
-        "POST /{PATH} HTTP/1.1\r\nhost: here\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{first}",
-        body.len()
-    );
-    stream.write_all(head.as_bytes()).await.expect("a server that reads");
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    let mut stream = begin_call(server.address, PATH, body.len()).await;
+    stream.write_all(first.as_bytes()).await.expect("a server that reads");
     server.terminate();
     server.wait_for_output("stopping").await;
-    no_new_connections(&server).await;
+    until("nobody can connect", async || TcpStream::connect(server.address).await.is_err()).await;
     stream.write_all(second.as_bytes()).await.expect("a server that reads on");
-    let mut response = String::new();
-    stream.read_to_string(&mut response).await.expect("an answer");
+    let response = String::from_utf8(read_to_end(&mut stream).await).expect("a text");
     assert!(response.starts_with("HTTP/1.1 200 OK\r\n"), "{response}");
     assert_eq!(server.ended().await.code(), Some(0), "{}", server.output());
     assert_eq!(stored(&workplace).await.len(), EVENTS_A_CALL);
-}
-
-/// Waits until nobody can connect any more.
-async fn no_new_connections(server: &Process) {
-    for _ in 0..1000 {
-        if TcpStream::connect(server.address).await.is_err() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    panic!("the server still takes connections");
 }
 
 async fn the_log_of_sqlite_shrinks_once_nobody_reads_the_database_as_it_was(setup: Setup) {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::support::{
     Answer, Server, Setup, Transport, event,
     guessing::{brief, strict},
-    method, tests,
+    method, tests, until,
 };
 
 tests! {
@@ -259,7 +259,7 @@ async fn the_pass_codes_of_one_access_token_are_counted_over_all_callers(setup: 
     ]);
     send(&server, &adam, events).await.0.assert_outcome(&["3", "4"], &[("1", NOT_ATTEMPTED), ("2", NOT_ATTEMPTED)]);
     let wait = refuse(&server, &server.token, json!([by_code("1", "01", of("t20", "2020"))])).await;
-    assert!(wait <= Duration::from_secs(60), "{wait:?}");
+    assert!(!wait.is_zero() && wait <= Duration::from_secs(60), "{wait:?}");
     // In one call as well.
     let mut events: Vec<Value> = (1..=3).map(|n| by_code(&n.to_string(), "05", of("t26", &n.to_string()))).collect();
     events.push(by_code("right", "05", of("t26", "2626")));
@@ -317,11 +317,5 @@ async fn old_failures_are_removed(setup: Setup) {
     let server = Server::start_with(setup, Config { guessing: limits, ..Config::default() }).await;
     send(&server, &server.token, json!([by_code("1", "01", wrong(1))])).await.0.assert_outcome(&[], &[("1", INVALID)]);
     assert!(!server.dump("failed_guesses").await.is_empty());
-    for _ in 0..600 {
-        if server.dump("failed_guesses").await.is_empty() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("they are there still");
+    until("they are gone", async || server.dump("failed_guesses").await.is_empty()).await;
 }

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::support::{
     Answer, Server, Setup, Workplace, event,
     guessing::{brief, strict},
-    method, tests,
+    method, tests, until,
 };
 
 tests! {
@@ -91,8 +91,14 @@ async fn whatever_is_wrong_takes_the_same_look_ups_and_time(setup: Setup) {
     let cases = [("acme", "carla", "wrong"), ("acme", "nobody", "carla"), ("nowhere", "carla", "carla")];
     let mut look_ups = cases.map(|_| Vec::new());
     let mut fastest = cases.map(|_| Duration::MAX);
-    // In turn, for the machine may have other things to do.
-    for _ in 0..8 {
+    // The hash is nearly all of it: without it an answer takes a fraction of the time, always.
+    let are_alike =
+        |fastest: [Duration; 3]| *fastest.iter().max().expect("a time") < 3 * *fastest.iter().min().expect("a time");
+    // In turn, and as often as it takes, for the machine may have other things to do.
+    for round in 0..100 {
+        if round >= 8 && are_alike(fastest) {
+            break;
+        }
         for (n, (organisation, name, password)) in cases.into_iter().enumerate() {
             server.take_statements();
             let started = Instant::now();
@@ -103,9 +109,7 @@ async fn whatever_is_wrong_takes_the_same_look_ups_and_time(setup: Setup) {
         }
     }
     assert!(look_ups.iter().all(|of_case| *of_case == look_ups[0]), "{look_ups:?}");
-    // The hash is nearly all of it.
-    let (least, most) = (fastest.iter().min().expect("a time"), fastest.iter().max().expect("a time"));
-    assert!(*most < *least * 3, "{fastest:?}");
+    assert!(are_alike(fastest), "{fastest:?}");
 }
 
 async fn after_the_wait_that_was_told_the_right_password_is_accepted_and_the_count_begins_anew(setup: Setup) {
@@ -126,7 +130,10 @@ async fn waits_grow_up_to_the_longest_and_coming_early_makes_none_longer(setup: 
         assert!(wait <= longest, "{wait:?}");
         let (answer, early) = log_in(&server, credentials("acme", "carla", "wrong")).await;
         // On a slow machine the wait may be over.
-        assert!(answer.code == "InvalidCredentialsException" || early <= Some(wait), "{early:?} after {wait:?}");
+        assert!(
+            answer.code == "InvalidCredentialsException" || early.is_some_and(|early| early <= wait),
+            "{early:?} after {wait:?}"
+        );
         if wait > longest / 2 {
             server.login("acme", "adam").await;
             return;
@@ -290,17 +297,21 @@ async fn logins_whose_callers_left_are_hashed_one_after_another(setup: Setup) {
     let process = workplace.serve(&[]);
     process.login("pw").await;
     let before = peak(process.id());
-    let logins = (0..60).map(|n| {
-        let url = format!("http://{}/authentication/token", process.address);
-        let body = credentials("acme", &format!("nobody {n}"), "wrong");
-        let client = reqwest::Client::builder().timeout(Duration::from_millis(20)).build().expect("a client");
-        async move { client.post(url).json(&body).send().await }
-    });
-    join_all(logins).await;
+    // On a busy machine some leave before the server has heard of them.
+    until("forty have left in the middle", async || {
+        let logins = (0..60).map(|n| {
+            let url = format!("http://{}/authentication/token", process.address);
+            let body = credentials("acme", &format!("nobody {n}"), "wrong");
+            let client = reqwest::Client::builder().timeout(Duration::from_millis(20)).build().expect("a client");
+            async move { client.post(url).json(&body).send().await }
+        });
+        join_all(logins).await;
+        process.output().matches("the caller left before the answer").count() >= 40
+    })
+    .await;
     // Until the server has noticed, they wait still.
-    while process.post("authentication/token", &credentials("acme", "carla", "pw")).await.code != "OK" {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let carla = credentials("acme", "carla", "pw");
+    until("others can log in", async || process.post("authentication/token", &carla).await.code == "OK").await;
     let most = *referral_events::auth::password::HASHES as u64;
     let grown = peak(process.id()) - before;
     // Beside the hashes there are the connections; forty hashes at once would be 760 MiB.

@@ -40,7 +40,7 @@ struct Stage {
 
 impl Stage {
     async fn set(setup: Setup) -> Self {
-        let files = setup.engine.create_database();
+        let files = setup.engine.create_world();
         let observer = Database::connect(&files.url).await.expect("a database");
         let (proxy, files) = match setup.engine {
             Engine::Sqlite => (None, files),

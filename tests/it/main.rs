@@ -48,8 +48,9 @@ mod interleavings;
 mod isolation;
 mod keys;
 mod limits;
+mod list_filters;
+mod list_pages;
 mod list_refusals;
-mod lists;
 mod logging;
 mod looking_back;
 mod messages;
@@ -82,7 +83,7 @@ mod tokens;
 mod unseen_organisations;
 
 use libtest_mimic::Arguments;
-use support::{Engine, postgres};
+use support::{Engine, postgres, times};
 
 fn main() {
     let tests = [
@@ -131,8 +132,9 @@ fn main() {
         isolation::tests(),
         keys::tests(),
         limits::tests(),
+        list_filters::tests(),
+        list_pages::tests(),
         list_refusals::tests(),
-        lists::tests(),
         logging::tests(),
         looking_back::tests(),
         messages::tests(),
@@ -167,12 +169,14 @@ fn main() {
         eprintln!("REQUIRE_POSTGRES is set, but: {reason}");
         std::process::exit(1);
     }
+    support::use_memory();
     let trials = tests.into_iter().flatten().flat_map(support::trials).collect();
     let mut arguments = Arguments::from_args();
-    // Many tests wait for a time limit, or for a database.
-    let threads = std::thread::available_parallelism().map_or(4, |cores| 2 * cores.get());
+    // Most of a test's time is waiting: for a limit, for a process to start, for a database.
+    let threads = std::thread::available_parallelism().map_or(8, |cores| 4 * cores.get());
     arguments.test_threads.get_or_insert(threads);
     let conclusion = libtest_mimic::run(&arguments, trials);
     postgres::stop();
+    times::print();
     conclusion.exit();
 }

@@ -1,19 +1,15 @@
 //! What the directory says of a party's account and participant holds, whatever names the party and whenever it changed.
 
-use std::{collections::BTreeMap, fmt::Write, time::Duration};
+use std::{collections::BTreeMap, fmt::Write};
 
 use proptest::{
     prelude::Rng,
     test_runner::{RngAlgorithm, TestRng},
 };
-use referral_events::{
-    directory::DirectoryKind,
-    id::OrganisationId,
-    storage::{Transaction, counters},
-};
+use referral_events::{directory::DirectoryKind, id::OrganisationId, storage::counters};
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Engine, Server, Setup, tests};
+use crate::support::{Answer, Engine, Server, Setup, tests, until_waiting_for_a_lock};
 
 tests! {
     Grpc:
@@ -144,50 +140,24 @@ async fn every_name_of_a_party_tells_both_states_whatever_was_imported_before(se
     }
 }
 
-/// A transaction that no call of acme can pass, once calls wait for their turn, or for the file.
-async fn block(server: &Server) -> Transaction {
-    let transaction = server.database.begin().await.expect("a transaction");
-    counters::take_turn(&transaction, OrganisationId(1)).await.expect("a turn");
-    transaction
-}
-
-/// Waits until a call has looked up its parties.
-async fn until_resolved(server: &Server) {
-    let is_look_up = |sql: &String| sql.contains("AS version FROM") && sql.contains("accounts_receivable");
-    for _ in 0..1000 {
-        if server.statements.lock().expect("a lock").iter().filter(|sql| is_look_up(sql)).count() >= 2 {
-            // The statements are told before they are answered.
-            return tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    panic!("the call looks nothing up");
-}
-
-/// Sends two events, and imports while they wait for their turn.
+/// Sends two events, and imports while they wait for their turn, with what they name looked up.
 async fn call_during_import(server: &Server, setup: Setup, file: &str) -> Answer {
     let account = |number: &str| json!({"referred_accounts_receivable_identifier": {"number": number}});
     let events = json!([event("good", &account("ACR02")), event("changed", &account("ACR03"))]);
-    let import = || server.import("acme", DirectoryKind::AccountsReceivable, file);
-    let blocker = block(server).await;
-    server.take_statements();
+    let replica = server.replica().await;
+    let import = replica.import("acme", DirectoryKind::AccountsReceivable, file);
     match setup.engine {
+        // Its turn is the transaction itself.
         Engine::Sqlite => {
-            // Whoever writes waits for the one connection that does, first come, first served.
-            let release = async {
-                until_resolved(server).await;
-                blocker.rollback().await.expect("an end");
-            };
-            let call = async {
-                tokio::time::sleep(Duration::from_millis(200)).await;
-                server.send(events).await
-            };
-            tokio::join!(import(), call, release).1
+            let held = server.hold_at("BEGIN");
+            tokio::join!(server.send(events), held.meanwhile(import)).0
         }
         _ => {
+            let blocker = replica.database.begin().await.expect("a transaction");
+            counters::take_turn(&blocker, OrganisationId(1)).await.expect("a turn");
             let import = async {
-                until_resolved(server).await;
-                import().await;
+                until_waiting_for_a_lock(&replica.database, 1).await;
+                import.await;
                 blocker.rollback().await.expect("an end");
             };
             tokio::join!(server.send(events), import).0

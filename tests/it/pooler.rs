@@ -1,7 +1,7 @@
 //! PostgreSQL behind PgBouncer in transaction mode, where each transaction may run in another session: nothing that a
 //! call or a command needs is left behind in one, and nothing that was left behind disturbs them.
 
-use std::{collections::HashSet, fmt::Write, thread, time::Duration};
+use std::{collections::HashSet, fmt::Write, thread};
 
 use futures_util::future::join_all;
 use referral_events::{
@@ -12,7 +12,9 @@ use referral_events::{
 use sea_orm::{ConnectionTrait, Statement};
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Bouncer, Engine, Server, Setup, TestDatabase, Workplace, event, tests};
+use crate::support::{
+    Answer, Bouncer, Engine, Server, Setup, TestDatabase, Workplace, event, tests, until_waiting_for_a_lock,
+};
 
 tests! {
     Pooled:
@@ -92,7 +94,8 @@ async fn calls_of_many_callers_share_a_few_sessions(setup: Setup) {
     let numbers: HashSet<i64> = stored.iter().map(|event| event.number.0).collect();
     assert_eq!((stored.len(), numbers.len()), (referrer, referrer));
     // The pooler kept to its few, so transactions of one connection ran in several.
-    let sessions = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()";
+    let sessions = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                    AND backend_type = 'client backend'";
     assert_eq!(count(&servers[0].database, sessions).await, Bouncer::SESSIONS);
 }
 
@@ -165,11 +168,7 @@ async fn a_call_that_the_pooler_has_no_session_for_finds_the_service_unavailable
     counters::take_turn(&lock, OrganisationId(1)).await.expect("a turn");
     let waiting = (0..Bouncer::SESSIONS).map(|_| server.post(BULK, &request));
     let refused = async {
-        let busy =
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        while count(&direct, busy).await < Bouncer::SESSIONS {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        until_waiting_for_a_lock(&direct, Bouncer::SESSIONS).await;
         server.post(BULK, &request).await.assert_refused("ServiceUnavailable");
         lock.rollback().await.expect("a rollback");
     };

@@ -31,7 +31,7 @@ async fn show(connection: &impl ConnectionTrait, setting: &str) -> String {
 }
 
 async fn nothing_hangs_on_a_default_of_the_database(setup: Setup) {
-    let files = setup.engine.create_database();
+    let files = setup.engine.create_world();
     let url = files.url.clone();
     let database = Database::connect(&url).await.expect("a database");
     for default in [

@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeSet, fmt::Write};
 
-use referral_events::directory::DirectoryKind;
+use referral_events::{config::Config, directory::DirectoryKind};
 use serde_json::{Value, json};
 
-use crate::support::{Engine, Server, Setup, tests};
+use crate::support::{Engine, Server, Setup, StatementLog, tests, until};
 
 tests! {
     Both:
@@ -16,12 +16,38 @@ tests! {
         nothing_is_inserted_in_a_way_that_citus_refuses;
 }
 
-async fn start(setup: Setup) -> Server {
-    let server = Server::start(setup).await;
+/// Of the last ten, each refers others; no test is about more than two thousand of those before.
+const ACCOUNTS: usize = 2100;
+
+/// A server, and what its database tells of the statements that it gets. SQLite, which tells nothing, is part of the
+/// server itself: what is observed there is what the server gives to it.
+struct Stage {
+    server: Server,
+    log: Option<StatementLog>,
+}
+
+impl Stage {
+    /// The statements since the last time.
+    fn take(&self) -> Vec<String> {
+        let observed = self.server.take_statements();
+        self.log.as_ref().map_or(observed, StatementLog::take)
+    }
+}
+
+async fn start(setup: Setup) -> Stage {
+    let mut files = setup.engine.create_world();
+    let mut log = None;
+    if setup.engine == Engine::Postgres
+        && let Some((of_database, url)) = StatementLog::of(&files.url).await
+    {
+        log = Some(of_database);
+        files.url = url;
+    }
+    let server = Server::start_over(setup, files, Config::default()).await;
     let mut accounts = String::from("number\n");
     let mut participants = String::from("number,accounts_receivable_number\n");
     let mut tokens = String::from("identifier,authentication_code,pass_code,rewards_participant_number\n");
-    for n in 0..5000 {
+    for n in 0..ACCOUNTS {
         writeln!(accounts, "A{n:04}").expect("a line");
         writeln!(participants, "P{n:04},A{n:04}").expect("a line");
         writeln!(tokens, "card-{n:04},code-{n:04},{n:04},P{n:04}").expect("a line");
@@ -29,12 +55,12 @@ async fn start(setup: Setup) -> Server {
     server.import("acme", DirectoryKind::AccountsReceivable, accounts).await;
     server.import("acme", DirectoryKind::RewardsParticipants, participants).await;
     server.import("acme", DirectoryKind::AccessTokens, tokens).await;
-    server
+    Stage { server, log }
 }
 
 /// A good event of account `n`, referred by one of a few; all ways to name things take turns.
 fn event_of(n: usize) -> Value {
-    let referrer = format!("{:04}", 4990 + n % 10);
+    let referrer = format!("{:04}", ACCOUNTS - 10 + n % 10);
     let mut event = json!({
         "request_unique_identifier": n.to_string(),
         "performed_on": "2016-06-22T15:00:00",
@@ -80,20 +106,20 @@ fn turn(setup: Setup) -> usize {
 }
 
 /// The statements of one call, all of whose events are created.
-async fn statements_of(server: &Server, events: Vec<Value>) -> Vec<String> {
-    server.take_statements();
-    let answer = server.send(json!(events)).await;
+async fn statements_of(stage: &Stage, events: Vec<Value>) -> Vec<String> {
+    stage.take();
+    let answer = stage.server.send(json!(events)).await;
     assert_eq!(answer.failures(), []);
-    server.take_statements()
+    stage.take()
 }
 
 async fn the_number_of_statements_does_not_depend_on_the_number_of_events(setup: Setup) {
-    let server = start(setup).await;
+    let stage = start(setup).await;
     let mut counts = BTreeSet::new();
     // Each call has codes.
     let mut first = 2;
     for events in [1, 10, 1000, 2, 1000] {
-        let statements = statements_of(&server, (first..first + events).map(event_of).collect()).await;
+        let statements = statements_of(&stage, (first..first + events).map(event_of).collect()).await;
         first += events;
         counts.insert(statements.len());
     }
@@ -101,19 +127,27 @@ async fn the_number_of_statements_does_not_depend_on_the_number_of_events(setup:
     // who has referred; the events; the end.
     assert_eq!(counts, BTreeSet::from([9 + turn(setup)]));
     // Without codes, nothing is asked about guesses.
-    assert_eq!(statements_of(&server, vec![event_of(0), event_of(1)]).await.len(), 8 + turn(setup));
+    assert_eq!(statements_of(&stage, vec![event_of(0), event_of(1)]).await.len(), 8 + turn(setup));
 
     // Repeats are found out by the insert; then the places, the parties, who has referred, what is there already and the
     // references are looked up.
-    server.take_statements();
-    let answer = server.send(json!((0..1000).map(event_of).collect::<Vec<_>>())).await;
+    stage.take();
+    let answer = stage.server.send(json!((0..1000).map(event_of).collect::<Vec<_>>())).await;
     assert_eq!((answer.processed().len(), answer.failures()), (1000, vec![]));
-    assert_eq!(server.take_statements().len(), 8 + 8 + 2 * turn(setup));
-    assert_eq!(server.stored_events().await.len(), first);
+    let mut statements = stage.take();
+    // The transaction in which the insert failed is rolled back on the side; that the database alone tells.
+    let aside = usize::from(stage.log.is_some());
+    until("it is rolled back", async || {
+        statements.extend(stage.take());
+        statements.iter().filter(|sql| *sql == "ROLLBACK").count() == 1 + aside
+    })
+    .await;
+    assert_eq!(statements.len(), 8 + 8 + 2 * turn(setup) + aside, "{statements:#?}");
+    assert_eq!(stage.server.stored_events().await.len(), first);
 }
 
 async fn calls_of_one_kind_send_the_same_statements(setup: Setup) {
-    let server = start(setup).await;
+    let stage = start(setup).await;
     // A statement of another text is prepared anew, and pushes others out of the connection's cache.
     let mut texts = BTreeSet::new();
     for call in 0..6 {
@@ -121,24 +155,24 @@ async fn calls_of_one_kind_send_the_same_statements(setup: Setup) {
         if call % 2 == 1 {
             events.reverse();
         }
-        texts.extend(statements_of(&server, events).await);
+        texts.extend(statements_of(&stage, events).await);
     }
     // The two halves of the parties are looked up in the same words.
     assert_eq!(texts.len(), 8 + turn(setup));
 }
 
 async fn a_circle_is_looked_for_where_one_is_possible(setup: Setup) {
-    let server = start(setup).await;
+    let stage = start(setup).await;
     let mut first = 0;
     for events in [4, 10, 900] {
         // The account after the last of a chain has referred, and so is left out.
-        let clean = statements_of(&server, (first..first + events).map(event_of).collect()).await;
+        let clean = statements_of(&stage, (first..first + events).map(event_of).collect()).await;
         // Within the call, where the first event's referrer is the second's referred party and so on, nothing is asked.
         let mut chained: Vec<Value> = (first + events..first + 2 * events).map(event_of).collect();
         for (n, event) in (first + events..).zip(&mut chained) {
             event["referred_by_rewards_participant_identifier"] = json!({"number": format!("P{:04}", n + 1)});
         }
-        let chained = statements_of(&server, chained).await;
+        let chained = statements_of(&stage, chained).await;
         assert_eq!(chained.len(), clean.len());
         first += 2 * events + 1;
     }
@@ -146,42 +180,42 @@ async fn a_circle_is_looked_for_where_one_is_possible(setup: Setup) {
     let mut event = event_of(first);
     event["request_unique_identifier"] = json!("root");
     event.as_object_mut().expect("an object").retain(|name, _| !name.starts_with("referred_"));
-    event["referred_rewards_participant_identifier"] = json!({"number": "P4990"});
-    event["referred_by_rewards_participant_identifier"] = json!({"number": "P4989"});
-    let statements = statements_of(&server, vec![event]).await;
+    event["referred_rewards_participant_identifier"] = json!({"number": format!("P{:04}", ACCOUNTS - 10)});
+    event["referred_by_rewards_participant_identifier"] = json!({"number": format!("P{:04}", ACCOUNTS - 11)});
+    let statements = statements_of(&stage, vec![event]).await;
     // What is there already, the way up from the referrer, the references, and the numbers once more.
     assert_eq!(statements.len(), 8 + turn(setup) + 4);
 }
 
 async fn a_call_of_which_nothing_is_created_writes_nothing(setup: Setup) {
-    let server = start(setup).await;
+    let stage = start(setup).await;
     for events in [1, 1000] {
         let mut refused: Vec<Value> = (0..events).map(event_of).collect();
         for event in &mut refused {
             event["performed_by_unit_identifier"] = json!({"name": "Nowhere"});
         }
-        server.take_statements();
-        let answer = server.send(json!(refused)).await;
+        stage.take();
+        let answer = stage.server.send(json!(refused)).await;
         assert_eq!(answer.failures().len(), events);
         // Who calls; whether it has guessed, where there are codes; the places; the parties of both sides.
-        let statements = server.take_statements();
+        let statements = stage.take();
         assert_eq!(statements.len(), if events == 1 { 4 } else { 5 });
 
         // Nothing is asked for events of which it is known without asking that they are bad.
         for event in &mut refused {
             event["performed_on"] = json!("9000-01-01T00:00:00");
         }
-        let answer = server.send(json!(refused)).await;
+        let answer = stage.server.send(json!(refused)).await;
         assert_eq!(answer.failures().len(), events);
-        assert_eq!(server.take_statements().len(), 1);
+        assert_eq!(stage.take().len(), 1);
     }
-    assert!(server.stored_events().await.is_empty());
+    assert!(stage.server.stored_events().await.is_empty());
 }
 
 async fn nothing_is_inserted_in_a_way_that_citus_refuses(setup: Setup) {
-    let server = start(setup).await;
-    let mut statements = server.take_statements();
-    statements.extend(statements_of(&server, (0..10).map(event_of).collect()).await);
+    let stage = start(setup).await;
+    let mut statements = stage.take();
+    statements.extend(statements_of(&stage, (0..10).map(event_of).collect()).await);
     let inserts: Vec<&String> = statements.iter().filter(|statement| statement.starts_with("INSERT")).collect();
     assert!(inserts.len() > 3, "{statements:#?}");
     for insert in inserts {

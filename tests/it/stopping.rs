@@ -13,8 +13,8 @@ use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus,
 
 use crate::support::{
     Engine, Process, Setup, Workplace,
-    raw::{self, connect, frame, greeting, read_to_end, read_until},
-    tests,
+    raw::{self, begin_call, connect, frame, greeting, read_to_end, read_until},
+    tests, until,
 };
 
 tests! {
@@ -66,10 +66,8 @@ async fn calls_are_taken_for_a_while_after_the_health_says_no(_: Setup) {
         client.check(service()).await.expect("an answer").into_inner().status()
     };
     let started = Instant::now();
-    while status(before.clone()).await != ServingStatus::NotServing {
-        assert!(started.elapsed() < SOON, "the health goes on saying yes");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until("the health says no", async || status(before.clone()).await == ServingStatus::NotServing).await;
+    assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
     before.check(service()).await.expect("a connection that goes on");
     // A new caller is served; over HTTP/1.1 it is told that this was its last call on the connection.
     assert_eq!(status(health(server.address).await).await, ServingStatus::NotServing);
@@ -142,33 +140,32 @@ async fn answers_that_nobody_takes_do_not_keep_the_server(_: Setup) {
 }
 
 /// Stops a server with a call that waits for SQLite's write lock, which is held for longer than SQLite waits. Answers how
-/// long the server took, and whether the call was answered.
-async fn with_a_call_that_waits(arguments: &[&str]) -> (Duration, bool) {
+/// long the server took, and what the call was answered.
+async fn with_a_call_that_waits(arguments: &[&str]) -> (Duration, Vec<u8>) {
     let workplace = workplace();
     let mut server = workplace.serve(arguments);
     let token = server.login("pw").await;
     let database = Database::connect(&workplace.database_url()).await.expect("a database");
     let lock = database.begin().await.expect("the write lock");
-    let url = format!("http://{}/authentication/token/release", server.address);
-    let call = tokio::spawn(reqwest::Client::new().post(url).json(&json!({"token": token})).send());
-    // Until it has come as far as the database.
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    assert!(!call.is_finished());
+    let body = json!({"token": token}).to_string();
+    let mut call = begin_call(server.address, "authentication/token/release", body.len()).await;
+    call.write_all(body.as_bytes()).await.expect("a server that reads on");
+    let answer = tokio::spawn(async move { read_to_end(&mut call).await });
     let started = Instant::now();
     server.terminate();
     assert_eq!(server.ended().await.code(), Some(0), "{}", server.output());
     let took = started.elapsed();
     lock.rollback().await.expect("a rollback");
-    (took, call.await.expect("a task").is_ok())
+    (took, answer.await.expect("a task"))
 }
 
 async fn a_call_that_does_not_end_keeps_the_server_no_longer_than_the_limit(_: Setup) {
-    let (took, answered) = with_a_call_that_waits(&["--drain-limit", "1", "--time-limit", "600"]).await;
-    assert!(took < Duration::from_secs(5) && !answered, "{took:?}");
+    let (took, answer) = with_a_call_that_waits(&["--drain-limit", "1", "--time-limit", "600"]).await;
+    assert!(took < Duration::from_secs(5) && answer.is_empty(), "{took:?} {answer:?}");
 }
 
 async fn a_database_that_does_not_answer_keeps_the_server_no_longer_than_the_limit(_: Setup) {
     // The call ends, and what it asked of the database goes on.
-    let (took, answered) = with_a_call_that_waits(&["--drain-limit", "2", "--time-limit", "1"]).await;
-    assert!(took < Duration::from_secs(6) && answered, "{took:?}");
+    let (took, answer) = with_a_call_that_waits(&["--drain-limit", "2", "--time-limit", "1"]).await;
+    assert!(took < Duration::from_secs(6) && answer.starts_with(b"HTTP/1.1 504 "), "{took:?} {answer:?}");
 }

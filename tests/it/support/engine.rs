@@ -5,7 +5,8 @@ use std::any::Any;
 use super::{
     citus::{self, ClusterDatabase},
     pgbouncer::{self, Bouncer},
-    postgres,
+    postgres::{self, apart},
+    templates::{Beginning, create_postgres, fill, write_sqlite},
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,20 +37,42 @@ impl Engine {
     /// Those that a test runs on which concerns any database.
     pub const ALL: [Self; 2] = [Self::Sqlite, Self::Postgres];
 
+    /// An empty one.
     pub fn create_database(self) -> TestDatabase {
+        self.create(None)
+    }
+
+    /// One that has the schema and nothing else.
+    pub fn create_schema(self) -> TestDatabase {
+        self.create(Some(Beginning::Schema))
+    }
+
+    /// One with the directory that the tests' events name.
+    pub fn create_world(self) -> TestDatabase {
+        self.create(Some(Beginning::World))
+    }
+
+    fn create(self, beginning: Option<Beginning>) -> TestDatabase {
+        let of_postgres = || beginning.map_or_else(postgres::create_database, create_postgres);
         match self {
             Self::Sqlite => {
                 let directory = tempfile::tempdir().expect("a temporary directory");
-                let url = format!("sqlite:{}", directory.path().join("test.db").display());
-                TestDatabase { url, _keeper: Some(Box::new(directory)) }
+                let file = directory.path().join("test.db");
+                if let Some(beginning) = beginning {
+                    write_sqlite(&file, beginning);
+                }
+                TestDatabase { url: format!("sqlite:{}", file.display()), _keeper: Some(Box::new(directory)) }
             }
-            Self::Postgres => TestDatabase::at(postgres::create_database()),
+            Self::Postgres => TestDatabase::at(of_postgres()),
             Self::Pgbouncer => {
-                let bouncer = Bouncer::start(&postgres::create_database(), "");
+                let bouncer = Bouncer::start(&of_postgres(), "");
                 TestDatabase { url: bouncer.url.clone(), _keeper: Some(Box::new(bouncer)) }
             }
             Self::Citus => {
                 let database = ClusterDatabase::create();
+                if let Some(beginning) = beginning {
+                    apart(fill(&database.url(), beginning));
+                }
                 TestDatabase { url: database.url(), _keeper: Some(Box::new(database)) }
             }
         }

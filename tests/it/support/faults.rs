@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tonic::Code;
 use tonic_types::StatusExt;
 
-use super::{Method, Server, Setup, TestDatabase, Transport, envelope, event, method};
+use super::{Beginning, Method, Server, Setup, TestDatabase, Transport, envelope, event, fill, method};
 
 /// How long a call may take once the database is known to be out of reach, on a machine that has much else to do.
 pub const AT_ONCE: Duration = Duration::from_secs(5);
@@ -68,6 +68,8 @@ pub async fn assert_well(server: &mut Server, numbers: [usize; 2]) {
     assert_readable(server).await;
 }
 
+/// A server over this database, which is empty.
 pub async fn over(setup: Setup, url: String) -> Server {
+    fill(&url, Beginning::World).await;
     Server::start_over(setup, TestDatabase::at(url), Config::default()).await
 }

@@ -37,9 +37,8 @@ pub struct Directory {
 impl Directory {
     /// An empty one, in a database of its own.
     pub async fn new(setup: Setup) -> Self {
-        let files = setup.engine.create_database();
+        let files = setup.engine.create_schema();
         let database = Database::connect(&files.url).await.expect("a database");
-        database.migrate().await.expect("a schema");
         let hasher = CodeHasher::new(&Key::from_hex(&"5a".repeat(32)).expect("a key"));
         let organisation_id = add_organisation(&database, "acme").await;
         Self { database, hasher, organisation_id, files: Arc::new(files) }

@@ -1,15 +1,15 @@
 //! Messages of the contract as tests write them.
 
 use prost::Message;
-use prost_reflect::{DescriptorPool, DynamicMessage};
-use referral_events::contract::DESCRIPTOR_SET;
+use prost_reflect::DynamicMessage;
 use serde_json::Value;
+
+use super::methods::pool;
 
 /// A message of the contract from JSON, by the descriptor: a reading that shares no code with the server's.
 pub fn message<T: Message + Default>(name: &str, mut json: Value) -> T {
     add_offsets(&mut json);
-    let pool = DescriptorPool::decode(DESCRIPTOR_SET).expect("a descriptor set");
-    let descriptor = pool.get_message_by_name(&format!("referral.v1.{name}")).expect("a message");
+    let descriptor = pool().get_message_by_name(&format!("referral.v1.{name}")).expect("a message");
     let message = DynamicMessage::deserialize(descriptor, json).expect("a message of the contract");
     message.transcode_to().expect("the message's type")
 }

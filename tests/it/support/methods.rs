@@ -1,7 +1,7 @@
 //! The methods of the contract and the attributes of an event, by the descriptor: what is added to the contract is
 //! called, and sent, by the tests that go through all of them.
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
 use bytes::Bytes;
 use prost_reflect::{
@@ -19,8 +19,11 @@ use tonic_types::StatusExt;
 
 use super::{Answer, Server, Transport, answer, bytes_codec::BytesCodec, envelope};
 
-fn pool() -> DescriptorPool {
-    DescriptorPool::decode(DESCRIPTOR_SET).expect("a descriptor set")
+/// The contract, which to decode takes longer than a call does.
+pub fn pool() -> DescriptorPool {
+    static POOL: LazyLock<DescriptorPool> =
+        LazyLock::new(|| DescriptorPool::decode(DESCRIPTOR_SET).expect("a descriptor set"));
+    POOL.clone()
 }
 
 /// A method of the contract.
@@ -61,6 +64,11 @@ impl Method {
         let more = rule.get_field_by_name("additional_bindings").expect("a field");
         let more = more.as_list().expect("a list").iter().filter_map(Value::as_message);
         [rule].into_iter().chain(more).map(address).collect()
+    }
+
+    /// Whether either side sends a stream of messages.
+    pub fn is_stream(&self) -> bool {
+        self.0.is_client_streaming() || self.0.is_server_streaming()
     }
 
     /// Whether the request has an attribute of this name.

@@ -25,10 +25,19 @@ mod rows;
 mod server;
 mod small_disk;
 pub mod small_world;
+mod statement_log;
 pub mod tables;
+mod templates;
+pub mod times;
+mod until;
 mod world;
 
-use std::pin::Pin;
+use std::{
+    path::Path,
+    pin::Pin,
+    process::Command,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use libtest_mimic::Trial;
 
@@ -45,6 +54,9 @@ pub use process::{Ended, Process, Workplace, signal};
 pub use proxy::{Fault, Proxy};
 pub use server::{Server, answer, envelope};
 pub use small_disk::SmallDisk;
+pub use statement_log::StatementLog;
+pub use templates::{Beginning, fill};
+pub use until::{until, until_waiting_for_a_lock};
 pub use world::{EVENT_FIELDS, event};
 
 /// Which of the two surfaces a test calls.
@@ -158,10 +170,32 @@ pub fn trials(test: Test) -> Vec<Trial> {
 }
 
 fn trial(title: String, run: fn(Setup) -> TestFuture, setup: Setup) -> Trial {
-    Trial::test(title, move || {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    static NEXT: AtomicUsize = AtomicUsize::new(1);
+    Trial::test(title.clone(), move || {
+        let clock = times::Clock::start(&title);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        postgres::make_for(number);
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        runtime.worker_threads(2).enable_all().on_thread_start(move || postgres::make_for(number));
+        let runtime = runtime.on_thread_stop(clock.of_thread()).build()?;
         // One that hangs fails, rather than keeps all others from ending.
         let ended = runtime.block_on(async { tokio::time::timeout(PATIENCE, run(setup)).await });
+        drop(runtime);
+        postgres::drop_those_of(number);
+        clock.stop();
         ended.map_err(|_| format!("the test has not ended after {PATIENCE:?}").into())
     })
+}
+
+/// Has all files of the tests in memory, where there is room: thousands are made, of which a disk makes much work, and no
+/// test is about a power cut. Whoever sets `TMPDIR` has said where.
+pub fn use_memory() {
+    /// In KiB. A few databases are there at once, and the log of the cluster.
+    const ROOM: u64 = 4 * 1024 * 1024;
+    let memory = Path::new("/dev/shm");
+    let free = Command::new("df").args(["--output=avail", "-k"]).arg(memory).output();
+    let free = free.ok().and_then(|free| String::from_utf8(free.stdout).ok()?.lines().nth(1)?.trim().parse().ok());
+    if std::env::var_os("TMPDIR").is_none() && free.is_some_and(|free: u64| free >= ROOM) {
+        tempfile::env::override_temp_dir(memory).expect("a place for temporary files that nobody has asked for yet");
+    }
 }

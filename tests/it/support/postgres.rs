@@ -1,6 +1,7 @@
 //! A private PostgreSQL cluster for the tests, or the server that the environment names.
 
 use std::{
+    cell::Cell,
     env, fs,
     hash::{BuildHasher, RandomState},
     net::TcpListener,
@@ -8,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
-        Mutex, OnceLock,
+        Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
     thread,
@@ -21,19 +22,32 @@ use tempfile::TempDir;
 /// The URL of a server to use instead of a private cluster, of a user who may create databases.
 const URL: &str = "TEST_POSTGRES_URL";
 
+/// What the log of a cluster of ours says before each line: the database, the program and the session.
+const LINE_PREFIX: &str = "log_line_prefix=%d %a %p|";
+
 /// Whether a cluster of ours is set up as an operator would, for measuring, rather than to be gone soon.
 pub static MEASURES: AtomicBool = AtomicBool::new(false);
 
-/// What is used, once it is known; `None` where there is no PostgreSQL.
-static SERVER: OnceLock<Option<Mutex<PostgresServer>>> = OnceLock::new();
+/// What is used, once it is needed.
+static SERVER: OnceLock<PostgresServer> = OnceLock::new();
+/// The data of a new cluster, which to copy takes a tenth of the time.
+static NEW_DATA: Mutex<Option<TempDir>> = Mutex::new(None);
 static NEXT: AtomicU32 = AtomicU32::new(1);
+
+thread_local! {
+    /// The test that this thread works for.
+    static OWNER: Cell<usize> = const { Cell::new(NOBODY) };
+}
+
+/// The owner of what is kept to the end of all tests.
+const NOBODY: usize = 0;
 
 struct PostgresServer {
     /// Without a database's name.
     url: String,
-    /// Databases to drop at the end, where the server is not ours.
-    databases: Vec<String>,
-    cluster: Option<Cluster>,
+    /// Those that are there, and whose they are.
+    databases: Mutex<Vec<(usize, String)>>,
+    cluster: Mutex<Option<Cluster>>,
 }
 
 /// A cluster of our own. Its server ends when it is dropped, and with the pipe to its standard input, so also when the
@@ -53,39 +67,67 @@ pub fn missing() -> Option<&'static str> {
 
 /// Makes an empty database and answers its URL.
 pub fn create_database() -> String {
-    let server = SERVER.get_or_init(|| Some(Mutex::new(start()))).as_ref().expect("a server");
-    let mut server = server.lock().expect("a lock");
+    create(OWNER.get(), "")
+}
+
+/// Makes an empty database that outlives the test.
+pub fn create_template() -> String {
+    create(NOBODY, "")
+}
+
+/// Makes a copy of a database, to which nobody is connected.
+pub fn create_copy(template: &str) -> String {
+    // A copy through the log, which is the default, is as large again.
+    create(OWNER.get(), &format!("TEMPLATE {template} STRATEGY file_copy"))
+}
+
+fn create(owner: usize, options: &str) -> String {
+    let server = SERVER.get_or_init(start);
     let name = format!("referral_events_test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-    execute(&server.url, &format!("CREATE DATABASE {name}"));
+    execute(&server.url, &format!("CREATE DATABASE {name} {options}"));
     let url = format!("{}/{name}", server.url);
-    server.databases.push(name);
+    server.databases.lock().expect("a lock").push((owner, name));
     url
 }
 
-/// Ends the cluster, or drops the databases that were made on another's server.
+/// Has the databases that this thread makes belong to a test.
+pub fn make_for(owner: usize) {
+    OWNER.set(owner);
+}
+
+/// Drops the databases of a test that has ended: hundreds of them would keep autovacuum busy and fill the disk.
+pub fn drop_those_of(owner: usize) {
+    let Some(server) = SERVER.get() else { return };
+    let dropped: Vec<_> = server.databases.lock().expect("a lock").extract_if(.., |(of, _)| *of == owner).collect();
+    for (_, name) in dropped {
+        execute(&server.url, &format!("DROP DATABASE {name} WITH (FORCE)"));
+    }
+}
+
+/// The log of the cluster, where it is ours.
+pub fn log() -> Option<PathBuf> {
+    SERVER.get()?.cluster.lock().expect("a lock").as_ref().map(|cluster| cluster.directory.path().join("log"))
+}
+
+/// Ends the cluster, or drops what is left on another's server.
 pub fn stop() {
-    let Some(Some(server)) = SERVER.get() else { return };
-    let mut server = server.lock().expect("a lock");
-    match server.cluster.take() {
-        Some(cluster) => drop(cluster),
-        None => {
-            for name in std::mem::take(&mut server.databases) {
-                execute(&server.url, &format!("DROP DATABASE {name} WITH (FORCE)"));
-            }
-        }
+    drop(NEW_DATA.lock().expect("a lock").take());
+    let Some(server) = SERVER.get() else { return };
+    if server.cluster.lock().expect("a lock").take().is_none() {
+        drop_those_of(NOBODY);
     }
 }
 
 fn start() -> PostgresServer {
     if let Ok(url) = env::var(URL) {
         let url = url.trim_end_matches('/').to_owned();
-        return PostgresServer { url, databases: Vec::new(), cluster: None };
+        return PostgresServer { url, databases: Mutex::default(), cluster: Mutex::default() };
     }
     let cluster = match MEASURES.load(Ordering::Relaxed) {
         true => Cluster::start_with(measuring()),
         false => Cluster::start(),
     };
-    PostgresServer { url: cluster.url(), databases: Vec::new(), cluster: Some(cluster) }
+    PostgresServer { url: cluster.url(), databases: Mutex::default(), cluster: Mutex::new(Some(cluster)) }
 }
 
 /// What docs/scaling.md advises: a quarter of the memory for the database's pages, and a log long enough that a load
@@ -101,31 +143,36 @@ impl Cluster {
     /// Makes a cluster and starts its server. It does not sync its log: what is committed survives the end of a process
     /// without; only a power cut needs it.
     pub fn start() -> Self {
-        Self::start_with(["fsync=off", "max_connections=400"].map(str::to_owned).into())
+        Self::start_with(
+            ["fsync=off", "max_connections=400", "max_wal_size=256MB", LINE_PREFIX].map(str::to_owned).into(),
+        )
     }
 
     fn start_with(settings: Vec<String>) -> Self {
-        let directory = tempfile::Builder::new().prefix("referral-events-postgres-").tempdir().expect("a directory");
-        let mut cluster = Self { directory, port: free_port(), settings, server: None };
-        if let Some((uid, gid)) = unprivileged_user() {
-            chown(cluster.directory.path(), Some(uid), Some(gid)).expect("a directory for the server's user");
-        }
-        let mut initdb = cluster.command(&programs().expect("the server programs").join("initdb"));
-        initdb.args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "--pgdata"]);
-        assert!(initdb.arg(cluster.data()).status().expect("initdb").success(), "initdb failed");
+        let mut new_data = NEW_DATA.lock().unwrap_or_else(PoisonError::into_inner);
+        let new_data = new_data.get_or_insert_with(|| {
+            let directory = directory();
+            let mut initdb = command(&programs().expect("the server programs").join("initdb"), directory.path());
+            initdb.args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]);
+            initdb.arg("--pgdata").arg(directory.path().join("data"));
+            assert!(initdb.status().expect("initdb").success(), "initdb failed");
+            directory
+        });
+        let mut cluster = Self::of_copied(&new_data.path().join("data"), settings);
         cluster.serve();
         cluster
     }
 
+    fn of_copied(data: &Path, settings: Vec<String>) -> Self {
+        let directory = directory();
+        let copied = Command::new("cp").arg("-a").arg(data).arg(directory.path()).status().expect("cp");
+        assert!(copied.success(), "the data are not copied");
+        Self { directory, port: free_port(), settings, server: None }
+    }
+
     /// Another cluster with the same data, as a backup would make it; the server must have ended.
     pub fn copied(&self) -> Self {
-        let directory = tempfile::Builder::new().prefix("referral-events-postgres-").tempdir().expect("a directory");
-        let copied = Command::new("cp").arg("-a").arg(self.data()).arg(directory.path()).status().expect("cp");
-        assert!(copied.success(), "the data are not copied");
-        if let Some((uid, gid)) = unprivileged_user() {
-            chown(directory.path(), Some(uid), Some(gid)).expect("a directory for the server's user");
-        }
-        Self { directory, port: free_port(), settings: self.settings.clone(), server: None }
+        Self::of_copied(&self.data(), self.settings.clone())
     }
 
     /// Runs a statement in the database `postgres`, as the superuser.
@@ -146,20 +193,10 @@ impl Cluster {
         self.directory.path().join("data")
     }
 
-    /// A program that runs in the cluster's folder, as a user that the server may run as.
-    fn command(&self, program: &Path) -> Command {
-        let mut command = Command::new(program);
-        command.current_dir(self.directory.path()).stdout(Stdio::null());
-        if let Some((uid, gid)) = unprivileged_user() {
-            command.uid(uid).gid(gid);
-        }
-        command
-    }
-
     /// Starts the server on the data that are there, and waits until it answers.
     pub fn serve(&mut self) {
         let log = self.directory.path().join("log");
-        let mut server = self.command(Path::new("/bin/sh"));
+        let mut server = command(Path::new("/bin/sh"), self.directory.path());
         server.args(["-c", r#""$0" "$@" < /dev/null & server=$!; cat > /dev/null; kill -INT $server; wait $server"#]);
         server.arg(programs().expect("the server programs").join("postgres"));
         server.arg("-D").arg(self.data()).arg("-k").arg(self.directory.path());
@@ -191,6 +228,25 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// A new one that belongs to the server's user.
+fn directory() -> TempDir {
+    let directory = tempfile::Builder::new().prefix("referral-events-postgres-").tempdir().expect("a directory");
+    if let Some((uid, gid)) = unprivileged_user() {
+        chown(directory.path(), Some(uid), Some(gid)).expect("a directory for the server's user");
+    }
+    directory
+}
+
+/// A program that runs in this folder, as a user that the server may run as.
+fn command(program: &Path, folder: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir(folder).stdout(Stdio::null());
+    if let Some((uid, gid)) = unprivileged_user() {
+        command.uid(uid).gid(gid);
+    }
+    command
 }
 
 /// A port below those that the system hands out by itself, so that nobody has it when a server comes back to it.

@@ -34,6 +34,21 @@ pub async fn connect_narrow(address: SocketAddr) -> TcpStream {
     socket.connect(address).await.expect("a connection")
 }
 
+/// Begins a call over HTTP/1.1, and waits until the server asks for its body: from then on the call is under way.
+pub async fn begin_call(address: SocketAddr, path: &str, length: usize) -> TcpStream {
+    let mut stream = connect(address).await;
+    let head = format!(
+        "POST /{path} HTTP/1.1\r\nhost: here\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\
+         expect: 100-continue\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.expect("a server that reads");
+    let mut word = [0; b"HTTP/1.1 100 Continue\r\n\r\n".len()];
+    let reading = tokio::time::timeout(PATIENCE, stream.read_exact(&mut word)).await;
+    reading.expect("a server that asks for the body").expect("a word");
+    assert!(word.starts_with(b"HTTP/1.1 100 "), "{}", String::from_utf8_lossy(&word));
+    stream
+}
+
 /// Waits until the server ends the connection; answers what it said before.
 pub async fn read_to_end(stream: &mut TcpStream) -> Vec<u8> {
     let mut bytes = Vec::new();

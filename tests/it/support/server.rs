@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
 
@@ -14,7 +14,6 @@ use referral_events::{
         referral_event_service_client::ReferralEventServiceClient,
     },
     guessing::Limits,
-    secret::CodeHasher,
     server,
     storage::{Database, entity::referral_event},
 };
@@ -28,7 +27,9 @@ use super::{
     Answer, Setup, Transport,
     engine::TestDatabase,
     hold::{Held, Hold},
-    message, world,
+    message,
+    templates::KEYS,
+    world,
 };
 
 /// A running server over a database of its own, and the token of a caller.
@@ -53,6 +54,10 @@ pub struct Server {
 /// As much guessing as a test may need.
 const UNLIMITED: Limits =
     Limits { wrong_passwords: 1_000_000, wrong_codes: 1_000_000, longest_wait: Duration::from_secs(60) };
+
+/// The token of carla, once she has one: the keys and the users of all worlds are the same, and to verify a password is
+/// made to take long.
+static TOKEN: OnceLock<String> = OnceLock::new();
 
 /// A server that listens.
 struct Running {
@@ -86,15 +91,13 @@ impl Server {
     }
 
     pub async fn start_with(setup: Setup, config: Config) -> Self {
-        Self::start_over(setup, setup.engine.create_database(), config).await
+        Self::start_over(setup, setup.engine.create_world(), config).await
     }
 
-    /// One over this database, which is empty.
+    /// One over this database, in which the world is.
     pub async fn start_over(setup: Setup, files: TestDatabase, config: Config) -> Self {
         let mut database = Database::connect(&files.url).await.expect("a database");
-        database.migrate().await.expect("a schema");
-        let keys = Keys::generate().expect("keys");
-        world::populate(&database, &CodeHasher::new(&keys.hash)).await;
+        let keys = KEYS.clone();
         let statements = Arc::new(Mutex::new(Vec::new()));
         let hold: Arc<Mutex<Option<Hold>>> = Arc::default();
         let (observed, held) = (statements.clone(), hold.clone());
@@ -121,7 +124,13 @@ impl Server {
             running: Some(running),
             files: Arc::new(files),
         };
-        server.token = server.login("acme", "carla").await;
+        server.token = match TOKEN.get() {
+            Some(token) => token.clone(),
+            None => {
+                let token = server.login("acme", "carla").await;
+                TOKEN.get_or_init(|| token).clone()
+            }
+        };
         server
     }
 
@@ -284,11 +293,6 @@ impl Server {
     pub async fn post_text(&self, path: &str, body: impl Into<reqwest::Body>) -> (u16, Answer) {
         let request = self.http.post(self.url(path)).header("content-type", "application/json").body(body);
         envelope(request.send().await.expect("a response")).await
-    }
-
-    /// How many answers are kept under idempotency keys.
-    pub async fn kept_answers(&self) -> usize {
-        self.dump("idempotency_keys").await.len()
     }
 
     /// The rows of a table, each as text, in order.
