@@ -155,5 +155,5 @@ async fn references(database: &Database, organisation_id: OrganisationId) -> Vec
         .select_only()
         .column(referral_event::Column::ExternalSystemReferenceNumber)
         .filter(referral_event::Column::OrganisationId.eq(organisation_id));
-    events.into_tuple().all(database.read()).await.expect("events")
+    events.into_tuple().all(database.reader()).await.expect("events")
 }

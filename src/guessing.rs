@@ -104,13 +104,13 @@ impl Wait {
 
 /// What is known of some subjects.
 #[derive(Clone, Debug, Default)]
-pub struct Known {
+pub struct History {
     rows: HashMap<i64, FailedGuess>,
     now: i64,
     memory: i64,
 }
 
-impl Known {
+impl History {
     /// Whether the subject was guessed at in vain, be it long ago.
     pub fn knows(&self, subject: Subject) -> bool {
         self.rows.contains_key(&subject.key)
@@ -184,13 +184,13 @@ impl Guessing {
     }
 
     /// What is known of the subjects, in one statement.
-    pub async fn look_up(&self, subjects: &[Subject]) -> Result<Known> {
-        Ok(self.known(failed_guesses::find_many(self.database.read(), &keys(subjects)).await?))
+    pub async fn look_up(&self, subjects: &[Subject]) -> Result<History> {
+        Ok(self.known(failed_guesses::find_many(self.database.reader(), &keys(subjects)).await?))
     }
 
-    fn known(&self, rows: Vec<FailedGuess>) -> Known {
+    fn known(&self, rows: Vec<FailedGuess>) -> History {
         let rows = rows.into_iter().map(|row| (row.subject, row)).collect();
-        Known { rows, now: Utc::now().timestamp_millis(), memory: milliseconds(self.limits.memory()) }
+        History { rows, now: Utc::now().timestamp_millis(), memory: milliseconds(self.limits.memory()) }
     }
 
     /// Counts so many failures of each subject, of which `known` was looked up before; answers the longest wait that
@@ -199,7 +199,7 @@ impl Guessing {
     ///
     /// However many count at once, no more succeed than the limit allows, for each does only where nobody has counted
     /// since it looked.
-    pub async fn count(&self, failures: &[(Subject, u32)], known: &Known) -> Result<Result<Option<Wait>, Wait>> {
+    pub async fn count(&self, failures: &[(Subject, u32)], known: &History) -> Result<Result<Option<Wait>, Wait>> {
         let mut missing = failures.to_vec();
         let mut newer = None;
         let mut longest = None;
@@ -210,7 +210,7 @@ impl Guessing {
             }
             let rows = missing.iter().map(|(subject, more)| known.with_failures(*subject, *more));
             let rows: Vec<FailedGuess> = rows.collect();
-            let stored = failed_guesses::store(self.database.write_aside(), &rows).await?;
+            let stored = failed_guesses::store(self.database.side_writer(), &rows).await?;
             let waits = rows.iter().filter(|row| stored.contains(&row.subject)).map(|row| row.free_at - known.now);
             longest = longest.max(waits.filter(|wait| *wait > 0).max().map(Wait::of));
             missing.retain(|(subject, _)| !stored.contains(&subject.key));
@@ -225,20 +225,20 @@ impl Guessing {
     /// Whether the subjects may be guessed at still, asked in the order of those who count: what was guessed right waits
     /// with what was guessed wrong at the same time.
     pub async fn confirm(&self, subjects: &[Subject]) -> Result<Result<(), Wait>> {
-        let known = self.known(failed_guesses::find_many_in_turn(self.database.write_aside(), &keys(subjects)).await?);
+        let known = self.known(failed_guesses::find_many_in_turn(self.database.side_writer(), &keys(subjects)).await?);
         Ok(subjects.iter().filter_map(|subject| known.wait(*subject)).max().map_or(Ok(()), Err))
     }
 
     /// Forgets what was counted of the subjects.
     pub async fn forget(&self, subjects: &[Subject]) -> Result<()> {
-        Ok(failed_guesses::remove(self.database.write_aside(), &keys(subjects)).await?)
+        Ok(failed_guesses::remove(self.database.side_writer(), &keys(subjects)).await?)
     }
 
     /// Removes what is no longer remembered, in steps so small that no call waits for them.
     pub async fn remove_old(&self) -> Result<()> {
         const STEP: u32 = 200;
         let before = Utc::now().timestamp_millis() - milliseconds(self.limits.memory());
-        while failed_guesses::remove_old(self.database.write_aside(), before, STEP).await? > 0 {
+        while failed_guesses::remove_old(self.database.side_writer(), before, STEP).await? > 0 {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         Ok(())

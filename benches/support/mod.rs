@@ -147,7 +147,7 @@ pub async fn add_organisation(database: &Database, name: &str) -> OrganisationId
         default_unit_id: None,
         created_on: Utc::now(),
     };
-    users::add_user(database.write(), user).await.expect("a user");
+    users::add_user(database.writer(), user).await.expect("a user");
     organisation_id
 }
 

@@ -148,16 +148,16 @@ impl Authenticator {
 
     async fn log_in(&self, credentials: Credentials, origin: Origin) -> Result<Secret> {
         let refused = || Error::new(ErrorKind::InvalidCredentials, "The credentials are not valid.");
-        let organisation = users::find_organisation(self.database.read(), &credentials.organisation).await?;
+        let organisation = users::find_organisation(self.database.reader(), &credentials.organisation).await?;
         // Looking in none keeps the number of look-ups the same.
         let organisation_id = organisation.map_or(OrganisationId::NONE, |organisation| organisation.id);
-        let user = users::find_user(self.database.read(), organisation_id, &credentials.username).await?;
+        let user = users::find_user(self.database.reader(), organisation_id, &credentials.username).await?;
         let guessed_at = self.count_guess(&credentials, &origin, user.as_ref()).await?;
         let hash = user.as_ref().map(|user| user.password_hash.clone());
         let matches = password::verify(credentials.password, hash).await?;
         let user = user.filter(|_| matches).ok_or_else(refused)?;
         if let Some(unit) = &credentials.unit
-            && !users::unit_exists(self.database.read(), organisation_id, unit).await?
+            && !users::unit_exists(self.database.reader(), organisation_id, unit).await?
         {
             return Err(refused());
         }
@@ -207,7 +207,7 @@ impl Authenticator {
 
     /// Who calls with this token.
     pub async fn authenticate(&self, VerifiedToken(claims): VerifiedToken) -> Result<Caller> {
-        let role = users::find_role(self.database.read(), claims.org, &claims.usr, claims.jti).await?;
+        let role = users::find_role(self.database.reader(), claims.org, &claims.usr, claims.jti).await?;
         let role = role.as_deref().and_then(Role::from_name).ok_or_else(invalid_token)?;
         let token_expires_on = DateTime::from_timestamp(claims.exp, 0).ok_or_else(invalid_token)?;
         Ok(Caller { organisation_id: claims.org, user_id: claims.usr, role, token_id: claims.jti, token_expires_on })
@@ -220,7 +220,7 @@ impl Authenticator {
             token_id: caller.token_id,
             expires_on: caller.token_expires_on,
         };
-        Ok(users::release_token(self.database.write(), token, Utc::now()).await?)
+        Ok(users::release_token(self.database.writer(), token, Utc::now()).await?)
     }
 }
 

@@ -25,12 +25,12 @@ const REFERRALS: [(u32, u32); 7] = [(4, 1), (5, 1), (6, 2), (7, 2), (8, 3), (9, 
 
 /// Makes the organisation, its user, its directory and its first events, where they are not there yet.
 pub async fn prepare(database: &Database, keys: &Keys) -> Result<(), Failure> {
-    if users::find_organisation(database.read(), NAME).await?.is_some() {
+    if users::find_organisation(database.reader(), NAME).await?.is_some() {
         return Ok(());
     }
     let organisation_id = users::add_organisation(database, NAME, Utc::now()).await?;
     let user = auth::new_user(organisation_id, NAME, Secret::new(NAME), "administrator".to_owned(), None).await?;
-    users::add_user(database.write(), user).await?;
+    users::add_user(database.writer(), user).await?;
 
     let hasher = CodeHasher::new(&keys.hash);
     let numbers = || 1..=PARTICIPANTS;

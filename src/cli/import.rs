@@ -42,7 +42,7 @@ fn parse_kind(name: &str) -> Result<DirectoryKind, Error> {
 /// command is to end with an exit code other than zero.
 pub async fn run(arguments: ImportArguments, database: &Database, hasher: &CodeHasher) -> Result<bool> {
     let ImportArguments { organisation, kind, file } = arguments;
-    let organisation = users::find_organisation(database.read(), &organisation).await?.ok_or_else(|| {
+    let organisation = users::find_organisation(database.reader(), &organisation).await?.ok_or_else(|| {
         let message = format!("there is no organisation {organisation:?}; `organisation add` makes one");
         Error::new(ErrorKind::NotFound, message)
     })?;

@@ -20,7 +20,7 @@ pub async fn open(
     let (token, hash) = (settings.token_key.as_deref(), settings.hash_key.as_deref());
     let key_settings = KeySettings::read(token, hash, &settings.database_url, missing)?;
     let database = settings.open(time_limit).await?;
-    let known = key_checks::find(database.read()).await?;
+    let known = key_checks::find(database.reader()).await?;
     if let Some(file) = key_settings.hash_key_to_make()
         && known.is_some()
     {
@@ -37,9 +37,9 @@ pub async fn open(
     let known = match known {
         Some(known) => Some(known),
         None => {
-            key_checks::keep(database.write(), &check).await?;
+            key_checks::keep(database.writer(), &check).await?;
             // Another program may have been faster, with a key of its own.
-            key_checks::find(database.write()).await?
+            key_checks::find(database.writer()).await?
         }
     };
     if known.is_none_or(|known| known != check) {

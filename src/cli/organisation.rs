@@ -35,7 +35,7 @@ pub async fn run(command: OrganisationCommand, settings: &Settings) -> Result<()
 
 /// The organisation of a name that was given on the command line.
 pub async fn find(database: &Database, name: &str) -> Result<organisation::Model, Failure> {
-    let organisation = users::find_organisation(database.read(), name).await?;
+    let organisation = users::find_organisation(database.reader(), name).await?;
     organisation.ok_or_else(|| SettingError::new(format!("there is no organisation {name}")).into())
 }
 

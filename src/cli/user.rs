@@ -38,7 +38,7 @@ pub async fn run(command: UserCommand, settings: &Settings) -> Result<(), Failur
     let database = settings.open(COMMAND_TIME_LIMIT).await?;
     let organisation = find(&database, &organisation).await?;
     if let Some(unit) = &unit
-        && !users::unit_exists(database.read(), organisation.id, unit).await?
+        && !users::unit_exists(database.reader(), organisation.id, unit).await?
     {
         return Err(SettingError::new(format!("there is no unit with the id {unit}")).into());
     }
@@ -49,7 +49,7 @@ pub async fn run(command: UserCommand, settings: &Settings) -> Result<(), Failur
         return Err(SettingError::new("the password is empty; give it on standard input").into());
     }
     let user = auth::new_user(organisation.id, &name, password, role, unit).await?;
-    match users::add_user(database.write(), user).await {
+    match users::add_user(database.writer(), user).await {
         Ok(()) => say(&format!("added the user {name} of {}", organisation.name)),
         Err(error) if is_unique_violation(&error) => {
             return Err(SettingError::new(format!("there is a user {name} already")).into());

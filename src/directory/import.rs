@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use super::{
     kind::{Content, DirectoryKind, ID},
-    plan::{Home, Known, Plan, Planner, count_until_repeat, stored_columns},
+    plan::{Home, Plan, Planner, StoredRows, count_until_repeat, stored_columns},
     row::{Checker, Rejection, Row},
     source::{self, Batch},
 };
@@ -20,7 +20,7 @@ use crate::{
         counters::{self, Counter},
         directory::{self, BUSINESS_UNITS, StoredColumn, UNITS},
         is_contention, is_unique_violation,
-        party_states::{self, Keys},
+        party_states::{self, PartyKeys},
     },
 };
 
@@ -219,18 +219,19 @@ impl Import<'_> {
             DirectoryKind::RewardsParticipants => {
                 let written = [inserted, updated].concat();
                 party_states::note_ineffective_participants(connection, organisation_id, &written).await?;
-                party_states::note_account_states(connection, organisation_id, Keys::Participants(&written)).await?;
+                party_states::note_account_states(connection, organisation_id, PartyKeys::Participants(&written))
+                    .await?;
             }
             DirectoryKind::AccountsReceivable if !updated.is_empty() => {
-                party_states::note_account_states(connection, organisation_id, Keys::Accounts(&updated)).await?;
+                party_states::note_account_states(connection, organisation_id, PartyKeys::Accounts(&updated)).await?;
             }
             _ => self.store_default_taps(connection, &plan).await?,
         }
         Ok(plan)
     }
 
-    async fn look_up<C: ConnectionTrait>(&self, connection: &C, rows: &[Row]) -> Result<Known, DbErr> {
-        let mut known = Known { referred: HashMap::new(), stored: HashMap::new() };
+    async fn look_up<C: ConnectionTrait>(&self, connection: &C, rows: &[Row]) -> Result<StoredRows, DbErr> {
+        let mut known = StoredRows { referred: HashMap::new(), stored: HashMap::new() };
         for (position, column) in self.kind.columns().iter().enumerate() {
             let Content::Reference(to) = column.content else { continue };
             let mut given: Vec<&str> = rows.iter().filter_map(|row| row.text(position)).collect();
@@ -267,7 +268,7 @@ impl Import<'_> {
     }
 
     /// What `row` gives to a unique column, as the database holds it.
-    fn sought(&self, row: &Row, position: usize, known: &Known) -> Option<String> {
+    fn sought(&self, row: &Row, position: usize, known: &StoredRows) -> Option<String> {
         let value = row.text(position)?.to_owned();
         match self.kind.columns()[position].content {
             Content::Reference(_) => Some(known.referred.get(&(position, value))?.key.to_string()),
@@ -277,14 +278,14 @@ impl Import<'_> {
 
     /// Statistics are a help: an import that cannot make them goes on without.
     async fn analyze(&self) {
-        if let Err(error) = directory::analyze(self.database.write(), self.kind.table()).await {
+        if let Err(error) = directory::analyze(self.database.writer(), self.kind.table()).await {
             tracing::warn!(%error, table = self.kind.table().name, "the table cannot be analyzed");
         }
     }
 
     /// A help likewise.
     async fn vacuum(&self) {
-        if let Err(error) = directory::vacuum(self.database.write(), self.kind.table()).await {
+        if let Err(error) = directory::vacuum(self.database.writer(), self.kind.table()).await {
             tracing::warn!(%error, table = self.kind.table().name, "the table cannot be vacuumed");
         }
     }

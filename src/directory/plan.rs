@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// What the database holds of what a chunk names; each by the position of a column and a value in it.
-pub struct Known {
+pub struct StoredRows {
     pub referred: HashMap<(usize, String), Referred>,
     /// A stored row that one row of the chunk finds by several values is here by the first: its id, else its natural
     /// key.
@@ -85,7 +85,7 @@ pub struct Planner<'a> {
     pub kind: DirectoryKind,
     pub hasher: &'a CodeHasher,
     pub organisation_id: OrganisationId,
-    pub known: &'a Known,
+    pub known: &'a StoredRows,
 }
 
 /// Why a row is not decided for writing.

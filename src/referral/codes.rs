@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    guessing::{Guessing, Known, Subject, Wait},
+    guessing::{Guessing, History, Subject, Wait},
     id::OrganisationId,
 };
 
@@ -31,7 +31,7 @@ pub struct Codes<'a> {
     caller: Subject,
     /// By their identifiers.
     access_tokens: HashMap<&'a str, Subject>,
-    known: Known,
+    known: History,
     /// The wrong codes that are told, which are counted.
     told: HashSet<&'a PartyBy>,
     /// The position of the event from which on no code is told.
@@ -74,7 +74,7 @@ impl<'a> Codes<'a> {
         }
         let caller = guessing.caller(sender.organisation_id, &sender.user_id);
         let subjects: Vec<Subject> = access_tokens.values().copied().chain([caller]).collect();
-        let known = if is_any { guessing.look_up(&subjects).await? } else { Known::default() };
+        let known = if is_any { guessing.look_up(&subjects).await? } else { History::default() };
         let (end, wait_at_end) = match known.wait(caller) {
             Some(wait) => (0, wait),
             None => (usize::MAX, Wait::default()),

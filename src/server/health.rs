@@ -27,7 +27,7 @@ use crate::{
     },
     error::{Error, ErrorKind},
     storage::Database,
-    transport::{grpc::GrpcService, request::RequestId, rest::Answers},
+    transport::{grpc::GrpcService, request::RequestId, rest::Responder},
 };
 
 /// The services of the contract, and the server as a whole, which gRPC names by nothing.
@@ -44,8 +44,8 @@ const WHILE_FAULTY: Duration = Duration::from_millis(500);
 /// The least time between two looks, whatever calls are answered.
 const BREATH: Duration = Duration::from_millis(250);
 
-/// Answers that probes get themselves have the status that they look at.
-const PROBES: Answers = Answers { always_ok: false };
+/// Responder that probes get themselves have the status that they look at.
+const PROBES: Responder = Responder { always_ok: false };
 
 /// What the service says of its health. It asks nothing of the database: [`watch`](Health::watch) does.
 #[derive(Clone)]

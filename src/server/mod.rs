@@ -35,7 +35,7 @@ use crate::{
         budget::Budget,
         grpc::{self, GrpcService},
         refusal,
-        rest::{self, Answers},
+        rest::{self, Responder},
     },
 };
 
@@ -67,7 +67,7 @@ pub async fn run(
     };
     in_the_background
         .spawn(background::remove_old_answers(api.referral_events.clone(), config.referral.idempotency_retention));
-    let answers = Answers { always_ok: config.always_ok };
+    let answers = Responder { always_ok: config.always_ok };
 
     let service = GrpcService(api.clone());
     let grpc_router =

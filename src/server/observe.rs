@@ -17,7 +17,7 @@ use crate::{
     transport::{
         deprecation,
         request::{REQUEST_ID_HEADER, RequestId},
-        rest::Answers,
+        rest::Responder,
         status,
     },
 };
@@ -29,7 +29,7 @@ pub fn is_grpc(headers: &HeaderMap) -> bool {
 
 /// Names the request, logs it once it is answered, and answers in its place where it panics. The query is not logged:
 /// it may hold a token.
-pub async fn observe(mut request: Request, next: Next, answers: Answers) -> Response<Body> {
+pub async fn observe(mut request: Request, next: Next, answers: Responder) -> Response<Body> {
     let request_id = RequestId::of(request.headers());
     request.extensions_mut().insert(request_id.clone());
     let span = tracing::info_span!(

@@ -41,10 +41,10 @@ pub enum Fault {
 
 /// What is known, shared by all who use a database.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Condition(Arc<Known>);
+pub(super) struct Condition(Arc<Shared>);
 
 #[derive(Debug, Default)]
-struct Known {
+struct Shared {
     fault: watch::Sender<Option<Fault>>,
     /// When sessions were last known to lead to a server that cannot be used.
     spoilt_on: Mutex<Option<Instant>>,

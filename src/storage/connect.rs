@@ -205,18 +205,18 @@ impl Database {
     }
 
     /// For reads outside a transaction.
-    pub fn read(&self) -> &Pool {
+    pub fn reader(&self) -> &Pool {
         &self.read
     }
 
     /// For single statements that write.
-    pub fn write(&self) -> &Pool {
+    pub fn writer(&self) -> &Pool {
         &self.write
     }
 
     /// For single statements that write and hold nothing after it, which must not wait for calls that wait for their
     /// turn: on PostgreSQL the connections for reading will do.
-    pub fn write_aside(&self) -> &Pool {
+    pub fn side_writer(&self) -> &Pool {
         if self.is_sqlite() { &self.write } else { &self.read }
     }
 

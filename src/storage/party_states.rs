@@ -9,7 +9,7 @@ use crate::id::OrganisationId;
 
 /// Who knows something of whom.
 #[derive(Clone, Copy, Debug)]
-pub enum Keys<'a> {
+pub enum PartyKeys<'a> {
     Accounts(&'a [i64]),
     Participants(&'a [i64]),
 }
@@ -111,11 +111,11 @@ WHERE organisation_id = $1 AND key IN (
 pub async fn note_account_states<C: ConnectionTrait>(
     connection: &C,
     organisation_id: OrganisationId,
-    keys: Keys<'_>,
+    keys: PartyKeys<'_>,
 ) -> Result<(), DbErr> {
     let (sql, keys) = match keys {
-        Keys::Participants(keys) => (NOTE_ACCOUNT_STATES, keys),
-        Keys::Accounts(keys) => (NOTE_ACCOUNT_STATES_OF_ACCOUNTS, keys),
+        PartyKeys::Participants(keys) => (NOTE_ACCOUNT_STATES, keys),
+        PartyKeys::Accounts(keys) => (NOTE_ACCOUNT_STATES_OF_ACCOUNTS, keys),
     };
     let values = vec![organisation_id.into(), key_array(connection, keys)];
     connection.execute_raw(sql.with(connection, values)).await?;

@@ -118,7 +118,7 @@ impl Pool {
         }
     }
 
-    fn tell(&self, statement: &str) {
+    fn observe_statement(&self, statement: &str) {
         if let Some(observer) = &self.observer {
             observer(statement);
         }
@@ -134,7 +134,7 @@ macro_rules! run {
         let mut session = pool.session().await?;
         in_a_task(async move {
             if !pool.shares_sessions {
-                pool.tell(&$statement.sql);
+                pool.observe_statement(&$statement.sql);
                 return session.$method($statement).await;
             }
             let transaction = pool.begin_on(session, Access::Write).await?;
@@ -170,7 +170,7 @@ impl ConnectionTrait for Pool {
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
         let sql = sql.to_owned();
         let mut session = self.session().await?;
-        self.tell(&sql);
+        self.observe_statement(&sql);
         in_a_task(async move { session.run(&sql).await }).await
     }
 

@@ -42,7 +42,7 @@ pub async fn add_organisation(
     name: &str,
     created_on: DateTime<Utc>,
 ) -> Result<OrganisationId, DbErr> {
-    let transaction = database.write().begin(Access::Write).await?;
+    let transaction = database.writer().begin(Access::Write).await?;
     let row = organisation::ActiveModel { id: NotSet, name: Set(name.to_owned()), created_on: Set(created_on) };
     let id = organisation::Entity::insert(row).exec(&transaction).await?.last_insert_id;
     counters::create(&transaction, id).await?;

@@ -48,7 +48,7 @@ pub struct Admission {
 }
 
 /// A call that is carried out; its place is free again once this is dropped.
-pub struct Place {
+pub struct Permit {
     admission: Admission,
     organisation_id: OrganisationId,
     cost: usize,
@@ -81,7 +81,7 @@ struct Organisation {
 
 struct Waiting {
     cost: usize,
-    turn: oneshot::Sender<Result<Place>>,
+    turn: oneshot::Sender<Result<Permit>>,
 }
 
 impl Admission {
@@ -91,7 +91,7 @@ impl Admission {
     }
 
     /// Waits until a call of so many events may be carried out. Refuses it at once where that would take too long.
-    pub async fn enter(&self, organisation_id: OrganisationId, events: usize) -> Result<Place> {
+    pub async fn enter(&self, organisation_id: OrganisationId, events: usize) -> Result<Permit> {
         let cost = events + COST_OF_A_CALL;
         let turn = {
             let mut state = self.state();
@@ -112,7 +112,7 @@ impl Admission {
         self.find_room(&mut self.state(), organisation_id).map(|_| ())
     }
 
-    fn enter_at_once(&self, state: &mut State, organisation_id: OrganisationId, cost: usize) -> Option<Place> {
+    fn enter_at_once(&self, state: &mut State, organisation_id: OrganisationId, cost: usize) -> Option<Permit> {
         if state.at_work >= self.limits.at_work {
             return None;
         }
@@ -122,7 +122,7 @@ impl Admission {
         may.then(|| self.begin(state, organisation_id, cost))
     }
 
-    fn begin(&self, state: &mut State, organisation_id: OrganisationId, cost: usize) -> Place {
+    fn begin(&self, state: &mut State, organisation_id: OrganisationId, cost: usize) -> Permit {
         state.at_work += 1;
         let organisation = state.organisation(organisation_id);
         if organisation.at_work == 0 {
@@ -133,7 +133,7 @@ impl Admission {
         organisation.served += cost as u64;
         let served_before = organisation.served - cost as u64;
         state.served = state.served.max(served_before);
-        Place { admission: self.clone(), organisation_id, cost }
+        Permit { admission: self.clone(), organisation_id, cost }
     }
 
     /// Makes sure that one more call may wait.
@@ -178,7 +178,7 @@ impl Admission {
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     /// Gives the place to the next call.
     fn drop(&mut self) {
         let limits = self.admission.limits;

@@ -7,7 +7,7 @@ use prost::Message;
 use tokio::sync::Notify;
 
 use super::{
-    admission::{Admission, Place},
+    admission::{Admission, Permit},
     budget::{Budget, Holder},
     convert::{bulk_response, create_response},
     deprecation,
@@ -128,7 +128,7 @@ impl Api {
 
     pub async fn release_token(&self, head: &Head, request: ReleaseTokenRequest) -> Result<ReleaseTokenResponse> {
         let caller = self.caller(head, request.token).await?;
-        let _place = self.writes.enter(caller.organisation_id, 1).await?;
+        let _permit = self.writes.enter(caller.organisation_id, 1).await?;
         self.authenticator.release_token(&caller).await?;
         Ok(ReleaseTokenResponse {})
     }
@@ -192,14 +192,14 @@ impl Api {
         let fields = fields(&call.fields_set)?;
         limit(call.number_of_events)?;
         // Who calls is known, and what they ask is there to be read.
-        let place = self.admit(&caller, call.number_of_events, call.options).await?;
+        let permit = self.admit(&caller, call.number_of_events, call.options).await?;
         // A refused call is a new one the next time.
         let kept = move |report: &Report| respond(report).ok().map(|message| message.encode_to_vec());
         let idempotency =
             request::idempotency_key(&head.headers)?.map(|key| Idempotency { key, method, answer: Box::new(kept) });
         let events = read_events(call.events).await;
-        deprecation::tell(&caller, &self.referral_events.release().deprecated_of(&events));
-        let created = self.referral_events.bulk_create(sender(&caller), events, call.options, idempotency, place);
+        deprecation::note_use(&caller, &self.referral_events.release().deprecated_of(&events));
+        let created = self.referral_events.bulk_create(sender(&caller), events, call.options, idempotency, permit);
         // In the future of the call it would be nested too deep for the compiler when it optimises.
         let answered = Box::pin(created).await?;
         let answer = match answered {
@@ -211,8 +211,8 @@ impl Api {
         Ok((fields, answer))
     }
 
-    /// Waits for a place for a call with so many events. A rehearsal stands in no writer's way.
-    async fn admit(&self, caller: &Caller, events: usize, options: Options) -> Result<Place> {
+    /// Waits for the permit of a call with so many events. A rehearsal stands in no writer's way.
+    async fn admit(&self, caller: &Caller, events: usize, options: Options) -> Result<Permit> {
         let queue = if options.validate_only { &self.reads } else { &self.writes };
         queue.enter(caller.organisation_id, events).await
     }

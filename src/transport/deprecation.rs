@@ -31,7 +31,7 @@ pub async fn hinted(answering: impl Future<Output = Response<Body>>) -> Response
 }
 
 /// Tells of the attributes, each with the number of events that use it.
-pub fn tell(caller: &Caller, used: &[(&'static str, usize)]) {
+pub fn note_use(caller: &Caller, used: &[(&'static str, usize)]) {
     if used.is_empty() {
         return;
     }

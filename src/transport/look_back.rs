@@ -27,9 +27,9 @@ impl Api {
     ) -> Result<GetReferralEventResponse> {
         let caller = self.caller(head, request.token).await?;
         let fields = Fields::of_event(&request.fields_set)?;
-        let place = self.reads.enter(caller.organisation_id, 1).await?;
+        let permit = self.reads.enter(caller.organisation_id, 1).await?;
         let identifier = unboxed(request.customer_event_identifier);
-        let event = self.referral_events.get(caller.organisation_id, identifier, place).await?;
+        let event = self.referral_events.get(caller.organisation_id, identifier, permit).await?;
         let mut event = customer_event(event);
         fields.keep(std::slice::from_mut(&mut event))?;
         Ok(GetReferralEventResponse { customer_event: Some(event) })
@@ -42,8 +42,8 @@ impl Api {
     ) -> Result<ListReferralEventsResponse> {
         let caller = self.caller(head, request.token.take()).await?;
         let fields = Fields::of_event(&request.fields_set)?;
-        let place = self.reads.enter(caller.organisation_id, COST_OF_A_LIST).await?;
-        let listed = self.referral_events.list(sender(&caller), request.into(), place).await?;
+        let permit = self.reads.enter(caller.organisation_id, COST_OF_A_LIST).await?;
+        let listed = self.referral_events.list(sender(&caller), request.into(), permit).await?;
         let mut customer_events_set: Vec<_> = listed.events.into_iter().map(customer_event).collect();
         fields.keep(&mut customer_events_set)?;
         Ok(ListReferralEventsResponse { customer_events_set, next_page_token: listed.next_page_token })
@@ -56,10 +56,10 @@ impl Api {
     ) -> Result<CancelReferralEventResponse> {
         let caller = self.caller(head, request.token).await?;
         caller.require_creation()?;
-        let place = self.writes.enter(caller.organisation_id, 1).await?;
+        let permit = self.writes.enter(caller.organisation_id, 1).await?;
         let identifier = unboxed(request.customer_event_identifier);
         let reason = request.cancellation_reason;
-        let cancelled = self.referral_events.cancel(caller.organisation_id, identifier, reason, place).await?;
+        let cancelled = self.referral_events.cancel(caller.organisation_id, identifier, reason, permit).await?;
         Ok(CancelReferralEventResponse {
             id: Some(cancelled.id.to_string()),
             number: Some(cancelled.number.to_string()),

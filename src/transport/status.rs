@@ -17,15 +17,15 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// How an error is answered.
 #[derive(Clone, Copy, Debug)]
-pub struct Answer {
+pub struct StatusRow {
     pub code: &'static str,
     pub grpc: Code,
     pub http: StatusCode,
     pub description: &'static str,
 }
 
-pub fn answer(kind: ErrorKind) -> Answer {
-    let row = |code, grpc, http, description| Answer { code, grpc, http, description };
+pub fn row_of(kind: ErrorKind) -> StatusRow {
+    let row = |code, grpc, http, description| StatusRow { code, grpc, http, description };
     use ErrorKind as Kind;
     match kind {
         Kind::InvalidToken => {
@@ -155,11 +155,11 @@ pub fn message(error: &Error, request_id: Option<&RequestId>) -> String {
 
 /// The error as gRPC carries it, with `ErrorInfo`, and `BadRequest` and `RetryInfo` where they apply.
 pub fn grpc_status(error: &Error, request_id: Option<&RequestId>) -> Status {
-    let answer = answer(error.kind());
+    let row = row_of(error.kind());
     let message = message(error, request_id);
     let mut details = ErrorDetails::new();
-    details.set_error_info(answer.code, ERROR_DOMAIN, []);
-    if let (Some(field), Code::InvalidArgument) = (error.field(), answer.grpc) {
+    details.set_error_info(row.code, ERROR_DOMAIN, []);
+    if let (Some(field), Code::InvalidArgument) = (error.field(), row.grpc) {
         details.add_bad_request_violation(field, &message);
     }
     for (field, description) in error.violations() {
@@ -168,13 +168,13 @@ pub fn grpc_status(error: &Error, request_id: Option<&RequestId>) -> Status {
     if let Some(wait) = retry_after(error) {
         details.set_retry_info(Some(wait));
     }
-    Status::with_error_details(answer.grpc, message, details)
+    Status::with_error_details(row.grpc, message, details)
 }
 
 /// Logs an error once, at the boundary: failures of ours with their cause, the caller's mistakes quietly, among them
 /// bodies that break off.
 pub fn log(error: &Error) {
-    let Answer { code, http, .. } = answer(error.kind());
+    let StatusRow { code, http, .. } = row_of(error.kind());
     match error.cause() {
         Some(cause) if http.is_server_error() => tracing::error!(code, %cause, "{error}"),
         Some(cause) => tracing::debug!(code, %cause, "{error}"),

@@ -117,7 +117,7 @@ fn claims(server: &Server, token: &str) -> Value {
 
 async fn a_token_says_who_calls_until_when(setup: Setup) {
     let server = Server::start(setup).await;
-    let acme = users::find_organisation(server.database.read(), "acme").await.expect("a look-up").expect("acme").id;
+    let acme = users::find_organisation(server.database.reader(), "acme").await.expect("a look-up").expect("acme").id;
     let mut ids = HashSet::new();
     for _ in 0..3 {
         let earliest = Utc::now().timestamp();

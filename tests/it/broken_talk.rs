@@ -68,7 +68,7 @@ impl Stage {
     }
 
     async fn stored(&self) -> usize {
-        referral_event::Entity::find().all(self.observer.read()).await.expect("events").len()
+        referral_event::Entity::find().all(self.observer.reader()).await.expect("events").len()
     }
 }
 

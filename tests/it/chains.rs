@@ -39,7 +39,7 @@ async fn start(setup: Setup) -> Server {
         writeln!(accounts, "L{n:05}").expect("a line");
     }
     server.import("acme", DirectoryKind::AccountsReceivable, accounts).await;
-    let database = server.database.read();
+    let database = server.database.reader();
     let sql = "SELECT key FROM accounts_receivable WHERE number LIKE 'L%' ORDER BY number";
     let rows = database.query_all_raw(Statement::from_string(database.get_database_backend(), sql)).await;
     let keys =

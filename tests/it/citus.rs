@@ -17,7 +17,7 @@ tests! {
 
 /// The rows of a query, whose columns are texts.
 async fn rows<const N: usize>(server: &Server, sql: &str, columns: [&str; N]) -> Vec<[String; N]> {
-    let rows = server.database.read().query_all_raw(Statement::from_string(DbBackend::Postgres, sql)).await;
+    let rows = server.database.reader().query_all_raw(Statement::from_string(DbBackend::Postgres, sql)).await;
     let rows = rows.unwrap_or_else(|error| panic!("{sql}: {error}"));
     rows.iter().map(|row| columns.map(|column| row.try_get("", column).expect("a text"))).collect()
 }

@@ -142,7 +142,7 @@ async fn a_call_by_a_clock_that_is_behind_is_found(setup: Setup) {
         greatest_lag: i64,
     }
     let sql = "SELECT greatest_lag FROM counters WHERE organisation_id = $1 AND name = 'event_number'";
-    let connection = server.database.read();
+    let connection = server.database.reader();
     let sql = Statement::from_sql_and_values(connection.get_database_backend(), sql, [organisation_id.into()]);
     let lag = Lag::find_by_statement(sql).one(connection).await.expect("a query").expect("a row").greatest_lag;
     let hours = TimeDelta::microseconds(lag).num_minutes();
@@ -150,7 +150,7 @@ async fn a_call_by_a_clock_that_is_behind_is_found(setup: Setup) {
 }
 
 async fn execute(server: &Server, sql: &str, values: Vec<Parameter>) {
-    let connection = server.database.write();
+    let connection = server.database.writer();
     let statement = Statement::from_sql_and_values(connection.get_database_backend(), sql, values);
     connection.execute_raw(statement).await.expect("a statement");
 }

@@ -64,7 +64,7 @@ fn request(token: &str, referred: usize) -> Value {
 }
 
 async fn query(database: &Database, sql: &str) -> QueryResult {
-    let connection = database.read();
+    let connection = database.reader();
     let row = connection.query_one_raw(Statement::from_string(connection.get_database_backend(), sql)).await;
     row.expect("a query").expect("a row")
 }
@@ -274,7 +274,7 @@ impl Authority {
 
 /// Has a server take connections by TLS from now on; those that it has stay as they are.
 async fn switch_tls_on(database: &Database, (certificate, key): (String, String)) {
-    let connection = database.write();
+    let connection = database.writer();
     let write = |file: &str, text: &str| {
         format!("COPY (SELECT unnest(string_to_array('{text}', E'\\n'))) TO PROGRAM 'umask 077; cat > {file}'")
     };

@@ -92,7 +92,7 @@ fn created(answer: &Answer) -> Events {
 /// What is in the database; nothing twice.
 async fn stored(workplace: &Workplace) -> Events {
     let database = Database::connect(&workplace.database_url()).await.expect("a database");
-    let events = referral_event::Entity::find().all(database.read()).await.expect("events");
+    let events = referral_event::Entity::find().all(database.reader()).await.expect("events");
     let count = events.len();
     let accounts: BTreeSet<AccountKey> = events.iter().map(|event| event.referred_account_key).collect();
     let numbers: BTreeSet<i64> = events.iter().map(|event| event.number.0).collect();
@@ -349,7 +349,7 @@ async fn the_log_of_sqlite_shrinks_once_nobody_reads_the_database_as_it_was(setu
         .await
         .expect("a read");
     for sql in ["CREATE TABLE filler (filler BLOB)", "INSERT INTO filler VALUES (zeroblob(160000000))"] {
-        replica.database.write().execute_unprepared(sql).await.expect("a statement");
+        replica.database.writer().execute_unprepared(sql).await.expect("a statement");
     }
     assert!(server.log_size() > LIMIT, "{}", server.log_size());
     reader.rollback().await.expect("an end");

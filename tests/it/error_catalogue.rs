@@ -55,7 +55,7 @@ fn rows(heading: &str) -> Vec<Row> {
 
 /// The row of a kind in the code's table.
 fn row(kind: ErrorKind) -> Row {
-    let status::Answer { code, grpc, http, .. } = status::answer(kind);
+    let status::StatusRow { code, grpc, http, .. } = status::row_of(kind);
     Row { code: code.to_owned(), grpc: in_capitals(grpc), http: http.as_str().to_owned() }
 }
 

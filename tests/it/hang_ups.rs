@@ -118,7 +118,7 @@ impl Stage {
         }
         let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in%'";
         for _ in 0..600 {
-            let read = self.observer.read();
+            let read = self.observer.reader();
             let row = read.query_one_raw(Statement::from_string(read.get_database_backend(), sql)).await;
             if row.expect("a query").expect("a row").try_get_by_index::<i64>(0).expect("a number") == 0 {
                 return;
@@ -130,7 +130,7 @@ impl Stage {
 
     /// The ids of the stored events by reference.
     async fn stored(&self) -> HashMap<String, String> {
-        let events = referral_event::Entity::find().all(self.observer.read()).await.expect("events");
+        let events = referral_event::Entity::find().all(self.observer.reader()).await.expect("events");
         let count = events.len();
         let stored: HashMap<String, String> = events
             .into_iter()

@@ -179,7 +179,7 @@ async fn a_key_is_forgotten_after_its_time(setup: Setup) {
 async fn all_old_answers_are_removed_be_there_one_key_of_several_methods(setup: Setup) {
     let mut server = Server::start(setup).await;
     server.stop().await;
-    let database = server.database.write();
+    let database = server.database.writer();
     let acme = users::find_organisation(database, "acme").await.expect("a look-up").expect("an organisation").id;
     let keep = async |method: &str, key: usize, age: usize| {
         let created_on = Utc::now() - TimeDelta::days(10) - TimeDelta::seconds(age as i64);

@@ -154,7 +154,7 @@ async fn importing_a_file_again_inserts_nothing_and_changes_nothing(setup: Setup
 async fn tap_state(directory: &Directory) -> (Vec<tap::Model>, unit::Model) {
     let taps = tap::Entity::find().filter(tap::Column::OrganisationId.eq(directory.organisation_id));
     let taps = taps.order_by_asc(tap::Column::Key);
-    (taps.all(directory.database.read()).await.expect("a look-up"), directory.unit("U1").await)
+    (taps.all(directory.database.reader()).await.expect("a look-up"), directory.unit("U1").await)
 }
 
 async fn the_number_of_statements_does_not_depend_on_the_number_of_rows(setup: Setup) {

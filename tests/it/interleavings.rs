@@ -275,7 +275,7 @@ async fn calls_at_once_are_answered_as_if_they_had_come_one_after_another(setup:
     }
 
     let database = Database::connect(&workplace.database_url()).await.expect("a database");
-    let acme = users::find_organisation(database.read(), "acme").await.expect("a look-up").expect("an organisation");
+    let acme = users::find_organisation(database.reader(), "acme").await.expect("a look-up").expect("an organisation");
     let stored: HashMap<Name, Content> = small_world::stored(&database, acme.id).await.into_iter().collect();
     assert_eq!(stored, seen.rows);
     for server in &servers {

@@ -226,7 +226,7 @@ async fn each_organisation_counts_from_one(setup: Setup) {
 async fn users_of_the_same_name_log_in_to_their_own_organisation(setup: Setup) {
     let server = Server::start(setup).await;
     for (organisation, password) in [("acme", "one"), ("other", "two")] {
-        let found = users::find_organisation(server.database.read(), organisation).await.expect("a look-up");
+        let found = users::find_organisation(server.database.reader(), organisation).await.expect("a look-up");
         let twin = user::Model {
             organisation_id: found.expect("an organisation").id,
             // Even their ids are the same.
@@ -237,7 +237,7 @@ async fn users_of_the_same_name_log_in_to_their_own_organisation(setup: Setup) {
             default_unit_id: None,
             created_on: Utc::now(),
         };
-        users::add_user(server.database.write(), twin).await.expect("a user");
+        users::add_user(server.database.writer(), twin).await.expect("a user");
     }
     let login = async |organisation: &str, password: &str| {
         let request = json!({"organisation": organisation, "username": "twin", "password": password});

@@ -42,7 +42,7 @@ async fn schema(workplace: &Workplace) -> Vec<String> {
          UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' \
          UNION ALL SELECT version FROM seaql_migrations ORDER BY 1"
     };
-    let connection = database.read();
+    let connection = database.reader();
     let rows = connection.query_all_raw(Statement::from_string(connection.get_database_backend(), sql)).await;
     let lines = rows.expect("rows").iter().map(|row| row.try_get("", "line").expect("a line")).collect();
     database.close().await.expect("a close");
@@ -103,7 +103,7 @@ async fn a_schema_that_is_behind_is_brought_up_to_date(setup: Setup) {
 async fn states_that_were_stored_before_are_known_to_accounts_and_participants(setup: Setup) {
     let workplace = with_steps(setup.engine, 5).await;
     let database = Database::connect(&workplace.database_url()).await.expect("a database");
-    let connection = database.write();
+    let connection = database.writer();
     let execute = async |sql: &str| connection.execute_unprepared(sql).await.expect("a statement");
     execute("INSERT INTO organisations (id, name, created_on) VALUES (1, 'acme', CURRENT_TIMESTAMP)").await;
     execute("INSERT INTO organisations (id, name, created_on) VALUES (2, 'other', CURRENT_TIMESTAMP)").await;
@@ -140,7 +140,7 @@ async fn states_that_were_stored_before_are_known_to_accounts_and_participants(s
 async fn organisations_from_before_have_their_counters(setup: Setup) {
     let workplace = with_steps(setup.engine, 8).await;
     let database = Database::connect(&workplace.database_url()).await.expect("a database");
-    let connection = database.write();
+    let connection = database.writer();
     for sql in [
         "INSERT INTO organisations (id, name, created_on) VALUES (7, 'early', CURRENT_TIMESTAMP)",
         "INSERT INTO counters (organisation_id, name, last_value) VALUES (7, 'event_number', 41)",
@@ -178,7 +178,7 @@ async fn before_step(engine: Engine, name: &str) -> Workplace {
 async fn lists_by_creation_are_complete_of_events_from_before(setup: Setup) {
     let workplace = before_step(setup.engine, "watch_the_clock").await;
     let database = Database::connect(&workplace.database_url()).await.expect("a database");
-    let connection = database.write();
+    let connection = database.writer();
     let date = |text: &str| text.parse::<DateTime<Utc>>().expect("a date");
     // One whose clock was set back by an hour and then by two minutes; one whose clock was years ahead; one without events.
     let organisations: [(i64, &[&str]); 3] = [
@@ -238,7 +238,7 @@ async fn plant(workplace: &Workplace, step: &str, needs: Option<&str>) {
     statements
         .extend(needs.map(|needs| format!("INSERT INTO compatible_steps (step, needs) VALUES ('{step}', '{needs}')")));
     for sql in statements {
-        database.write().execute_unprepared(&sql).await.expect("a row");
+        database.writer().execute_unprepared(&sql).await.expect("a row");
     }
     database.close().await.expect("a close");
 }
@@ -314,7 +314,7 @@ async fn steps_that_are_marked_compatible_need_earlier_ones(_: Setup) {
     migrate(&workplace);
     let database = Database::connect(&workplace.database_url()).await.expect("a database");
     let sql = "SELECT step, needs FROM compatible_steps ORDER BY step";
-    let rows = database.read().query_all_raw(Statement::from_string(DbBackend::Sqlite, sql)).await.expect("rows");
+    let rows = database.reader().query_all_raw(Statement::from_string(DbBackend::Sqlite, sql)).await.expect("rows");
     let text = |row: &QueryResult, column| row.try_get::<String>("", column).expect("a text");
     let marked: Vec<(String, String)> = rows.iter().map(|row| (text(row, "step"), text(row, "needs"))).collect();
     assert_eq!(marked, COMPATIBLE.map(|(step, needs)| (step.to_owned(), needs.to_owned())));
@@ -355,7 +355,7 @@ async fn indexes_compare_texts_by_their_bytes(setup: Setup) {
                FROM pg_index i CROSS JOIN unnest(i.indcollation) AS k(id) JOIN pg_collation c ON c.oid = k.id \
                JOIN pg_class t ON t.oid = i.indrelid \
                WHERE t.relnamespace = 'public'::regnamespace AND t.relname <> 'seaql_migrations'";
-    let row = database.read().query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await;
+    let row = database.reader().query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await;
     let row = row.expect("a query").expect("a row");
     let number = |column| row.try_get::<i64>("", column).expect("a number");
     assert!(number("texts") > 0);
@@ -371,7 +371,7 @@ async fn a_step_that_fails_is_named_with_its_statement(setup: Setup) {
         let workplace = with_steps(setup.engine, steps).await;
         let before = schema(&workplace).await;
         let database = Database::connect(&workplace.database_url()).await.expect("a database");
-        database.write().execute_unprepared(in_the_way).await.expect("a statement");
+        database.writer().execute_unprepared(in_the_way).await.expect("a statement");
         database.close().await.expect("a close");
         let ended = workplace.run(&["migrate"]);
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));

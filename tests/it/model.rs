@@ -53,7 +53,7 @@ impl<'a> Organisation<'a> {
             assert_eq!(summary.expect("an import").rejected, 0);
         }
         let user = auth::new_user(id, "anna", Secret::new("anna"), "caller".to_owned(), None).await.expect("a user");
-        users::add_user(server.database.write(), user).await.expect("a user");
+        users::add_user(server.database.writer(), user).await.expect("a user");
         let token = server.login(&name, "anna").await;
         Self { server, id, token, created: Vec::new() }
     }

@@ -57,7 +57,7 @@ fn referral(referred: usize, referrer: usize) -> Value {
 
 /// Counts by a query of one number.
 async fn count(database: &Database, sql: &str) -> i64 {
-    let connection = database.read();
+    let connection = database.reader();
     let row = connection.query_one_raw(Statement::from_string(connection.get_database_backend(), sql)).await;
     row.expect("a query").expect("a row").try_get_by_index(0).expect("a number")
 }

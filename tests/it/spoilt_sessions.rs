@@ -43,7 +43,7 @@ async fn nothing_hangs_on_a_default_of_the_database(setup: Setup) {
         "idle_in_transaction_session_timeout = 1",
     ] {
         let name = url.rsplit('/').next().expect("a name");
-        execute(database.write(), &format!("ALTER DATABASE {name} SET {default}")).await;
+        execute(database.writer(), &format!("ALTER DATABASE {name} SET {default}")).await;
     }
     database.close().await.expect("a close");
 
@@ -70,7 +70,7 @@ async fn nothing_hangs_on_a_default_of_the_database(setup: Setup) {
         ("synchronous_commit", "on"),
         ("statement_timeout", "30s"),
     ] {
-        assert_eq!(show(database.write(), setting).await, expected, "{setting}");
+        assert_eq!(show(database.writer(), setting).await, expected, "{setting}");
     }
     database.close().await.expect("a close");
 
@@ -82,7 +82,7 @@ async fn nothing_hangs_on_a_default_of_the_database(setup: Setup) {
 
 /// Has the database raise an error of this code where a condition about the new row is true; `timing` says when.
 async fn raise(server: &Server, code: &str, timing: &str, condition: &str) {
-    let database = server.database.write();
+    let database = server.database.writer();
     execute(
         database,
         &format!(
@@ -122,7 +122,7 @@ async fn a_worker_that_is_lost_at_the_end_makes_the_service_unavailable(setup: S
         let mut lost: Value = event("1", "01", "02");
         lost["description"] = json!(code);
         server.send(json!([lost])).await.assert_refused("ServiceUnavailable");
-        execute(server.database.write(), "DROP TRIGGER refuse ON referral_events").await;
+        execute(server.database.writer(), "DROP TRIGGER refuse ON referral_events").await;
     }
     server.send(json!([event("1", "01", "02")])).await.assert_outcome(&["1"], &[]);
 }
@@ -130,14 +130,14 @@ async fn a_worker_that_is_lost_at_the_end_makes_the_service_unavailable(setup: S
 async fn a_transaction_in_which_a_statement_failed_is_not_committed(setup: Setup) {
     let files = setup.engine.create_database();
     let database = Database::connect(&files.url).await.expect("a database");
-    execute(database.write(), "CREATE TABLE numbers (n INTEGER PRIMARY KEY)").await;
+    execute(database.writer(), "CREATE TABLE numbers (n INTEGER PRIMARY KEY)").await;
     let transaction = database.begin().await.expect("a transaction");
     execute(&transaction, "INSERT INTO numbers VALUES (1)").await;
     assert!(transaction.execute_unprepared("INSERT INTO numbers VALUES (1)").await.is_err());
     assert!(transaction.commit().await.is_err(), "it says that it was committed");
     let sql = "SELECT CAST(count(*) AS BIGINT) FROM numbers";
-    let statement = Statement::from_string(database.read().get_database_backend(), sql);
-    let row = database.write().query_one_raw(statement).await.expect("a query").expect("a row");
+    let statement = Statement::from_string(database.reader().get_database_backend(), sql);
+    let row = database.writer().query_one_raw(statement).await.expect("a query").expect("a row");
     assert_eq!(row.try_get_by_index::<i64>(0).expect("a number"), 0);
 }
 
@@ -145,7 +145,7 @@ async fn a_disk_that_was_full_stops_nothing_once_it_is_free(setup: Setup) {
     let server = Server::start(setup).await;
     for round in 0..3 {
         // The connection that writes finds no room, as on a full disk; one that is opened anew does.
-        execute(server.database.write(), "PRAGMA max_page_count = 1").await;
+        execute(server.database.writer(), "PRAGMA max_page_count = 1").await;
         let events: Vec<Value> = (1..40)
             .map(|n| {
                 let mut event = event(&n.to_string(), &format!("{n:02}"), "50");

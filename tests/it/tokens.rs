@@ -53,7 +53,7 @@ async fn a_call_without_a_valid_token_is_refused(setup: Setup) {
 
 /// What a token of carla of acme says, with a claim that earlier versions made.
 async fn claims(server: &Server) -> Value {
-    let acme = users::find_organisation(server.database.read(), "acme").await.expect("a look-up").expect("acme").id;
+    let acme = users::find_organisation(server.database.reader(), "acme").await.expect("a look-up").expect("acme").id;
     let now = Utc::now().timestamp();
     json!({"jti": Uuid::new_v4(), "usr": "carla-acme", "org": acme, "oun": "U1-ID", "iat": now, "exp": now + 7200})
 }
@@ -128,7 +128,8 @@ async fn a_token_that_says_too_little_is_refused(setup: Setup) {
         }
     }
     // Nor does one that was signed for a user of another organisation, or of none, get through.
-    let other = users::find_organisation(server.database.read(), "other").await.expect("a look-up").expect("other").id;
+    let other =
+        users::find_organisation(server.database.reader(), "other").await.expect("a look-up").expect("other").id;
     for organisation in [other.0, 0, -1, i64::MAX] {
         let mut claims = claims.clone();
         claims["org"] = json!(organisation);
@@ -140,7 +141,7 @@ async fn a_token_that_says_too_little_is_refused(setup: Setup) {
 async fn a_token_of_a_user_who_is_gone_is_refused(setup: Setup) {
     let server = Server::start(setup).await;
     call_with(&server, &server.token).await.assert_refused("MissingMandatoryAttribute");
-    let database = server.database.write();
+    let database = server.database.writer();
     let sql = "DELETE FROM users WHERE id = 'carla-acme'";
     let deleted = database.execute_raw(Statement::from_string(database.get_database_backend(), sql)).await;
     assert_eq!(deleted.expect("a deletion").rows_affected(), 1);

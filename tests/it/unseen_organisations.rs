@@ -61,12 +61,12 @@ impl Unseen {
              FROM organisations o CROSS JOIN generate_series(1, 20000) AS n WHERE o.name = 'large'"
         );
         for sql in [insert, format!("ANALYZE {table}")] {
-            self.observer.write().execute_unprepared(&sql).await.expect("a statement");
+            self.observer.writer().execute_unprepared(&sql).await.expect("a statement");
         }
     }
 
     async fn number(&self, sql: &str) -> i64 {
-        let row = self.observer.write().query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await;
+        let row = self.observer.writer().query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await;
         row.expect("a query").expect("a row").try_get_by_index(0).expect("a number")
     }
 

@@ -50,7 +50,7 @@ impl ReferralEvents {
         codes: &mut Codes<'c>,
         depth: Depth,
     ) -> Result<Answered, Interrupted> {
-        let resolved = self.resolve(self.database.read(), call, codes).await?;
+        let resolved = self.resolve(self.database.reader(), call, codes).await?;
         if resolved.events.is_empty() && call.idempotency.is_none() {
             return Ok(Answered::Now(resolved.slots.into_report(&call.events)?));
         }

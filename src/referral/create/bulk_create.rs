@@ -39,18 +39,18 @@ pub struct Call {
 impl ReferralEvents {
     /// Creates the events that may be created, in one transaction, and says what became of each. The events are
     /// committed when this answers, and with them the answer, where the call has an idempotency key. Where the caller
-    /// leaves before that, they are all committed or none is. `place` is held until one or the other has come about.
+    /// leaves before that, they are all committed or none is. `permit` is held until one or the other has come about.
     pub async fn bulk_create(
         &self,
         sender: Sender,
         requests: Vec<EventRequest>,
         options: Options,
         idempotency: Option<Idempotency>,
-        place: impl Send + 'static,
+        permit: impl Send + 'static,
     ) -> Result<Answered> {
         let this = self.clone();
         let create = async move {
-            let _place = place;
+            let _permit = permit;
             this.create(sender, requests, options, idempotency).await
         };
         to_its_end(create, Answered::count_created).await
@@ -95,9 +95,9 @@ impl ReferralEvents {
     pub async fn remove_old_answers(&self) -> Result<()> {
         const STEP: u32 = 200;
         let since = Utc::now() - self.settings.idempotency_retention;
-        for organisation_id in users::list_organisation_ids(self.database.read()).await? {
+        for organisation_id in users::list_organisation_ids(self.database.reader()).await? {
             // A step may remove fewer than it could: another replica's took the same, or a call has just renewed one.
-            while idempotency::remove_old(self.database.write(), organisation_id, since, STEP).await? > 0 {
+            while idempotency::remove_old(self.database.writer(), organisation_id, since, STEP).await? > 0 {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }

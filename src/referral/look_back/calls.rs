@@ -57,17 +57,17 @@ const DEFAULT_NUMBER_OF_RESULTS: u32 = 100;
 const MAXIMUM_NUMBER_OF_RESULTS: u32 = 1000;
 
 impl ReferralEvents {
-    /// The event that the identifier names. Here and below, `place` is held until the database has done its part.
+    /// The event that the identifier names. Here and below, `permit` is held until the database has done its part.
     pub async fn get(
         &self,
         organisation_id: OrganisationId,
         identifier: Option<EventIdentifier>,
-        place: impl Send + 'static,
+        permit: impl Send + 'static,
     ) -> Result<CustomerEvent> {
         let name = event_name(identifier, &mut Validator::new(Utc::now(), self.settings.release))?;
         let database = self.database.clone();
         let find = async move {
-            let _place = place;
+            let _permit = permit;
             let transaction = database.begin_read().await?;
             let found = referral_events::find(&transaction, organisation_id, name).await?;
             let row = found.ok_or_else(not_found)?;
@@ -80,10 +80,10 @@ impl ReferralEvents {
 
     /// A page of a list of events. Numbers rise in the order in which events come to be seen, so that pages that each
     /// begin below the last number of the page before miss none and have none twice.
-    pub async fn list(&self, sender: Sender, request: ListRequest, place: impl Send + 'static) -> Result<Listed> {
+    pub async fn list(&self, sender: Sender, request: ListRequest, permit: impl Send + 'static) -> Result<Listed> {
         let this = self.clone();
         let find = async move {
-            let _place = place;
+            let _permit = permit;
             this.find_page(sender, request).await
         };
         to_its_end(find, |_| 0).await
@@ -100,7 +100,7 @@ impl ReferralEvents {
         }
         let filter = request.filter.check(&mut validator);
         refuse(validator.violations)?;
-        filter::count_codes(self.database.read(), &self.guessing, &sender, &self.hasher, &filter, now).await?;
+        filter::count_codes(self.database.reader(), &self.guessing, &sender, &self.hasher, &filter, now).await?;
 
         let transaction = self.database.begin_read().await?;
         let filter = filter::resolve(&transaction, organisation_id, &self.hasher, filter, now).await?;
@@ -140,7 +140,7 @@ impl ReferralEvents {
         organisation_id: OrganisationId,
         identifier: Option<EventIdentifier>,
         reason: Option<String>,
-        place: impl Send + 'static,
+        permit: impl Send + 'static,
     ) -> Result<EventIdentity> {
         let now = Utc::now().trunc_subsecs(6);
         let mut validator = Validator::new(now, self.settings.release);
@@ -148,7 +148,7 @@ impl ReferralEvents {
         let name = event_name(identifier, &mut validator)?;
         let database = self.database.clone();
         let cancel = async move {
-            let _place = place;
+            let _permit = permit;
             let transaction = database.begin().await?;
             counters::take_turn(&transaction, organisation_id).await?;
             let event = referral_events::find(&transaction, organisation_id, name).await?.ok_or_else(not_found)?;

@@ -29,12 +29,12 @@ struct NoData {}
 
 /// Makes answers.
 #[derive(Clone, Copy, Debug)]
-pub struct Answers {
+pub struct Responder {
     /// For callers that cannot take another HTTP status: refused calls too are 200, and `status.code` tells.
     pub always_ok: bool,
 }
 
-impl Answers {
+impl Responder {
     pub fn answer<T: Serialize>(&self, result: Result<T>, request_id: &RequestId) -> Response<Body> {
         match result.and_then(|data| success(&data)) {
             Ok(body) => response(StatusCode::OK, body),
@@ -44,11 +44,11 @@ impl Answers {
 
     pub fn refuse(&self, error: &Error, request_id: &RequestId) -> Response<Body> {
         status::log(error);
-        let answer = status::answer(error.kind());
+        let row = status::row_of(error.kind());
         let message = status::message(error, Some(request_id));
-        let status = Status { code: answer.code, description: answer.description, message: &message };
+        let status = Status { code: row.code, description: row.description, message: &message };
         let body = serde_json::to_vec(&Envelope { data: NoData {}, status }).unwrap_or_default();
-        let mut response = response(if self.always_ok { StatusCode::OK } else { answer.http }, body);
+        let mut response = response(if self.always_ok { StatusCode::OK } else { row.http }, body);
         // For the layers outside, whatever the HTTP status says.
         response.extensions_mut().insert(error.kind());
         let headers = response.headers_mut();

@@ -7,5 +7,5 @@ mod parts;
 mod query;
 mod routes;
 
-pub use envelope::Answers;
+pub use envelope::Responder;
 pub use routes::router;

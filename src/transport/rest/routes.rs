@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::{
     calls::{self, RawEvent},
-    envelope::Answers,
+    envelope::Responder,
     json, query,
 };
 use crate::{
@@ -32,14 +32,14 @@ const PREFIX: &str = "/crmapi/rest/v2";
 #[derive(Clone)]
 struct Gateway {
     api: Api,
-    answers: Answers,
+    responder: Responder,
 }
 
 /// A body larger than this takes a while to split into its events, so it is split on a thread for blocking work.
 const LARGE: usize = 1024 * 1024;
 
 /// The REST surface.
-pub fn router(api: Api, answers: Answers) -> Router {
+pub fn router(api: Api, responder: Responder) -> Router {
     let methods = Router::new()
         .route("/customer_events/bulk/referrals/create", post(bulk_create_referral_events))
         .route("/customer_events/referrals/create", post(create_referral_event))
@@ -53,7 +53,7 @@ pub fn router(api: Api, answers: Answers) -> Router {
         .nest(PREFIX, methods)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .with_state(Gateway { api, answers })
+        .with_state(Gateway { api, responder })
 }
 
 async fn bulk_create_referral_events(State(gateway): State<Gateway>, request: Request) -> Response<Body> {
@@ -117,13 +117,13 @@ async fn release_token(State(gateway): State<Gateway>, request: Request) -> Resp
 
 async fn not_found(State(gateway): State<Gateway>, request: Request) -> Response<Body> {
     let error = Error::new(ErrorKind::NotFound, "There is no such path.");
-    gateway.answers.refuse(&error, &request_id(&request))
+    gateway.responder.refuse(&error, &request_id(&request))
 }
 
 /// The router adds the header that says which methods the path takes.
 async fn method_not_allowed(State(gateway): State<Gateway>, request: Request) -> Response<Body> {
     let error = Error::new(ErrorKind::MethodNotAllowed, "The path does not take this method.");
-    gateway.answers.refuse(&error, &request_id(&request))
+    gateway.responder.refuse(&error, &request_id(&request))
 }
 
 fn request_id(request: &Request) -> RequestId {
@@ -162,13 +162,13 @@ impl Gateway {
         });
         let response = match result.await {
             Ok(Answer { message, is_repeated }) => {
-                let mut response = self.answers.answer(Ok(message), &request_id);
+                let mut response = self.responder.answer(Ok(message), &request_id);
                 if is_repeated {
                     response.headers_mut().insert(IDEMPOTENCY_REPLAYED_HEADER, HeaderValue::from_static("true"));
                 }
                 response
             }
-            Err(error) => self.answers.refuse(&error, &request_id),
+            Err(error) => self.responder.refuse(&error, &request_id),
         };
         body::charged(response, &self.api.budget, holder).await
     }

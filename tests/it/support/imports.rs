@@ -145,7 +145,7 @@ impl Directory {
         E::Model: Send + Sync,
     {
         let rows = E::find().filter(organisation.eq(self.organisation_id)).filter(column.eq(value));
-        rows.one(self.database.read()).await.expect("a look-up")
+        rows.one(self.database.reader()).await.expect("a look-up")
     }
 
     pub fn authentication_code_hash(&self, code: &str) -> Option<String> {
@@ -164,7 +164,7 @@ impl Directory {
         let token = self.token(identifier).await;
         let hash = token.one_time_password_hash.as_deref().expect("a one-time password");
         let password = UsedPassword { access_token_key: AccessTokenKey(token.key), hash, used_by: EventNumber(event) };
-        let used = use_one_time_passwords(self.database.write(), self.organisation_id, &[password]).await;
+        let used = use_one_time_passwords(self.database.writer(), self.organisation_id, &[password]).await;
         assert_eq!(used.expect("an update"), 1);
     }
 }

@@ -123,7 +123,7 @@ fn new_referral(
 impl Server {
     /// The key of acme.
     pub async fn acme(&self) -> OrganisationId {
-        let organisation = users::find_organisation(self.database.read(), "acme").await;
+        let organisation = users::find_organisation(self.database.reader(), "acme").await;
         organisation.expect("a look-up").expect("an organisation").id
     }
 

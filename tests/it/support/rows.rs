@@ -15,7 +15,7 @@ use super::Server;
 impl Server {
     /// The key of a row of acme, by its code or number (for access tokens, the identifier).
     pub async fn key<K: TryGetable>(&self, kind: DirectoryKind, code: &str) -> K {
-        let database = self.database.read();
+        let database = self.database.reader();
         let sql = format!(
             "SELECT d.key FROM {kind} d JOIN organisations o ON o.id = d.organisation_id \
              WHERE o.name = 'acme' AND d.{} = $1",
@@ -33,7 +33,7 @@ impl Server {
 
     /// Adds rows to an organisation's directory, or changes those that are there.
     pub async fn import(&self, organisation: &str, kind: DirectoryKind, rows: impl Into<String>) {
-        let organisation = users::find_organisation(self.database.read(), organisation).await.expect("a look-up");
+        let organisation = users::find_organisation(self.database.reader(), organisation).await.expect("a look-up");
         let id = organisation.expect("an organisation").id;
         let hasher = CodeHasher::new(&self.keys.hash);
         let rows = Cursor::new(rows.into());

@@ -298,8 +298,8 @@ impl Server {
     /// The rows of a table, each as text, in order.
     pub async fn dump(&self, table: &str) -> Vec<String> {
         let statement =
-            Statement::from_string(self.database.read().get_database_backend(), format!("SELECT * FROM {table}"));
-        let rows = JsonValue::find_by_statement(statement).all(self.database.read()).await.expect("rows");
+            Statement::from_string(self.database.reader().get_database_backend(), format!("SELECT * FROM {table}"));
+        let rows = JsonValue::find_by_statement(statement).all(self.database.reader()).await.expect("rows");
         let mut rows: Vec<String> = rows.iter().map(Value::to_string).collect();
         rows.sort();
         rows
@@ -324,7 +324,7 @@ impl Server {
     /// All events that are stored, by number.
     pub async fn stored_events(&self) -> Vec<referral_event::Model> {
         let events = referral_event::Entity::find().order_by_asc(referral_event::Column::Number);
-        events.all(self.database.read()).await.expect("events")
+        events.all(self.database.reader()).await.expect("events")
     }
 }
 

@@ -263,7 +263,7 @@ pub fn rows(created: &[Sent], names: &[Name], world: usize) -> Vec<(Name, Conten
 pub async fn stored(database: &Database, organisation_id: OrganisationId) -> Vec<(Name, Content)> {
     let accounts: HashMap<AccountKey, String> = account_receivable::Entity::find()
         .filter(account_receivable::Column::OrganisationId.eq(organisation_id))
-        .all(database.read())
+        .all(database.reader())
         .await
         .expect("accounts")
         .into_iter()
@@ -272,7 +272,7 @@ pub async fn stored(database: &Database, organisation_id: OrganisationId) -> Vec
     let rows = referral_event::Entity::find()
         .filter(referral_event::Column::OrganisationId.eq(organisation_id))
         .order_by_asc(referral_event::Column::Number)
-        .all(database.read())
+        .all(database.reader())
         .await
         .expect("events");
     rows.into_iter()

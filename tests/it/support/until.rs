@@ -22,8 +22,8 @@ pub async fn until_waiting_for_a_lock(observer: &Database, sessions: i64) {
     let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
                AND wait_event_type = 'Lock' AND backend_type = 'client backend'";
     until("sessions wait for a lock", async || {
-        let statement = Statement::from_string(observer.read().get_database_backend(), sql);
-        let row = observer.read().query_one_raw(statement).await.expect("a query").expect("a row");
+        let statement = Statement::from_string(observer.reader().get_database_backend(), sql);
+        let row = observer.reader().query_one_raw(statement).await.expect("a query").expect("a row");
         row.try_get_by_index::<i64>(0).expect("a number") >= sessions
     })
     .await;

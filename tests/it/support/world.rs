@@ -60,7 +60,7 @@ pub async fn populate(database: &Database, hasher: &CodeHasher) {
                 default_unit_id: None,
                 created_on: now,
             };
-            users::add_user(database.write(), user).await.expect("a user");
+            users::add_user(database.writer(), user).await.expect("a user");
         }
     }
 }
