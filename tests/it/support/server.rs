@@ -28,6 +28,7 @@ use super::{
     engine::TestDatabase,
     hold::{Held, Hold},
     message,
+    statement_log::is_beside,
     templates::KEYS,
     world,
 };
@@ -39,7 +40,7 @@ pub struct Server {
     pub keys: Keys,
     /// The token of carla, a caller of acme.
     pub token: String,
-    /// The statements that were sent to the database, in order.
+    /// The statements that calls have sent to the database, in order.
     pub statements: Arc<Mutex<Vec<String>>>,
     /// What is to be held up, if anything.
     hold: Arc<Mutex<Option<Hold>>>,
@@ -102,7 +103,9 @@ impl Server {
         let hold: Arc<Mutex<Option<Hold>>> = Arc::default();
         let (observed, held) = (statements.clone(), hold.clone());
         database.observe_statements(move |sql| {
-            observed.lock().expect("a lock").push(sql.to_owned());
+            if !is_beside(sql) {
+                observed.lock().expect("a lock").push(sql.to_owned());
+            }
             let hold = held.lock().expect("a lock").take_if(|hold| sql.contains(hold.statement));
             if let Some(hold) = hold {
                 hold.wait();

@@ -16,7 +16,7 @@ use super::postgres;
 const PROGRAM: &str = "under_test";
 /// What the session begins with that looks at the database's health.
 const PROBE: &str = "SELECT pg_is_in_recovery()";
-/// What a server does beside its calls, and what a session begins with.
+/// What a server does beside its calls, whenever it comes to it, and what a session begins with.
 const BESIDE: [&str; 5] = [
     "SELECT \"organisations\".\"id\" FROM",
     "DELETE FROM idempotency_keys WHERE organisation_id = $1 AND created_on <",
@@ -24,6 +24,11 @@ const BESIDE: [&str; 5] = [
     "SELECT 1 FROM pg_extension",
     "SET ",
 ];
+
+/// Whether a statement is none of a call.
+pub fn is_beside(sql: &str) -> bool {
+    BESIDE.iter().any(|beside| sql.starts_with(beside))
+}
 
 /// The statements of one database.
 pub struct StatementLog {
@@ -82,9 +87,7 @@ impl StatementLog {
         }
         let probes = statements.iter().filter(|(_, sql)| sql.starts_with(PROBE)).map(|(session, _)| session.clone());
         read.probes.extend(probes);
-        statements.retain(|(session, sql)| {
-            !read.probes.contains(session) && !BESIDE.iter().any(|beside| sql.starts_with(beside))
-        });
+        statements.retain(|(session, sql)| !read.probes.contains(session) && !is_beside(sql));
         statements.into_iter().map(|(_, sql)| sql).collect()
     }
 
