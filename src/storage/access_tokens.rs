@@ -12,14 +12,14 @@ use crate::id::{AccessTokenKey, EventNumber, OrganisationId};
 
 /// $2 has for each password the key of its access token and its hash.
 const FIND_LIVE: Sql = Sql {
-    postgres: "
+    postgres: "\
 SELECT t.key FROM jsonb_array_elements($2::jsonb) AS k(value)
 CROSS JOIN LATERAL (
     SELECT * FROM access_tokens t
     WHERE t.organisation_id = $1 AND t.key = CAST(k.value ->> 0 AS BIGINT)
         AND t.one_time_password_hash = k.value ->> 1 AND t.one_time_password_live
     OFFSET 0) AS t",
-    sqlite: "
+    sqlite: "\
 SELECT t.key FROM json_each($2) AS k
 CROSS JOIN access_tokens t
     ON t.organisation_id = $1 AND t.key = CAST(k.value ->> 0 AS BIGINT)
@@ -56,7 +56,7 @@ impl Serialize for UsedPassword<'_> {
 /// The passwords are materialized, and their keys named once more by IN, for SQLite's sake, which would read the array
 /// anew for each token of the organisation.
 const USE: Sql = Sql {
-    postgres: "
+    postgres: "\
 WITH used AS MATERIALIZED (
     SELECT CAST(k.value ->> 0 AS BIGINT) AS key, k.value ->> 1 AS hash, CAST(k.value ->> 2 AS BIGINT) AS event
     FROM jsonb_array_elements($2::jsonb) AS k(value))
@@ -65,7 +65,7 @@ FROM used
 WHERE access_tokens.organisation_id = $1 AND access_tokens.key IN (SELECT key FROM used)
     AND access_tokens.key = used.key AND access_tokens.one_time_password_hash = used.hash
     AND access_tokens.one_time_password_live",
-    sqlite: "
+    sqlite: "\
 WITH used AS MATERIALIZED (
     SELECT CAST(k.value ->> 0 AS BIGINT) AS key, k.value ->> 1 AS hash, CAST(k.value ->> 2 AS BIGINT) AS event
     FROM json_each($2) AS k)

@@ -105,7 +105,7 @@ struct LastNumber {
 /// only known that what comes before it may lie behind anything. What was there before the statement stands on the right
 /// of each equals sign.
 const TAKE_NUMBERS: Sql = Sql {
-    postgres: "
+    postgres: "\
 UPDATE counters SET
     last_value = last_value + $3,
     latest_creation = CASE
@@ -131,7 +131,7 @@ RETURNING last_value,
         WHERE (SELECT e.number FROM referral_events e
             WHERE e.organisation_id = $1 AND e.referred_by_account_key = k.value LIMIT 1) IS NOT NULL)
         AS any_is_a_referrer",
-    sqlite: "
+    sqlite: "\
 UPDATE counters SET
     last_value = last_value + $3,
     latest_creation = CASE

@@ -73,11 +73,11 @@ const FIND_NEWEST: Sql = Sql::of_both(
 /// The number of the event of referrer $3 that comes $4 after the newest below $2. SQLite takes any two columns of an
 /// index for nearly a key: it would rather read all events by number than be told the referrer.
 const FIND_NTH_OF_REFERRER: Sql = Sql {
-    postgres: "
+    postgres: "\
 SELECT e.number FROM referral_events e
 WHERE e.organisation_id = $1 AND e.number < $2 AND e.referred_by_account_key = $3
 ORDER BY e.number DESC LIMIT 1 OFFSET $4",
-    sqlite: "
+    sqlite: "\
 SELECT e.number FROM referral_events e INDEXED BY referral_events_by_referrer_and_number
 WHERE e.organisation_id = $1 AND e.number < $2 AND e.referred_by_account_key = $3
 ORDER BY e.number DESC LIMIT 1 OFFSET $4",
@@ -173,7 +173,7 @@ pub async fn find_page<C: ConnectionTrait>(
 /// $2 and $3 are the numbers between which the page lies, $17 the number of events to read. All other parameters are
 /// what the column beside them is to be, or NULL.
 const FIND_PAGE: Sql = Sql::of_both(
-    "
+    "\
 SELECT e.* FROM referral_events e
 WHERE e.organisation_id = $1 AND e.number > $2 AND e.number < $3
     AND ($4 IS NULL OR e.referred_account_key = $4)
@@ -193,7 +193,7 @@ ORDER BY e.number DESC LIMIT $17",
 );
 
 const FIND_PAGE_OF_REFERRER: Sql = Sql {
-    postgres: "
+    postgres: "\
 SELECT e.* FROM referral_events e
 WHERE e.organisation_id = $1 AND e.number > $2 AND e.number < $3
     AND e.referred_by_account_key = $5
@@ -210,7 +210,7 @@ WHERE e.organisation_id = $1 AND e.number > $2 AND e.number < $3
     AND ($15 IS NULL OR e.created_on >= $15)
     AND ($16 IS NULL OR e.created_on <= $16)
 ORDER BY e.number DESC LIMIT $17",
-    sqlite: "
+    sqlite: "\
 SELECT e.* FROM referral_events e INDEXED BY referral_events_by_referrer_and_number
 WHERE e.organisation_id = $1 AND e.number > $2 AND e.number < $3
     AND e.referred_by_account_key = $5
@@ -230,7 +230,7 @@ ORDER BY e.number DESC LIMIT $17",
 };
 
 const FIND_PAGE_OF_REFERRED: Sql = Sql::of_both(
-    "
+    "\
 WITH of_referred AS MATERIALIZED (
     SELECT * FROM referral_events e WHERE e.organisation_id = $1 AND e.referred_account_key = $4)
 SELECT e.* FROM of_referred e

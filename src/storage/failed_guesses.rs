@@ -40,7 +40,7 @@ pub async fn find_many_in_turn<C: ConnectionTrait>(
 
 /// Rows are stored in one order, so that two that store the same rows don't wait for each other.
 const STORE: Sql = Sql {
-    postgres: "
+    postgres: "\
 INSERT INTO failed_guesses (subject, failures, free_at, version)
 SELECT CAST(k.value ->> 0 AS BIGINT), CAST(k.value ->> 1 AS BIGINT), CAST(k.value ->> 2 AS BIGINT),
     CAST(k.value ->> 3 AS BIGINT)
@@ -49,7 +49,7 @@ ON CONFLICT (subject) DO UPDATE
 SET failures = excluded.failures, free_at = excluded.free_at, version = excluded.version
 WHERE failed_guesses.version = excluded.version - 1
 RETURNING subject",
-    sqlite: "
+    sqlite: "\
 INSERT INTO failed_guesses (subject, failures, free_at, version)
 SELECT CAST(k.value ->> 0 AS BIGINT), CAST(k.value ->> 1 AS BIGINT), CAST(k.value ->> 2 AS BIGINT),
     CAST(k.value ->> 3 AS BIGINT)
@@ -75,7 +75,7 @@ pub async fn remove<C: ConnectionTrait>(connection: &C, subjects: &[i64]) -> Res
 }
 
 const REMOVE_OLD: Sql = Sql::of_both(
-    "
+    "\
 DELETE FROM failed_guesses
 WHERE free_at < $1 AND subject IN (SELECT subject FROM failed_guesses WHERE free_at < $1 ORDER BY free_at LIMIT $2)",
 );

@@ -39,7 +39,7 @@ pub async fn keep<C: ConnectionTrait>(connection: &C, kept: Model, since: DateTi
 }
 
 const REMOVE_OLD: Sql = Sql::of_both(
-    "
+    "\
 DELETE FROM idempotency_keys
 WHERE organisation_id = $1 AND created_on < $2 AND (method, idempotency_key) IN (
     SELECT method, idempotency_key FROM idempotency_keys

@@ -51,7 +51,7 @@ struct Dates {
 }
 
 const FIND_DATES: Sql = Sql::of_both(
-    "
+    "\
 SELECT c.steady_from, c.greatest_lag, c.greatest_lag_before,
     (SELECT e.number FROM referral_events e
         WHERE e.organisation_id = $1 ORDER BY e.number DESC LIMIT 1) AS newest
@@ -110,7 +110,7 @@ fn comparable(date: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
 /// Steps from $2 towards $3, of $4 at first and of half the length each time, taken where the event there was created
 /// before $5. What is not numbered has the date of the first event after it.
 const FIND_LAST_BEFORE: Sql = Sql::of_both(
-    "
+    "\
 WITH RECURSIVE steps (number, step) AS (
     SELECT CAST($2 AS BIGINT), CAST($4 AS BIGINT)
     UNION ALL

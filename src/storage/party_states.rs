@@ -16,13 +16,13 @@ pub enum PartyKeys<'a> {
 
 /// PostgreSQL makes the array once, where it might run a subquery of IN again for every row of the organisation.
 const FORGET_PARTICIPANTS: Sql = Sql {
-    postgres: "
+    postgres: "\
 UPDATE accounts_receivable SET has_ineffective_participant = FALSE
 WHERE organisation_id = $1 AND has_ineffective_participant AND key = ANY (ARRAY (
     SELECT p.account_key FROM unnest($2::bigint[]) AS k(value)
     CROSS JOIN LATERAL (
         SELECT * FROM rewards_participants p WHERE p.organisation_id = $1 AND p.key = k.value OFFSET 0) AS p))",
-    sqlite: "
+    sqlite: "\
 UPDATE accounts_receivable SET has_ineffective_participant = FALSE
 WHERE organisation_id = $1 AND has_ineffective_participant AND key IN (
     SELECT p.account_key FROM json_each($2) AS k
@@ -41,14 +41,14 @@ pub async fn forget_participants<C: ConnectionTrait>(
 }
 
 const NOTE_INEFFECTIVE_PARTICIPANTS: Sql = Sql {
-    postgres: "
+    postgres: "\
 UPDATE accounts_receivable SET has_ineffective_participant = TRUE
 WHERE organisation_id = $1 AND NOT has_ineffective_participant AND key = ANY (ARRAY (
     SELECT p.account_key FROM unnest($2::bigint[]) AS k(value)
     CROSS JOIN LATERAL (
         SELECT * FROM rewards_participants p
         WHERE p.organisation_id = $1 AND p.key = k.value AND p.state <> 'EFFECTIVE' OFFSET 0) AS p))",
-    sqlite: "
+    sqlite: "\
 UPDATE accounts_receivable SET has_ineffective_participant = TRUE
 WHERE organisation_id = $1 AND NOT has_ineffective_participant AND key IN (
     SELECT p.account_key FROM json_each($2) AS k
@@ -68,7 +68,7 @@ pub async fn note_ineffective_participants<C: ConnectionTrait>(
 }
 
 const NOTE_ACCOUNT_STATES: Sql = Sql {
-    postgres: "
+    postgres: "\
 UPDATE rewards_participants SET has_inactive_account = NOT has_inactive_account
 WHERE organisation_id = $1 AND key = ANY (ARRAY (
     SELECT p.key FROM unnest($2::bigint[]) AS k(value)
@@ -78,7 +78,7 @@ WHERE organisation_id = $1 AND key = ANY (ARRAY (
         SELECT * FROM accounts_receivable a
         WHERE a.organisation_id = $1 AND a.key = p.account_key AND p.has_inactive_account <> (a.state <> 'ACTIVE')
         OFFSET 0) AS a))",
-    sqlite: "
+    sqlite: "\
 UPDATE rewards_participants SET has_inactive_account = NOT has_inactive_account
 WHERE organisation_id = $1 AND key IN (
     SELECT p.key FROM json_each($2) AS k
@@ -88,7 +88,7 @@ WHERE organisation_id = $1 AND key IN (
 };
 
 const NOTE_ACCOUNT_STATES_OF_ACCOUNTS: Sql = Sql {
-    postgres: "
+    postgres: "\
 UPDATE rewards_participants SET has_inactive_account = NOT has_inactive_account
 WHERE organisation_id = $1 AND key = ANY (ARRAY (
     SELECT p.key FROM unnest($2::bigint[]) AS k(value)
@@ -98,7 +98,7 @@ WHERE organisation_id = $1 AND key = ANY (ARRAY (
         SELECT * FROM accounts_receivable a
         WHERE a.organisation_id = $1 AND a.key = p.account_key AND p.has_inactive_account <> (a.state <> 'ACTIVE')
         OFFSET 0) AS a))",
-    sqlite: "
+    sqlite: "\
 UPDATE rewards_participants SET has_inactive_account = NOT has_inactive_account
 WHERE organisation_id = $1 AND key IN (
     SELECT p.key FROM json_each($2) AS k

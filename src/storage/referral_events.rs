@@ -15,12 +15,12 @@ use crate::id::{AccountKey, EventId, EventNumber, OrganisationId};
 
 /// A subquery is one look-up for each key, which another EXISTS would leave to the planner.
 const IS_ANY_A_REFERRER: Sql = Sql {
-    postgres: "
+    postgres: "\
 SELECT 1 WHERE EXISTS (
     SELECT 1 FROM unnest($2::bigint[]) AS k(value)
     WHERE (SELECT e.number FROM referral_events e
         WHERE e.organisation_id = $1 AND e.referred_by_account_key = k.value LIMIT 1) IS NOT NULL)",
-    sqlite: "
+    sqlite: "\
 SELECT 1 WHERE EXISTS (
     SELECT 1 FROM json_each($2) AS k
     WHERE (SELECT e.number FROM referral_events e
@@ -48,13 +48,13 @@ pub struct Edge {
 
 /// Each account is looked up by itself: see [`super::directory_entries`].
 const FIND_BY_REFERRED: Sql = Sql {
-    postgres: "
+    postgres: "\
 SELECT e.referred_account_key, e.referred_by_account_key, e.id, e.number
 FROM unnest($2::bigint[]) AS k(value)
 CROSS JOIN LATERAL (
     SELECT * FROM referral_events e
     WHERE e.organisation_id = $1 AND e.referred_account_key = k.value AND e.in_force OFFSET 0) AS e",
-    sqlite: "
+    sqlite: "\
 SELECT e.referred_account_key, e.referred_by_account_key, e.id, e.number
 FROM json_each($2) AS k
 CROSS JOIN referral_events e ON e.organisation_id = $1 AND e.referred_account_key = k.value AND e.in_force",
@@ -72,7 +72,7 @@ pub async fn find_many_by_referred<C: ConnectionTrait>(
 
 /// UNION takes each referral once, so that it ends in a circle too.
 const FIND_ANCESTRY: Sql = Sql {
-    postgres: "
+    postgres: "\
 WITH RECURSIVE up(referred_account_key, referred_by_account_key, id, number) AS (
     SELECT e.referred_account_key, e.referred_by_account_key, e.id, e.number
     FROM unnest($2::bigint[]) AS k(value)
@@ -87,7 +87,7 @@ WITH RECURSIVE up(referred_account_key, referred_by_account_key, id, number) AS 
         WHERE e.organisation_id = $1 AND e.referred_account_key = up.referred_by_account_key AND e.in_force
         OFFSET 0) AS e)
 SELECT referred_account_key, referred_by_account_key, id, number FROM up",
-    sqlite: "
+    sqlite: "\
 WITH RECURSIVE up(referred_account_key, referred_by_account_key, id, number) AS (
     SELECT e.referred_account_key, e.referred_by_account_key, e.id, e.number
     FROM json_each($2) AS k
@@ -122,7 +122,7 @@ pub struct Referenced {
 
 /// $2 has for each reference its position, its system and its number.
 const FIND_BY_EXTERNAL_REFERENCE: Sql = Sql {
-    postgres: "
+    postgres: "\
 SELECT CAST(k.value ->> 0 AS BIGINT) AS position, e.id, e.number, e.content_hash
 FROM jsonb_array_elements($2::jsonb) AS k(value)
 CROSS JOIN LATERAL (
@@ -130,7 +130,7 @@ CROSS JOIN LATERAL (
     WHERE e.organisation_id = $1 AND e.external_system = k.value ->> 1
         AND e.external_system_reference_number = k.value ->> 2 AND e.in_force
     OFFSET 0) AS e",
-    sqlite: "
+    sqlite: "\
 SELECT CAST(k.value ->> 0 AS BIGINT) AS position, e.id, e.number, e.content_hash
 FROM json_each($2) AS k
 CROSS JOIN referral_events e

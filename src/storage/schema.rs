@@ -80,7 +80,7 @@ const KEEP_STEP: Sql =
 const FIND_STEPS: Sql = Sql::of_both("SELECT version, NULL AS needs FROM seaql_migrations");
 
 const FIND_STEPS_AND_NEEDS: Sql = Sql::of_both(
-    "
+    "\
 SELECT m.version, c.needs FROM seaql_migrations m
 LEFT JOIN compatible_steps c ON c.step = m.version ORDER BY m.version",
 );

@@ -61,6 +61,7 @@ mod one_event;
 mod one_time_passwords;
 mod party_states;
 mod performed_by;
+mod plans;
 mod pooler;
 mod precedence;
 mod races;
@@ -145,6 +146,7 @@ fn main() {
         one_time_passwords::tests(),
         party_states::tests(),
         performed_by::tests(),
+        plans::tests(),
         pooler::tests(),
         precedence::tests(),
         races::tests(),

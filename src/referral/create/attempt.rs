@@ -4,14 +4,6 @@ use sea_orm::ConnectionTrait;
 use uuid::Uuid;
 
 use super::{
-    super::{
-        codes::Codes,
-        event::EventIdentity,
-        referral_events::ReferralEvents,
-        resolve::{Resolved, ResolvedEvent, resolve},
-        rules::judge::{Cause, Verdict},
-        violation::Violation,
-    },
     bulk_create::Call,
     call::{Answered, Idempotency, Options},
     decide::{Decision, Depth, Question},
@@ -22,6 +14,14 @@ use super::{
 use crate::{
     error::{Error, ErrorKind},
     id::{EventId, EventNumber, OrganisationId},
+    referral::{
+        codes::Codes,
+        event::EventIdentity,
+        referral_events::ReferralEvents,
+        resolve::{Resolved, ResolvedEvent, resolve},
+        rules::judge::{Cause, Verdict},
+        violation::Violation,
+    },
     storage::{
         Transaction,
         access_tokens::{self, UsedPassword},

@@ -6,12 +6,6 @@ use chrono::{DateTime, SubsecRound, Utc};
 use uuid::Uuid;
 
 use super::{
-    super::{
-        codes::{Codes, Sender},
-        event::EventRequest,
-        referral_events::ReferralEvents,
-        rules::validate::{Checked, validate},
-    },
     call::{Answered, Idempotency, Options},
     decide::Depth,
     fingerprint::canonical,
@@ -20,6 +14,12 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Result},
     id::OrganisationId,
+    referral::{
+        codes::{Codes, Sender},
+        event::EventRequest,
+        referral_events::ReferralEvents,
+        rules::validate::{Checked, validate},
+    },
     storage::{idempotency, to_its_end, users},
 };
 

@@ -5,16 +5,14 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DbErr};
 
-use super::{
-    super::{
+use super::interrupted::Interrupted;
+use crate::{
+    id::{AccessTokenKey, AccountKey, EventNumber, OrganisationId},
+    referral::{
         event::EventIdentity,
         resolve::ResolvedEvent,
         rules::judge::{Cause, Facts, Referral, StoredEvent, Verdict, judge},
     },
-    interrupted::Interrupted,
-};
-use crate::{
-    id::{AccessTokenKey, AccountKey, EventNumber, OrganisationId},
     storage::{
         Transaction, access_tokens,
         counters::{self, Numbers},

@@ -1,10 +1,12 @@
 //! The content of a call, by which a repeat under one idempotency key is known. Pure.
 
-use super::{
-    super::event::{AccessTokenIdentifier, EntryIdentifier, EventRequest, Instant, PartyIdentifier, PartyIdentifiers},
-    call::Options,
+use super::call::Options;
+use crate::{
+    referral::event::{
+        AccessTokenIdentifier, EntryIdentifier, EventRequest, Instant, PartyIdentifier, PartyIdentifiers,
+    },
+    secret::Secret,
 };
-use crate::secret::Secret;
 
 /// The content of a call as bytes that no other content has. It holds what is secret.
 pub fn canonical(requests: &[EventRequest], Options { validate_only, all_or_nothing }: Options) -> Vec<u8> {

@@ -1,7 +1,9 @@
 //! One answer for every event of a call, by position.
 
-use super::super::{event::EventIdentity, rules::validate::Checked, violation::Violation};
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    referral::{event::EventIdentity, rules::validate::Checked, violation::Violation},
+};
 
 /// What became of one event.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,11 +2,14 @@
 
 use chrono::{DateTime, Utc};
 
-use super::super::{
-    event::{Details, EventIdentity},
-    resolve::ResolvedEvent,
+use crate::{
+    id::OrganisationId,
+    referral::{
+        event::{Details, EventIdentity},
+        resolve::ResolvedEvent,
+    },
+    storage::entity::referral_event::Model,
 };
-use crate::{id::OrganisationId, storage::entity::referral_event::Model};
 
 /// The row of an event of the organisation that is created at `now`, in force from then on.
 pub fn row(

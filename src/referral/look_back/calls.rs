@@ -4,19 +4,19 @@ use chrono::{SubsecRound, Utc};
 use uuid::Uuid;
 
 use super::{
-    super::{
-        codes::Sender,
-        event::EventIdentity,
-        referral_events::ReferralEvents,
-        rules::validate::{Validator, given},
-        violation::Violation,
-    },
     customer_event::CustomerEvent,
     filter::{self, FilterRequest},
 };
 use crate::{
     error::{Error, ErrorKind, Result},
     id::{EventId, EventNumber, OrganisationId},
+    referral::{
+        codes::Sender,
+        event::EventIdentity,
+        referral_events::ReferralEvents,
+        rules::validate::{Validator, given},
+        violation::Violation,
+    },
     secret::equal_in_constant_time,
     storage::{
         counters,

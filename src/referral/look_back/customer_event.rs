@@ -4,10 +4,12 @@ use std::{collections::HashMap, hash::Hash};
 
 use chrono::{DateTime, Utc};
 
-use super::super::event::{Details, EventIdentity};
-use crate::storage::{
-    directory_names::{DirectoryName, DirectoryNames},
-    entity::referral_event::Model,
+use crate::{
+    referral::event::{Details, EventIdentity},
+    storage::{
+        directory_names::{DirectoryName, DirectoryNames},
+        entity::referral_event::Model,
+    },
 };
 
 /// An event with what callers know its classification, its places and its parties by.

@@ -3,16 +3,20 @@
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use sea_orm::{ConnectionTrait, DbErr};
 
-use super::super::{
-    codes::{Codes, Sender},
-    event::{EntryIdentifier, Instant, PartyIdentifiers},
-    given::{EntryKind, GivenEntry, GivenParty, PartyBy, PartyRole},
-    resolve::{Entries, Resolver, find_entries, find_parties},
-    rules::validate::{Validator, given},
-    violation::Violation,
-};
 use crate::{
-    error::Result, guessing::Guessing, id::OrganisationId, secret::CodeHasher, storage::event_pages::EventFilter,
+    error::Result,
+    guessing::Guessing,
+    id::OrganisationId,
+    referral::{
+        codes::{Codes, Sender},
+        event::{EntryIdentifier, Instant, PartyIdentifiers},
+        given::{EntryKind, GivenEntry, GivenParty, PartyBy, PartyRole},
+        resolve::{Entries, Resolver, find_entries, find_parties},
+        rules::validate::{Validator, given},
+        violation::Violation,
+    },
+    secret::CodeHasher,
+    storage::event_pages::EventFilter,
 };
 
 /// A filter as it was sent: what is not given is met by every event.

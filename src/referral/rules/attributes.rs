@@ -1,10 +1,10 @@
 //! Which attributes an event has in each release of the API, which of them are mandatory, which deprecated. Pure.
 
-use super::{
-    super::event::{EventRequest, PartyIdentifier},
-    release::{Release, release},
+use super::release::{Release, release};
+use crate::{
+    referral::event::{EventRequest, PartyIdentifier},
+    text::is_blank,
 };
-use crate::text::is_blank;
 
 impl Release {
     /// The deprecated attributes that the events use, and how many of the events use each.

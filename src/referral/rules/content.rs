@@ -2,9 +2,10 @@
 
 use sha2::{Digest, Sha256};
 
-use super::super::event::Details;
-
-use crate::id::{AccountKey, EntryKey};
+use crate::{
+    id::{AccountKey, EntryKey},
+    referral::event::Details,
+};
 
 /// 128 bits suffice to tell contents apart, and every event row carries them.
 pub type ContentHash = [u8; 16];

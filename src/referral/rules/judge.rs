@@ -2,12 +2,11 @@
 
 use std::collections::HashMap;
 
-use super::{
-    super::{event::EventIdentity, resolve::ResolvedEvent, violation::Violation},
-    content::ContentHash,
+use super::content::ContentHash;
+use crate::{
+    id::{AccessTokenKey, AccountKey},
+    referral::{event::EventIdentity, resolve::ResolvedEvent, violation::Violation},
 };
-
-use crate::id::{AccessTokenKey, AccountKey};
 
 /// What the database knows that matters to the events of a call.
 #[derive(Debug, Default)]

@@ -4,8 +4,9 @@ use std::{collections::HashMap, fmt::Display};
 
 use chrono::{DateTime, Datelike, SubsecRound, TimeDelta, Utc};
 
-use super::{
-    super::{
+use super::{attributes::ATTRIBUTES, release::Release};
+use crate::{
+    referral::{
         event::{
             AccessTokenIdentifier, CheckedEvent, Details, EntryIdentifier, EventRequest, Instant, PartyIdentifier,
             PartyIdentifiers,
@@ -13,10 +14,6 @@ use super::{
         given::{EntryField, EntryKind, GivenEntry, GivenParty, PartyBy, PartyKind, PartyRole, party_attribute},
         violation::{Violation, ViolationKind},
     },
-    attributes::ATTRIBUTES,
-    release::Release,
-};
-use crate::{
     secret::Secret,
     text::{self, is_blank},
 };

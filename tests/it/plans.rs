@@ -1,0 +1,154 @@
+//! What the database is asked, word for word, and how PostgreSQL goes about it, so that a change of either is seen in
+//! review: `cargo insta review`, or `INSTA_UPDATE=always cargo test plans` and a look at the differences.
+
+use std::{collections::BTreeSet, fmt::Write};
+
+use referral_events::{config::Config, directory::DirectoryKind, storage::Database};
+use sea_orm::{ConnectionTrait, DbBackend, Statement};
+use serde_json::{Value, json};
+
+use crate::support::{Engine, Server, Setup, StatementLog, event, tests};
+
+tests! {
+    NoCalls: statements_and_their_plans_are_the_known_ones;
+}
+
+/// Statements that look up or change nothing.
+const WITHOUT_A_PLAN: [&str; 5] = ["BEGIN", "COMMIT", "ROLLBACK", "COPY", "SET"];
+
+/// The statements of calls of all kinds, each once, in the order in which they come.
+async fn statements(server: &Server, take: impl Fn() -> Vec<String>) -> Vec<String> {
+    take();
+    let mut first = event("1", "01", "60");
+    first["external_system_reference_number"] = json!("R1");
+    let mut by_codes = event("2", "02", "60");
+    by_codes["referred_rewards_participant_identifier"] =
+        json!({"access_token_identifier": {"one_time_password": "123456"}});
+    server.send(json!([first, by_codes])).await.assert_outcome(&["1", "2"], &[]);
+    // A repeat, and what would close a circle: all is looked up.
+    server.send(json!([first])).await.assert_outcome(&["1"], &[]);
+    server.send(json!([event("3", "60", "01")])).await.assert_outcome(&[], &[("3", "CircularReferral")]);
+    let request = json!({"token": server.token, "referral_customer_events_set": [event("4", "04", "60")]});
+    server.bulk_under("key", request).await;
+    let account = |number: &str| json!({"number": number});
+    server.get(json!({"number": "1"})).await;
+    server.get(json!({"external_system_reference_number": "R1"})).await;
+    for list in [
+        json!({"created_on_from": "2020-01-01T00:00:00Z"}),
+        json!({"performed_by_unit_identifier": {"alternative_code": "U1"}}),
+        json!({"referred_by_rewards_participant_identifier": account("RP60"), "life_cycle_state": "POSTED"}),
+        json!({"referred_rewards_participant_identifier": account("RP01")}),
+    ] {
+        server.list(list).await;
+    }
+    server.cancel(json!({"number": "1"})).await;
+    server.import("acme", DirectoryKind::RewardsParticipants, "number,state\nRP59,NOT_EFFECTIVE\n").await;
+    server.import("acme", DirectoryKind::AccountsReceivable, "number,state\nACR59,SUSPENDED\n").await;
+    let mut seen = BTreeSet::new();
+    let mut texts = take();
+    texts.retain(|sql| !WITHOUT_A_PLAN.iter().any(|word| sql.starts_with(word)) && seen.insert(sql.clone()));
+    texts
+}
+
+async fn statements_and_their_plans_are_the_known_ones(setup: Setup) {
+    let mut files = setup.engine.create_world();
+    if setup.engine == Engine::Sqlite {
+        let server = Server::start_over(setup, files, Config::default()).await;
+        let texts = statements(&server, || server.take_statements()).await;
+        return assert_known("statements_of_sqlite", &texts.join("\n\n"));
+    }
+    let Some((log, url)) = StatementLog::of(&files.url).await else { return };
+    files.url = url;
+    let empty = setup.engine.create_schema();
+    let small = files.url.clone();
+    let server = Server::start_over(setup, files, Config::default()).await;
+    let texts = statements(&server, || log.take()).await;
+    let unseen = beside_a_large_one(setup).await;
+    let databases = [("empty", empty.url.as_str()), ("small", &small), ("beside a large one", &unseen)];
+    let mut plans = String::new();
+    let mut of_databases = Vec::new();
+    for (name, url) in databases {
+        of_databases.push((name, plans_of(url, &texts).await));
+    }
+    for (index, text) in texts.iter().enumerate() {
+        writeln!(plans, "{text}").expect("a line");
+        let mut told: Option<&String> = None;
+        for (name, of_database) in &of_databases {
+            let plan = &of_database[index];
+            assert!(!plan.contains("Seq Scan"), "{name}: {text}\n{plan}");
+            match told {
+                Some(told) if told == plan => writeln!(plans, "-- {name}: the same"),
+                _ => write!(plans, "-- {name}:\n{plan}"),
+            }
+            .expect("a line");
+            told = Some(plan);
+        }
+        plans.push('\n');
+    }
+    // Others may go about it in other ways.
+    if version_of(&small).await == KNOWN_VERSION {
+        assert_known("statements_of_postgresql", &plans);
+    }
+}
+
+/// The release of PostgreSQL whose plans are known.
+const KNOWN_VERSION: i64 = 15;
+
+async fn version_of(url: &str) -> i64 {
+    let database = Database::connect(url).await.expect("a database");
+    let sql = "SELECT CAST(current_setting('server_version_num') AS BIGINT) / 10000";
+    let row = database.reader().query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await;
+    row.expect("a query").expect("a row").try_get_by_index(0).expect("a number")
+}
+
+/// A database with a large organisation, of which statistics were made, and others of which PostgreSQL knows nothing.
+async fn beside_a_large_one(setup: Setup) -> String {
+    let url = setup.engine.create_schema().url;
+    let database = Database::connect(&url).await.expect("a database");
+    for sql in [
+        "INSERT INTO organisations (name, created_on) VALUES ('large', now())",
+        "INSERT INTO referral_events (organisation_id, id, number, in_force, performed_on, referred_account_key, \
+         referred_by_account_key, external_system, created_on) \
+         SELECT 1, gen_random_uuid(), n, TRUE, now(), n, n % 500, '', now() FROM generate_series(1, 20000) AS n",
+        "INSERT INTO accounts_receivable (organisation_id, key, id, number, state) \
+         SELECT 1, n, 'A' || n, 'A' || n, 'ACTIVE' FROM generate_series(1, 20000) AS n",
+        "INSERT INTO rewards_participants (organisation_id, key, id, number, account_key, state) \
+         SELECT 1, n, 'P' || n, 'P' || n, n, 'EFFECTIVE' FROM generate_series(1, 20000) AS n",
+        "ANALYZE",
+    ] {
+        database.writer().execute_unprepared(sql).await.expect("a statement");
+    }
+    url
+}
+
+/// The nodes of each statement's plan, as it is made for all values of its parameters.
+async fn plans_of(url: &str, texts: &[String]) -> Vec<String> {
+    let database = Database::connect(url).await.expect("a database");
+    database.writer().execute_unprepared("ANALYZE").await.expect("statistics");
+    let transaction = database.begin().await.expect("a transaction");
+    let run = async |sql: String| {
+        transaction.query_all_raw(Statement::from_string(DbBackend::Postgres, sql)).await.expect("a statement")
+    };
+    run("SET LOCAL plan_cache_mode = force_generic_plan".to_owned()).await;
+    let mut plans = Vec::new();
+    for (n, text) in texts.iter().enumerate() {
+        let parameters = (1..).take_while(|n| text.contains(&format!("${n}"))).count();
+        let values = match parameters {
+            0 => String::new(),
+            _ => format!("({})", vec!["NULL"; parameters].join(", ")),
+        };
+        run(format!("PREPARE plan_{n} AS {text}")).await;
+        let rows = run(format!("EXPLAIN (COSTS OFF) EXECUTE plan_{n}{values}")).await;
+        let lines = rows.iter().map(|row| row.try_get_by_index::<String>(0).expect("a line"));
+        // What is compared with what says the text already.
+        let nodes = lines.enumerate().filter(|(n, line)| *n == 0 || line.contains("->") || line.contains("Plan "));
+        plans.push(nodes.map(|(_, line)| format!("--   {line}\n")).collect());
+    }
+    plans
+}
+
+fn assert_known(name: &str, told: &str) {
+    insta::with_settings!({snapshot_path => "snapshots", prepend_module_to_snapshot => false, omit_expression => true}, {
+        insta::assert_snapshot!(name, told);
+    });
+}
