@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt::Write};
 
 use referral_events::{config::Config, directory::DirectoryKind, storage::Database};
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::{Engine, Server, Setup, StatementLog, event, tests};
 
@@ -121,6 +121,10 @@ async fn beside_a_large_one(setup: Setup) -> String {
     url
 }
 
+/// The parameters of a page, of which PostgreSQL cannot tell the types by itself; the program tells them.
+const OF_A_PAGE: &str = "(bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, text, boolean, \
+                         timestamptz, timestamptz, timestamptz, timestamptz, bigint)";
+
 /// The nodes of each statement's plan, as it is made for all values of its parameters.
 async fn plans_of(url: &str, texts: &[String]) -> Vec<String> {
     let database = Database::connect(url).await.expect("a database");
@@ -137,7 +141,8 @@ async fn plans_of(url: &str, texts: &[String]) -> Vec<String> {
             0 => String::new(),
             _ => format!("({})", vec!["NULL"; parameters].join(", ")),
         };
-        run(format!("PREPARE plan_{n} AS {text}")).await;
+        let types = if text.contains("$4 IS NULL") || text.contains("$5 IS NULL") { OF_A_PAGE } else { "" };
+        run(format!("PREPARE plan_{n}{types} AS {text}")).await;
         let rows = run(format!("EXPLAIN (COSTS OFF) EXECUTE plan_{n}{values}")).await;
         let lines = rows.iter().map(|row| row.try_get_by_index::<String>(0).expect("a line"));
         // What is compared with what says the text already.
