@@ -16,7 +16,7 @@ pub fn has_control_character(line: &str) -> bool {
 }
 
 /// The same of a text that may have several lines, and tabs.
-pub fn has_control_character_within_lines(text: &str) -> bool {
+pub fn has_control_character_but_tabs_and_line_ends(text: &str) -> bool {
     may_have_one(text) && text.chars().any(|c| c.is_control() && !matches!(c, '\t' | '\n' | '\r'))
 }
 
@@ -33,7 +33,7 @@ pub fn printable(name: &str) -> String {
 }
 
 /// A column's name for a report: cut short, in quotes, and escaped.
-pub fn shown(name: &str) -> String {
+pub fn quoted(name: &str) -> String {
     let short: String = name.chars().take(64).collect();
     format!("{short:?}")
 }

@@ -154,7 +154,11 @@ impl Import<'_> {
             let transaction = self.database.begin().await?;
             let stored = match self.store_rows(&transaction, rows).await {
                 Ok(outcome) => transaction.commit().await.map(|()| outcome),
-                Err(error) => transaction.rollback().await.and(Err(error)),
+                Err(error) => {
+                    // Why it failed says more than why it could not be rolled back.
+                    _ = transaction.rollback().await;
+                    Err(error)
+                }
             };
             match stored {
                 Ok(outcome) => return Ok(Some(outcome)),

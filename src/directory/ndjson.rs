@@ -13,7 +13,7 @@ use super::{
     position::{MAXIMUM_ROW_BYTES, Position},
     row::{Cell, Checker, Row},
 };
-use crate::text::shown;
+use crate::text::quoted;
 
 pub struct Lines<R> {
     source: R,
@@ -85,7 +85,7 @@ pub fn read_row(checker: &Checker, line: u64, bytes: &[u8]) -> Result<Row, Strin
     let mut row = checker.row(line);
     for (name, value) in &object.0 {
         let Some(position) = checker.kind.position(name) else {
-            return Err(format!("{}: no such column", shown(name)));
+            return Err(format!("{}: no such column", quoted(name)));
         };
         let column = &checker.kind.columns()[position];
         if row.cells[position] != Cell::LeftOut {

@@ -18,7 +18,7 @@ use crate::{
     id::OrganisationId,
     secret::CodeHasher,
     storage::directory::{Referred, Stored, StoredColumn},
-    text::shown,
+    text::quoted,
 };
 
 /// What the database holds of what a chunk names; each by the position of a column and a value in it.
@@ -141,7 +141,7 @@ impl<'a> Planner<'a> {
         let (natural, noun) = (self.kind.natural_key(), self.kind.noun());
         let target = match (row.id(), self.stored(row, ID), self.stored(row, self.natural())) {
             (Some(id), None, Some(other)) => {
-                let (id, value, other) = (shown(id), shown(&other.natural_key), shown(&other.id));
+                let (id, value, other) = (quoted(id), quoted(&other.natural_key), quoted(&other.id));
                 let reason = format!("id: no {noun} has the id {id}, and {natural} {value} is of the one with {other}");
                 return Err(Refusal::Rejected(reason));
             }
@@ -170,7 +170,7 @@ impl<'a> Planner<'a> {
                 && self.referred(row, position).is_none()
             {
                 let (noun, key) = (to.noun(), to.natural_key());
-                return Err(format!("{}: no {noun} has the {key} {}", column.name, shown(given)));
+                return Err(format!("{}: no {noun} has the {key} {}", column.name, quoted(given)));
             }
         }
         Ok(())
@@ -180,7 +180,7 @@ impl<'a> Planner<'a> {
         for (position, column) in self.kind.columns().iter().enumerate() {
             if column.need == Need::Mandatory && matches!(row.cells[position], Cell::LeftOut | Cell::Empty) {
                 return Err(match row.id() {
-                    Some(id) => format!("{}: missing, and no row has the id {}", column.name, shown(id)),
+                    Some(id) => format!("{}: missing, and no row has the id {}", column.name, quoted(id)),
                     None => format!("{}: missing", column.name),
                 });
             }
@@ -191,7 +191,7 @@ impl<'a> Planner<'a> {
     /// Refuses a value that `holder` has, which is not the row's own.
     fn check_free(&self, row: &Row, position: usize, holder: &Stored, own: Option<&Stored>) -> Result<(), String> {
         let column = &self.kind.columns()[position];
-        let (name, noun, natural) = (column.name, self.kind.noun(), shown(&holder.natural_key));
+        let (name, noun, natural) = (column.name, self.kind.noun(), quoted(&holder.natural_key));
         let given = row.text(position).unwrap_or_default();
         Err(match column.content {
             // A password that is stored already stays as it is, used or not, so it takes nothing from another.
@@ -199,8 +199,8 @@ impl<'a> Planner<'a> {
                 return Ok(());
             }
             Content::AuthenticationCode | Content::OneTimePassword => format!("{name}: another {noun} has the same"),
-            Content::Reference(to) => format!("{name}: the {} {} is of the {noun} {natural}", to.noun(), shown(given)),
-            _ => format!("{name}: {} is of the {noun} with the id {}", shown(given), shown(&holder.id)),
+            Content::Reference(to) => format!("{name}: the {} {} is of the {noun} {natural}", to.noun(), quoted(given)),
+            _ => format!("{name}: {} is of the {noun} with the id {}", quoted(given), quoted(&holder.id)),
         })
     }
 

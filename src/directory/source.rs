@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Result},
-    text::shown,
+    text::quoted,
 };
 
 const BUFFER_BYTES: usize = 1 << 16;
@@ -88,7 +88,7 @@ fn read_header(checker: &Checker, header: &Record<'_>) -> Result<Vec<(usize, &'s
                 "line {}: {} have no column {}; they have {}",
                 header.line,
                 checker.kind,
-                shown(name),
+                quoted(name),
                 known.join(", ")
             );
             return Err(refused(message).at_field(name));

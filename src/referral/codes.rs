@@ -123,6 +123,11 @@ impl<'a> Codes<'a> {
         }
     }
 
+    /// Whether the wrong codes of the call are counted, or there is no code.
+    pub fn is_counted(&self) -> bool {
+        self.is_counted
+    }
+
     /// Counts the wrong codes that are about to be told, once in a call. They are given in the order of their events,
     /// each with its position. Where others have counted so much meanwhile that the caller has to wait, nothing is told.
     pub async fn count(&mut self, wrong: impl Iterator<Item = (usize, &'a PartyBy)>) -> Result<()> {

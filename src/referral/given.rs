@@ -7,7 +7,8 @@ use crate::secret::Secret;
 pub enum EntryKind {
     BusinessUnit,
     Unit,
-    TransactionAcquiringPoint,
+    /// A transaction acquiring point.
+    Tap,
     Device,
     Classification,
 }
@@ -35,7 +36,7 @@ impl EntryKind {
         match self {
             Self::BusinessUnit => "performed_by_business_unit_identifier",
             Self::Unit => "performed_by_unit_identifier",
-            Self::TransactionAcquiringPoint => "performed_by_tap_identifier",
+            Self::Tap => "performed_by_tap_identifier",
             Self::Device => "performed_by_device_identifier",
             Self::Classification => "classification_identifier",
         }

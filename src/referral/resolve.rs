@@ -19,9 +19,9 @@ use crate::{
     id::{AccessTokenKey, AccountKey, EntryKey, EventNumber, OrganisationId},
     secret::{CodeHasher, equal_in_constant_time},
     storage::{
-        OfDirectory,
+        Versioned,
         directory_entries::{self, Entry, EntryColumn},
-        parties::{self, Party, PartyColumn, Token},
+        parties::{self, AccessToken, Party, PartyColumn},
     },
 };
 
@@ -119,18 +119,18 @@ pub async fn find_entries<'a, C: ConnectionTrait>(
     connection: &C,
     organisation_id: OrganisationId,
     given: impl Iterator<Item = &'a GivenEntry>,
-) -> Result<OfDirectory<Entries<'a>>, DbErr> {
+) -> Result<Versioned<Entries<'a>>, DbErr> {
     let mut entries: HashMap<&GivenEntry, Option<Entry>> = given.map(|entry| (entry, None)).collect();
     let asked: Vec<(&GivenEntry, EntryColumn)> =
         entries.keys().filter_map(|entry| Some((*entry, column_of(entry)?))).collect();
     let names: Vec<(EntryColumn, &str)> = asked.iter().map(|(entry, column)| (*column, entry.value.as_str())).collect();
-    let OfDirectory { found, version } =
+    let Versioned { found, version } =
         directory_entries::find_many_by_name(connection, organisation_id, &names).await?;
     for ((given, _), entry) in asked.into_iter().zip(found) {
         entries.insert(given, entry);
     }
     let found = entries.into_iter().filter_map(|(given, entry)| Some((given, entry?))).collect();
-    Ok(OfDirectory { found, version })
+    Ok(Versioned { found, version })
 }
 
 fn column_of(entry: &GivenEntry) -> Option<EntryColumn> {
@@ -141,9 +141,9 @@ fn column_of(entry: &GivenEntry) -> Option<EntryColumn> {
         (EntryKind::Unit, EntryField::Id) => EntryColumn::UnitId,
         (EntryKind::Unit, EntryField::Name) => EntryColumn::UnitName,
         (EntryKind::Unit, EntryField::Code) => EntryColumn::UnitAlternativeCode,
-        (EntryKind::TransactionAcquiringPoint, EntryField::Id) => EntryColumn::TapId,
-        (EntryKind::TransactionAcquiringPoint, EntryField::Name) => EntryColumn::TapName,
-        (EntryKind::TransactionAcquiringPoint, EntryField::Code) => EntryColumn::TapCode,
+        (EntryKind::Tap, EntryField::Id) => EntryColumn::TapId,
+        (EntryKind::Tap, EntryField::Name) => EntryColumn::TapName,
+        (EntryKind::Tap, EntryField::Code) => EntryColumn::TapCode,
         (EntryKind::Device, EntryField::Id) => EntryColumn::DeviceId,
         (EntryKind::Device, EntryField::Code) => EntryColumn::DeviceCode,
         (EntryKind::Classification, EntryField::Id) => EntryColumn::ClassificationId,
@@ -227,7 +227,7 @@ fn name_of<'a>(given: &'a GivenParty, organisation_id: OrganisationId, hasher: &
         (PartyBy::AuthenticationCode(code), _) => {
             (PartyColumn::AuthenticationCodeHash, hasher.authentication_code(organisation_id, code).into())
         }
-        (PartyBy::PassCode { identifier, .. }, _) => (PartyColumn::TokenIdentifier, identifier.into()),
+        (PartyBy::PassCode { identifier, .. }, _) => (PartyColumn::AccessTokenIdentifier, identifier.into()),
         (PartyBy::OneTimePassword(password), _) => {
             (PartyColumn::OneTimePasswordHash, hasher.one_time_password(organisation_id, password).into())
         }
@@ -354,7 +354,7 @@ impl Resolver<'_> {
         }
     }
 
-    fn is_effective(&self, token: &Token) -> bool {
+    fn is_effective(&self, token: &AccessToken) -> bool {
         token.state == parties::EFFECTIVE
             && token.effective_from.is_none_or(|from| from <= self.now)
             && token.effective_to.is_none_or(|to| self.now <= to)

@@ -92,7 +92,7 @@ impl Violation {
                 (ViolationKind::BusinessUnitNotFound, "Business Unit", "The business unit does not exist")
             }
             EntryKind::Unit => (ViolationKind::UnitNotFound, "Unit", "The unit does not exist"),
-            EntryKind::TransactionAcquiringPoint => (
+            EntryKind::Tap => (
                 ViolationKind::TransactionAcquiringPointNotFound,
                 "Transaction Acquiring Point",
                 "The transaction acquiring point does not exist",

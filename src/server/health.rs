@@ -44,7 +44,7 @@ const WHILE_FAULTY: Duration = Duration::from_millis(500);
 /// The least time between two looks, whatever calls are answered.
 const BREATH: Duration = Duration::from_millis(250);
 
-/// Responder that probes get themselves have the status that they look at.
+/// Probes look at the HTTP status, so they get it whatever `--always-ok` says.
 const PROBES: Responder = Responder { always_ok: false };
 
 /// What the service says of its health. It asks nothing of the database: [`watch`](Health::watch) does.

@@ -67,7 +67,7 @@ pub async fn run(
     };
     in_the_background
         .spawn(background::remove_old_answers(api.referral_events.clone(), config.referral.idempotency_retention));
-    let answers = Responder { always_ok: config.always_ok };
+    let responder = Responder { always_ok: config.always_ok };
 
     let service = GrpcService(api.clone());
     let grpc_router =
@@ -78,7 +78,7 @@ pub async fn run(
             .add_service(reflection()?.build_v1alpha().map_err(Error::internal)?)
             .into_axum_router()
             .layer(middleware::from_fn_with_state(api.clone(), grpc::within_limits));
-    let rest = rest::router(api, answers).merge(health.probes());
+    let rest = rest::router(api, responder).merge(health.probes());
 
     // Outermost first: name the request, log it, answer for a panic; let a refusal be seen; then the transport that it
     // speaks.
@@ -89,7 +89,7 @@ pub async fn run(
         }))
         .layer(middleware::from_fn(refusal::seen))
         .layer(middleware::from_fn_with_state(health.clone(), health::doubting))
-        .layer(middleware::from_fn(move |request, next| observe::observe(request, next, answers)));
+        .layer(middleware::from_fn(move |request, next| observe::observe(request, next, responder)));
 
     let mut connections = Connections::new(app, config.connections.clone());
     let is_stopping = connections.stopping();

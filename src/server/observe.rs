@@ -29,7 +29,7 @@ pub fn is_grpc(headers: &HeaderMap) -> bool {
 
 /// Names the request, logs it once it is answered, and answers in its place where it panics. The query is not logged:
 /// it may hold a token.
-pub async fn observe(mut request: Request, next: Next, answers: Responder) -> Response<Body> {
+pub async fn observe(mut request: Request, next: Next, responder: Responder) -> Response<Body> {
     let request_id = RequestId::of(request.headers());
     request.extensions_mut().insert(request_id.clone());
     let span = tracing::info_span!(
@@ -47,7 +47,7 @@ pub async fn observe(mut request: Request, next: Next, answers: Responder) -> Re
         let mut response = answered.unwrap_or_else(|_| {
             let error = Error::internal("the request panicked");
             if !grpc {
-                return answers.refuse(&error, &request_id);
+                return responder.refuse(&error, &request_id);
             }
             status::log(&error);
             status::grpc_status(&error, Some(&request_id)).into_http()

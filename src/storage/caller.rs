@@ -94,11 +94,12 @@ pub async fn to_its_end<T: Send + 'static>(
             Err(error) => Err(error.into()),
         };
         let events = done.as_ref().map_or(0, count);
+        // First, for the caller may leave at any moment, and what is logged then tells what the span has.
+        if events > 0 {
+            Span::current().record(COMMITTED, events);
+        }
         if state.is_abandoned() {
             state.log(events);
-        } else if events > 0 {
-            // The caller may leave still, before it has the answer.
-            Span::current().record(COMMITTED, events);
         }
         done
     });

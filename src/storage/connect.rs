@@ -76,8 +76,8 @@ const SQLITE_READERS: u32 = 4;
 /// How long a connection to PostgreSQL counts as open after its last use; one unused for longer is asked first, which
 /// takes a round trip.
 const PROVEN: Duration = Duration::from_secs(1);
-/// The part of the connections to PostgreSQL that is for reading.
-const POSTGRES_READERS: u32 = 4;
+/// Of so many connections to PostgreSQL, one is for reading.
+const POSTGRES_CONNECTIONS_PER_READER: u32 = 4;
 /// How long a writer waits for another process that writes to the same SQLite file.
 const SQLITE_BUSY_TIMEOUT_MS: &str = "10000";
 
@@ -116,7 +116,7 @@ impl Database {
             condition.know_file(write.connection().get_sqlite_connection_pool().connect_options().get_filename());
             return Ok(Self { write, read, condition });
         }
-        let readers = options.connections / POSTGRES_READERS;
+        let readers = options.connections / POSTGRES_CONNECTIONS_PER_READER;
         if readers == 0 {
             let pool = connect_postgres(url, options, &condition).await?;
             return Ok(Self { write: pool.clone(), read: pool, condition });

@@ -71,7 +71,8 @@ struct Last {
     last_value: i64,
 }
 
-/// Takes the next `count` values and answers the first of them. Gaps come about where a transaction is rolled back.
+/// Takes the next `count` values and answers the first of them. Gaps come about where more are taken than used: a call
+/// may take twice, and an import counts the most that it can need.
 pub async fn take<C: ConnectionTrait>(
     connection: &C,
     organisation_id: OrganisationId,
@@ -101,9 +102,9 @@ struct LastNumber {
 /// $5 has referred somebody.
 ///
 /// It keeps how far at most an event's date lies behind the latest one before it, for `number_ranges`. A clock that is set
-/// back by more than a day, 86,400,000,000 microseconds, makes a new beginning; of a second beginning and all after it is
-/// only known that what comes before it may lie behind anything. What was there before the statement stands on the right
-/// of each equals sign.
+/// back by more than a day, 86,400,000,000 microseconds, makes a new beginning: `greatest_lag` starts anew, and the old
+/// one moves to `greatest_lag_before`. The second time nothing is known of what came before, so that becomes the largest
+/// number. What was there before the statement stands on the right of each equals sign.
 const TAKE_NUMBERS: Sql = Sql {
     postgres: "\
 UPDATE counters SET
@@ -176,7 +177,7 @@ pub async fn take_numbers(
     Ok(Numbers { first: EventNumber(first(last_value, count)), directory_version, any_is_a_referrer })
 }
 
-/// The parameters of [`TAKE`].
+/// The parameters $1 to $3 of both.
 fn taking(organisation_id: OrganisationId, counter: Counter, count: usize) -> Result<Vec<Value>, DbErr> {
     let count = i64::try_from(count).map_err(|_| DbErr::ConvertFromU64("i64"))?;
     Ok(vec![organisation_id.into(), counter.name().into(), count.into()])

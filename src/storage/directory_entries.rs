@@ -3,7 +3,7 @@
 
 use sea_orm::{ConnectionTrait, DbErr, Value};
 
-use super::sql::{Columns, OfDirectory, Sql, text_array};
+use super::sql::{Columns, Sql, Versioned, text_array};
 
 use crate::id::{EntryKey, OrganisationId};
 
@@ -27,7 +27,7 @@ pub enum EntryColumn {
 }
 
 impl EntryColumn {
-    const COUNT: usize = 14;
+    const COUNT: usize = Self::ClassificationAlternativeCode as usize + 1;
 }
 
 /// A place or a classification, with the places that it implies.
@@ -52,10 +52,10 @@ pub async fn find_many_by_name<C: ConnectionTrait>(
     connection: &C,
     organisation_id: OrganisationId,
     names: &[(EntryColumn, &str)],
-) -> Result<OfDirectory<Vec<Option<Entry>>>, DbErr> {
+) -> Result<Versioned<Vec<Option<Entry>>>, DbErr> {
     let mut found = vec![None; names.len()];
     if names.is_empty() {
-        return Ok(OfDirectory { found, version: None });
+        return Ok(Versioned { found, version: None });
     }
     let mut lists: [Vec<&str>; EntryColumn::COUNT] = Default::default();
     let mut indexes: [Vec<usize>; EntryColumn::COUNT] = Default::default();
@@ -81,5 +81,5 @@ pub async fn find_many_by_name<C: ConnectionTrait>(
             });
         }
     }
-    Ok(OfDirectory { found, version: Some(columns.version()?) })
+    Ok(Versioned { found, version: Some(columns.version()?) })
 }

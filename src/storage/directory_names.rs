@@ -1,4 +1,4 @@
-//! What callers know the rows of the directory by that events refer to by their keys.
+//! The names by which callers know what an event's keys refer to.
 
 use std::collections::{HashMap, HashSet};
 
@@ -74,7 +74,8 @@ pub async fn find_names_of<C: ConnectionTrait>(
             3 => _ = names.taps.insert(EntryKey(key), name),
             4 => _ = names.devices.insert(EntryKey(key), name),
             5 => _ = names.accounts.insert(AccountKey(key), name),
-            _ => _ = names.participants.insert(AccountKey(key), name),
+            6 => _ = names.participants.insert(AccountKey(key), name),
+            _ => {}
         }
     }
     Ok(names)

@@ -194,7 +194,7 @@ pub(super) fn of_the_connection(error: DbErr) -> DbErr {
     }
 }
 
-/// Whether a row was refused for a reason that the database does not tell, such as a key that another row has.
+/// Whether the database gives no reason that can be told, as Citus does for a key that another row has.
 pub fn is_unclear(error: &DbErr) -> bool {
     code(error).is_some_and(|code| code == UNCLEAR)
 }

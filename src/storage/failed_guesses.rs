@@ -16,20 +16,20 @@ const FIND: Sql = Sql {
 SELECT subject, failures, free_at, version FROM failed_guesses WHERE subject IN (SELECT k.value FROM json_each($1) AS k)",
 };
 
-/// The same once those who are storing rows of theirs are done. On SQLite the connection that writes does that.
+/// The same, after waiting for those who are storing such rows. On SQLite the connection that writes does that.
 const FIND_IN_TURN: Sql = Sql {
     postgres: "\
 SELECT subject, failures, free_at, version FROM failed_guesses WHERE subject = ANY ($1::bigint[]) FOR SHARE",
     sqlite: FIND.sqlite,
 };
 
-/// What is counted of the subjects, of those of which something is.
+/// The rows of those subjects that have one.
 pub async fn find_many<C: ConnectionTrait>(connection: &C, subjects: &[i64]) -> Result<Vec<FailedGuess>, DbErr> {
     let values = vec![key_array(connection, subjects)];
     FailedGuess::find_by_statement(FIND.with(connection, values)).all(connection).await
 }
 
-/// The same once those who are storing rows of theirs are done.
+/// The same, after waiting for those who are storing such rows.
 pub async fn find_many_in_turn<C: ConnectionTrait>(
     connection: &C,
     subjects: &[i64],

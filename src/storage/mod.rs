@@ -1,6 +1,6 @@
 //! The database: connecting, transactions, and the queries, each a set at a time.
 //!
-//! Every finder takes the organisation first. A row is its entity; sets are looked up by statements that stand whole
+//! A query of an organisation's rows takes it right after the connection. A row is its entity; sets are looked up by statements that stand whole
 //! where they are asked, for each engine where the two differ (`sql`). How rows are loaded (`bulk_load`), how a
 //! transaction begins (`settings`) and whether calls wait for a turn (`counters`) differ by nature.
 //!
@@ -44,6 +44,6 @@ pub use connect::{Database, PoolOptions, PoolSizes};
 pub use error::{is_contention, is_unclear, is_unique_violation};
 pub use pool::Pool;
 pub use probe::Probe;
-pub use sql::OfDirectory;
+pub use sql::Versioned;
 pub use transaction::Transaction;
 pub use url::is_sqlite;

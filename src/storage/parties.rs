@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DbErr, Value};
 use serde::{Deserialize, Deserializer};
 
-use super::sql::{Columns, OfDirectory, Sql, read_json, text_array};
+use super::sql::{Columns, Sql, Versioned, read_json, text_array};
 
 use crate::id::{AccessTokenKey, AccountKey, EventNumber, OrganisationId};
 
@@ -18,13 +18,13 @@ pub enum PartyColumn {
     /// Hash of the authentication code of an access token.
     AuthenticationCodeHash,
     /// Identifier of an access token.
-    TokenIdentifier,
+    AccessTokenIdentifier,
     /// Hash of a one-time password of an access token.
     OneTimePasswordHash,
 }
 
 impl PartyColumn {
-    const COUNT: usize = 7;
+    const COUNT: usize = Self::OneTimePasswordHash as usize + 1;
 }
 
 /// An account, with its participant and, where one was asked for, the access token that led to it.
@@ -34,12 +34,12 @@ pub struct Party {
     pub is_account_active: bool,
     /// True for an account without a participant, too.
     pub is_participant_effective: bool,
-    pub token: Option<Token>,
+    pub token: Option<AccessToken>,
 }
 
 /// What of an access token decides whether it identifies.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Token {
+pub struct AccessToken {
     pub key: AccessTokenKey,
     pub id: String,
     pub state: String,
@@ -69,10 +69,10 @@ pub async fn find_many_by_name<C: ConnectionTrait>(
     connection: &C,
     organisation_id: OrganisationId,
     names: &[(PartyColumn, &str)],
-) -> Result<OfDirectory<Vec<Vec<Party>>>, DbErr> {
+) -> Result<Versioned<Vec<Vec<Party>>>, DbErr> {
     let mut found = vec![Vec::new(); names.len()];
     if names.is_empty() {
-        return Ok(OfDirectory { found, version: None });
+        return Ok(Versioned { found, version: None });
     }
     let mut lists: [Vec<&str>; PartyColumn::COUNT] = Default::default();
     let mut indexes: [Vec<usize>; PartyColumn::COUNT] = Default::default();
@@ -96,7 +96,7 @@ pub async fn find_many_by_name<C: ConnectionTrait>(
             token: if token.is_empty() { None } else { Some(read_json(&token)?) },
         });
     }
-    Ok(OfDirectory { found, version: Some(columns.version()?) })
+    Ok(Versioned { found, version: Some(columns.version()?) })
 }
 
 /// SQLite has numbers for truth values.

@@ -7,7 +7,7 @@ use super::sql::{Sql, key_array};
 
 use crate::id::OrganisationId;
 
-/// Who knows something of whom.
+/// Which participants are meant: by their own keys, or by those of their accounts.
 #[derive(Clone, Copy, Debug)]
 pub enum PartyKeys<'a> {
     Accounts(&'a [i64]),
@@ -67,6 +67,7 @@ pub async fn note_ineffective_participants<C: ConnectionTrait>(
     Ok(())
 }
 
+/// Only rows whose flag is wrong are found, so it is turned over; imports of one organisation take turns.
 const NOTE_ACCOUNT_STATES: Sql = Sql {
     postgres: "\
 UPDATE rewards_participants SET has_inactive_account = NOT has_inactive_account

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QueryResult,
     sea_query::{Expr, NullOrdering, Order},
 };
 
@@ -13,7 +13,7 @@ use super::{
 
 use crate::id::{AccountKey, EventId, EventNumber, OrganisationId};
 
-/// A subquery is one look-up for each key, which another EXISTS would leave to the planner.
+/// A subquery that answers a value is one look-up for each key; a second EXISTS the planner may turn into a join.
 const IS_ANY_A_REFERRER: Sql = Sql {
     postgres: "\
 SELECT 1 WHERE EXISTS (
@@ -46,7 +46,7 @@ pub struct Edge {
     pub number: EventNumber,
 }
 
-/// Each account is looked up by itself: see [`super::directory_entries`].
+/// Each account is looked up by itself: see `sql/find_directory_entries.postgres.sql`.
 const FIND_BY_REFERRED: Sql = Sql {
     postgres: "\
 SELECT e.referred_account_key, e.referred_by_account_key, e.id, e.number
@@ -148,6 +148,22 @@ pub async fn find_many_by_external_reference<C: ConnectionTrait>(
     Referenced::find_by_statement(FIND_BY_EXTERNAL_REFERENCE.with(connection, values)).all(connection).await
 }
 
+/// An event as it is read: one that cannot be is named for the log.
+#[derive(Debug)]
+pub(super) struct Stored(pub Model);
+
+impl FromQueryResult for Stored {
+    fn from_query_result(row: &QueryResult, prefix: &str) -> Result<Self, DbErr> {
+        Model::from_query_result(row, prefix).map(Self).map_err(|cause| {
+            let integer = |column| row.try_get("", column).map_or("?".to_owned(), |value: i64| value.to_string());
+            let (number, organisation) = (integer("number"), integer("organisation_id"));
+            DbErr::Type(format!(
+                "the event of number {number} cannot be read, of the organisation of id {organisation}: {cause}"
+            ))
+        })
+    }
+}
+
 /// What names an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EventName {
@@ -172,12 +188,14 @@ pub async fn find<C: ConnectionTrait>(
             .filter(Column::ExternalSystem.eq(system))
             .filter(Column::ExternalSystemReferenceNumber.eq(number)),
     };
-    named
+    let found = named
         .order_by_with_nulls(Column::InForce, Order::Desc, NullOrdering::Last)
         .order_by_desc(Column::CancelledOn)
         .order_by_desc(Column::Number)
+        .into_model::<Stored>()
         .one(connection)
-        .await
+        .await?;
+    Ok(found.map(|Stored(event)| event))
 }
 
 /// Cancels an event; one that is cancelled already stays as it is.

@@ -77,7 +77,7 @@ pub(super) async fn keep_compatible_steps<C: ConnectionTrait>(connection: &C) ->
 const KEEP_STEP: Sql =
     Sql::of_both("INSERT INTO compatible_steps (step, needs) VALUES ($1, $2) ON CONFLICT (step) DO NOTHING");
 
-const FIND_STEPS: Sql = Sql::of_both("SELECT version, NULL AS needs FROM seaql_migrations");
+const FIND_STEPS: Sql = Sql::of_both("SELECT version, NULL AS needs FROM seaql_migrations ORDER BY version");
 
 const FIND_STEPS_AND_NEEDS: Sql = Sql::of_both(
     "\

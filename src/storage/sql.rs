@@ -45,11 +45,9 @@ pub fn text_array<C: ConnectionTrait>(connection: &C, texts: &[&str]) -> Value {
 }
 
 /// Keys as an array, likewise.
-pub fn key_array<C: ConnectionTrait, K>(connection: &C, keys: &[K]) -> Value
+pub fn key_array<C: ConnectionTrait, K: Clone + Serialize>(connection: &C, keys: &[K]) -> Value
 where
-    K: Serialize,
-    Vec<K>: Clone + Into<Value>,
-    K: Clone,
+    Vec<K>: Into<Value>,
 {
     match connection.get_database_backend() {
         DbBackend::Postgres => keys.to_vec().into(),
@@ -59,7 +57,7 @@ where
 
 /// What was found in the directory, and in which version of it: `None` where nothing was looked for.
 #[derive(Debug)]
-pub struct OfDirectory<T> {
+pub struct Versioned<T> {
     pub found: T,
     pub version: Option<i64>,
 }

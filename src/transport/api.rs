@@ -192,15 +192,15 @@ impl Api {
         let fields = fields(&call.fields_set)?;
         limit(call.number_of_events)?;
         // Who calls is known, and what they ask is there to be read.
+        let key = request::idempotency_key(&head.headers)?;
         let permit = self.admit(&caller, call.number_of_events, call.options).await?;
         // A refused call is a new one the next time.
         let kept = move |report: &Report| respond(report).ok().map(|message| message.encode_to_vec());
-        let idempotency =
-            request::idempotency_key(&head.headers)?.map(|key| Idempotency { key, method, answer: Box::new(kept) });
+        let idempotency = key.map(|key| Idempotency { key, method, encode: Box::new(kept) });
         let events = read_events(call.events).await;
         deprecation::note_use(&caller, &self.referral_events.release().deprecated_of(&events));
         let created = self.referral_events.bulk_create(sender(&caller), events, call.options, idempotency, permit);
-        // In the future of the call it would be nested too deep for the compiler when it optimises.
+        // Boxed: nested in this future it is too deep for the compiler when it optimises.
         let answered = Box::pin(created).await?;
         let answer = match answered {
             Answered::Now(report) => Answer::new(respond(&report)?),

@@ -79,7 +79,7 @@ impl From<RawEvent> for EventRequest {
             return event.into();
         }
         // Its name stands at its beginning, if it has one that can be read.
-        let mut named = Named::default();
+        let mut named = NameOnly::default();
         _ = named.merge(bytes);
         Self {
             request_unique_identifier: named.request_unique_identifier,
@@ -91,7 +91,7 @@ impl From<RawEvent> for EventRequest {
 
 /// An event's name, all else in it being skipped.
 #[derive(Clone, PartialEq, Message)]
-struct Named {
+struct NameOnly {
     #[prost(string, optional, tag = "1")]
     request_unique_identifier: Option<String>,
 }

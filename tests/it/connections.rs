@@ -27,6 +27,7 @@ tests! {
         no_more_connections_are_open_than_are_set,
         connections_that_nobody_uses_are_closed,
         calls_that_wait_for_their_turn_leave_a_connection_to_those_that_look_up,
+        a_rehearsal_with_a_wrong_code_takes_one_connection_at_a_time,
         after_an_import_look_ups_read_the_indexes_alone,
         sessions_look_things_up_by_key_whatever_the_planner_believes;
     OwnPostgres:
@@ -121,6 +122,17 @@ async fn a_call_that_gets_no_connection_in_time_finds_the_service_unavailable(se
     assert!(waited > Duration::from_millis(900) && waited < Duration::from_secs(8), "{waited:?}");
     lock.rollback().await.expect("a rollback");
     join_all(waiting).await[0].assert_outcome(&["1"], &[]);
+}
+
+async fn a_rehearsal_with_a_wrong_code_takes_one_connection_at_a_time(setup: Setup) {
+    let workplace = workplace(setup.engine.create_database());
+    // Of four, one is for reading, and for counting wrong codes.
+    let server = workplace.serve(&["--database-connections", "4", "--database-acquire-timeout", "1"]);
+    let mut request = request(&server.login("pw").await, 1);
+    request["validate_only"] = json!(true);
+    request["referral_customer_events_set"][0]["referred_by_rewards_participant_identifier"] =
+        json!({"access_token_identifier": {"authentication_code": "wrong"}});
+    server.post(BULK, &request).await.assert_outcome(&[], &[("1", "InvalidAccessToken")]);
 }
 
 async fn one_connection_is_enough(setup: Setup) {

@@ -53,7 +53,7 @@ async fn a_message_costs_little_more_memory_than_its_bytes(_: Setup) {
     for (body, code) in [
         (set(&format!("[{}0]", "0,".repeat(1_000_000))), "MaximumNumberOfEventsExceededException"),
         (format!("{{{}}}", names(200_000)), "UnknownAttributeException"),
-        (format!("{{{equal}}}"), "MalformedRequestException"),
+        (format!("{{{equal}}}"), "UnknownAttributeException"),
         (set(&format!("[{{{}}}]", names(200_000))), "OK"),
         (set(&format!("[{{{equal}}}]")), "OK"),
         (format!(r#"{{"fields_set":[{}""]}}"#, "\"\",".repeat(700_000)), "MalformedRequestException"),

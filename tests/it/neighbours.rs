@@ -46,7 +46,7 @@ async fn held(setup: Setup, config: Config) -> (Arc<Server>, Transaction, String
     let mut server = Server::start(setup).await;
     server.restart_with(config).await;
     let other = server.login("other", "oscar").await;
-    let lock = server.database.begin().await.expect("a transaction");
+    let lock = server.patient_database().await.begin().await.expect("a transaction");
     counters::take_turn(&lock, OrganisationId(1)).await.expect("a turn");
     server.take_statements();
     (Arc::new(server), lock, other)
@@ -85,7 +85,7 @@ async fn send_waiting(server: &Arc<Server>, numbers: std::ops::Range<usize>) -> 
 /// How many calls have asked who calls.
 fn authenticated(server: &Server) -> usize {
     let statements = server.statements.lock().expect("a lock");
-    statements.iter().filter(|sql| sql.starts_with("SELECT u.role")).count()
+    statements.iter().filter(|sql| sql.starts_with("SELECT \"users\".\"role\"")).count()
 }
 
 async fn until(condition: impl Fn() -> bool) {

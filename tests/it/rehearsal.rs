@@ -186,7 +186,7 @@ async fn a_rehearsal_sees_the_events_as_they_were_at_one_moment(setup: Setup) {
     let first = server.send(json!([referenced])).await;
     referenced["description"] = json!("other content");
     // Between the look-up of who is referred and that of the references.
-    let held = server.hold_at("e.content_hash FROM");
+    let held = server.hold_at("e.content_hash\nFROM");
     let change = async {
         let cancelled = replica.cancel(json!({"number": first.processed()[0]["number"]})).await;
         assert_eq!(cancelled.code, "OK", "{cancelled:?}");

@@ -102,8 +102,8 @@ impl ReferralEvents {
 
     /// Keeps the answer for repeats of the call, where it has an idempotency key and an answer to keep; says whether.
     async fn keep_answer(&self, transaction: &Transaction, call: &Call, report: &Report) -> Result<bool, Interrupted> {
-        let Some((Idempotency { key, method, answer }, fingerprint)) = &call.idempotency else { return Ok(false) };
-        let Some(answer) = answer(report) else { return Ok(false) };
+        let Some((Idempotency { key, method, encode }, fingerprint)) = &call.idempotency else { return Ok(false) };
+        let Some(answer) = encode(report) else { return Ok(false) };
         let kept = idempotency_key::Model {
             organisation_id: call.organisation_id,
             method: (*method).to_owned(),
@@ -119,8 +119,12 @@ impl ReferralEvents {
         }
     }
 
-    /// Says what the call would do. All of it is looked up in one transaction, as it was at one moment.
+    /// Says what the call would do. All of it is looked up in one transaction, as it was at one moment. Wrong codes are
+    /// counted before it begins, for it holds a connection, and counting takes another.
     pub(super) async fn rehearse<'c>(&self, call: &'c Call, codes: &mut Codes<'c>) -> Result<Answered, Interrupted> {
+        if !codes.is_counted() {
+            self.resolve(self.database.reader(), call, codes).await?;
+        }
         let transaction = self.database.begin_read().await?;
         let ResolvedCall { mut slots, events, .. } = self.resolve(&transaction, call, codes).await?;
         if !events.is_empty() {
@@ -258,7 +262,7 @@ fn report<'a>(
 
 fn key_reused() -> Error {
     let message = "The idempotency key was used before with another content.";
-    Error::new(ErrorKind::IdempotencyKeyReused, message).at_field("idempotency-key")
+    Error::new(ErrorKind::IdempotencyKeyReused, message)
 }
 
 /// Inserts the events, and uses up the one-time passwords that identified their parties.

@@ -65,7 +65,7 @@ impl ReferralEvents {
     ) -> Result<Answered> {
         let organisation_id = sender.organisation_id;
         let now = Utc::now().trunc_subsecs(6);
-        // A rehearsal leaves nothing behind, nor does it find anything.
+        // A rehearsal neither keeps an answer nor looks for one.
         let idempotency = idempotency.filter(|_| !options.validate_only).map(|idempotency| {
             let fingerprint = self.hasher.fingerprint(organisation_id, &canonical(&requests, options));
             (idempotency, fingerprint)

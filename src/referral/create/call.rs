@@ -12,14 +12,14 @@ pub struct Options {
 }
 
 /// Makes of a call's report the answer to keep for its repeats; `None` where a repeat is a new call.
-pub type Keep = Box<dyn Fn(&Report) -> Option<Vec<u8>> + Send + Sync>;
+pub type EncodeAnswer = Box<dyn Fn(&Report) -> Option<Vec<u8>> + Send + Sync>;
 
 /// The idempotency key of a call.
 pub struct Idempotency {
     pub key: String,
     /// The method called: each has keys of its own.
     pub method: &'static str,
-    pub answer: Keep,
+    pub encode: EncodeAnswer,
 }
 
 /// How a call was answered.

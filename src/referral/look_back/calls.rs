@@ -152,13 +152,15 @@ impl ReferralEvents {
             let transaction = database.begin().await?;
             counters::take_turn(&transaction, organisation_id).await?;
             let event = referral_events::find(&transaction, organisation_id, name).await?.ok_or_else(not_found)?;
-            if event.in_force.is_some() {
+            let is_in_force = event.in_force.is_some();
+            if is_in_force {
                 referral_events::cancel(&transaction, organisation_id, event.id, now, reason).await?;
             }
             transaction.commit().await?;
-            Ok(EventIdentity { id: event.id, number: event.number })
+            Ok((EventIdentity { id: event.id, number: event.number }, is_in_force))
         };
-        to_its_end(cancel, |_| 1).await
+        let (identity, _) = to_its_end(cancel, |(_, is_cancelled_now)| usize::from(*is_cancelled_now)).await?;
+        Ok(identity)
     }
 
     /// The number below which a page begins, and proof that it was we who said so, of this list.

@@ -54,7 +54,7 @@ pub struct CheckedFilter {
 impl FilterRequest {
     /// What is wrong with it goes to the validator.
     pub fn check(self, validator: &mut Validator) -> CheckedFilter {
-        use EntryKind::{BusinessUnit, Classification, Device, TransactionAcquiringPoint, Unit};
+        use EntryKind::{BusinessUnit, Classification, Device, Tap, Unit};
         let external_system = given(self.external_system);
         validator.optional_text("external_system", external_system.as_deref());
         let in_force = self.life_cycle_state.and_then(|state| match state.as_str() {
@@ -81,7 +81,7 @@ impl FilterRequest {
             classification: validator.entry(Classification, self.classification),
             performed_by_business_unit: validator.entry(BusinessUnit, self.performed_by_business_unit),
             performed_by_unit: validator.entry(Unit, self.performed_by_unit),
-            performed_by_tap: validator.entry(TransactionAcquiringPoint, self.performed_by_tap),
+            performed_by_tap: validator.entry(Tap, self.performed_by_tap),
             performed_by_device: validator.entry(Device, self.performed_by_device),
             rest,
         }

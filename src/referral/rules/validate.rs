@@ -90,7 +90,7 @@ impl Validator {
         }
 
         self.release(&request);
-        use EntryKind::{BusinessUnit, Classification, Device, TransactionAcquiringPoint, Unit};
+        use EntryKind::{BusinessUnit, Classification, Device, Tap, Unit};
         let anywhere = request.performed_by_business_unit.is_some()
             || request.performed_by_unit.is_some()
             || request.performed_by_tap.is_some()
@@ -101,7 +101,7 @@ impl Validator {
         let classification = self.entry(Classification, request.classification.take());
         let performed_by_business_unit = self.entry(BusinessUnit, request.performed_by_business_unit.take());
         let performed_by_unit = self.entry(Unit, request.performed_by_unit.take());
-        let performed_by_tap = self.entry(TransactionAcquiringPoint, request.performed_by_tap.take());
+        let performed_by_tap = self.entry(Tap, request.performed_by_tap.take());
         let performed_by_device = self.entry(Device, request.performed_by_device.take());
         let referred = self.party(PartyRole::Referred, std::mem::take(&mut request.referred));
         let referred_by = self.party(PartyRole::ReferredBy, std::mem::take(&mut request.referred_by));
@@ -209,7 +209,7 @@ impl Validator {
             let description = format!("The text is longer than {maximum} characters");
             self.violations.push(Violation::invalid_value(&field.to_string(), &description));
         }
-        if text::has_control_character_within_lines(text) {
+        if text::has_control_character_but_tabs_and_line_ends(text) {
             self.violations.push(Violation::invalid_value(&field.to_string(), "The text contains a control character"));
         }
     }

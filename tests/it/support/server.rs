@@ -15,7 +15,7 @@ use referral_events::{
     },
     guessing::Limits,
     server,
-    storage::{Database, entity::referral_event},
+    storage::{Database, PoolOptions, entity::referral_event},
 };
 use sea_orm::{ConnectionTrait, EntityTrait, FromQueryResult, JsonValue, QueryOrder, Statement};
 use serde_json::{Value, json};
@@ -135,6 +135,16 @@ impl Server {
             }
         };
         server
+    }
+
+    /// The database, for a transaction that may stay open for as long as it takes. On SQLite it is the server's own, which
+    /// has the one connection that writes.
+    pub async fn patient_database(&self) -> Database {
+        if self.database.is_sqlite() {
+            return self.database.clone();
+        }
+        let patient = PoolOptions { time_limit: Duration::from_secs(3600), ..PoolOptions::DEFAULT };
+        Database::connect_with(&self.files.url, patient).await.expect("a database")
     }
 
     /// Another server over the same database, with connections of its own.
