@@ -23,6 +23,10 @@ pub(super) const PLANNER: [&str; 6] = [
 /// index. The directory is looked up outside, by plans that last until its import has statistics made.
 const KEEP_NO_PLAN: &str = "plan_cache_mode = force_custom_plan";
 
+/// Statements that stand alone look up the directory, all kinds of names in one, which takes longer to plan than to run.
+/// PostgreSQL would plan it anew for each call of a few names, for which it takes a plan of their own for cheaper.
+const KEEP_A_PLAN: &str = "plan_cache_mode = force_generic_plan";
+
 /// Frees the names that sqlx gives to what it prepares, counting from one on each connection.
 pub(super) const DEALLOCATE: &str = "DEALLOCATE ALL";
 
@@ -80,7 +84,12 @@ impl Limits {
 
 /// What a new session says.
 pub(super) fn of_session(limits: Limits) -> String {
-    let defaults = ["default_transaction_isolation = 'read committed'", "default_transaction_read_only = off", DURABLE];
+    let defaults = [
+        "default_transaction_isolation = 'read committed'",
+        "default_transaction_read_only = off",
+        DURABLE,
+        KEEP_A_PLAN,
+    ];
     let limits = limits.settings();
     let settings = defaults.into_iter().chain(PLANNER).chain(limits.iter().map(String::as_str));
     settings.map(|setting| format!("SET {setting}; ")).collect()
