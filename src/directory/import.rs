@@ -85,6 +85,9 @@ pub async fn import(
     }
     if summary.inserted + summary.updated >= BATCH_ROWS as u64 / 2 {
         import.vacuum().await;
+    } else if summary.inserted > 0 {
+        // What sessions planned when the table had other rows ends with this, too.
+        import.analyze().await;
     }
     // The channel is closed, so the thread is at its end.
     reader.join().map_err(|_| Error::internal("the thread that reads the file panicked"))??;

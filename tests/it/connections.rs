@@ -96,6 +96,8 @@ async fn sessions_look_things_up_by_key_whatever_the_planner_believes(setup: Set
         let value: String = query(&database, &format!("SHOW {setting}")).await.try_get_by_index(0).expect("a value");
         assert_eq!(value, "off", "{setting}");
     }
+    let kept: String = query(&database, "SHOW plan_cache_mode").await.try_get_by_index(0).expect("a value");
+    assert_eq!(kept, "force_generic_plan");
     database.close().await.expect("a close");
 }
 
