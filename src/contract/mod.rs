@@ -4,7 +4,7 @@
 use std::{fmt, sync::LazyLock};
 
 use prost::Name;
-use prost_reflect::{DescriptorPool, MessageDescriptor};
+use prost_reflect::{DescriptorError, DescriptorPool, MessageDescriptor};
 
 pub use generated::*;
 
@@ -34,10 +34,11 @@ pub const MAXIMUM_REQUEST_SIZE: usize = 48 * 1024 * 1024;
 
 /// What the contract says of the message.
 pub fn descriptor<M: Name>() -> Result<MessageDescriptor, String> {
-    static CONTRACT: LazyLock<DescriptorPool> =
-        LazyLock::new(|| DescriptorPool::decode(DESCRIPTOR_SET).unwrap_or_default());
+    static CONTRACT: LazyLock<Result<DescriptorPool, DescriptorError>> =
+        LazyLock::new(|| DescriptorPool::decode(DESCRIPTOR_SET));
+    let contract = CONTRACT.as_ref().map_err(|error| format!("the contract cannot be read: {error}"))?;
     let name = M::full_name();
-    CONTRACT.get_message_by_name(&name).ok_or_else(|| format!("{name} is not in the contract"))
+    contract.get_message_by_name(&name).ok_or_else(|| format!("{name} is not in the contract"))
 }
 
 /// A `Debug` that names the message and shows nothing of it.

@@ -7,7 +7,6 @@ use sea_orm::{ConnectionTrait, DbErr};
 use serde::Serialize;
 
 use super::sql::{Sql, json};
-
 use crate::id::{AccessTokenKey, EventNumber, OrganisationId};
 
 /// $2 has for each password the key of its access token and its hash.

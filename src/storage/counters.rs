@@ -8,7 +8,6 @@ use super::{
     sql::{Sql, key_array},
     transaction::Transaction,
 };
-
 use crate::id::{AccountKey, EventNumber, OrganisationId};
 
 /// What is counted.

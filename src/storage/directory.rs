@@ -8,7 +8,6 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 
 use super::sql::{find_json_rows, json};
-
 use crate::id::OrganisationId;
 
 /// A table of the directory.

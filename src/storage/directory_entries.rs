@@ -4,7 +4,6 @@
 use sea_orm::{ConnectionTrait, DbErr, Value};
 
 use super::sql::{Columns, Sql, Versioned, text_array};
-
 use crate::id::{EntryKey, OrganisationId};
 
 /// The columns by which an entry can be found, in the order of the parameters of [`FIND_ENTRIES`].

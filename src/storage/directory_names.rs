@@ -8,7 +8,6 @@ use super::{
     entity::referral_event::Model,
     sql::{Columns, Sql, key_array},
 };
-
 use crate::id::{AccountKey, EntryKey, OrganisationId};
 
 /// A row of the directory as callers know it.

@@ -5,7 +5,6 @@ use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 use serde::Serialize;
 
 use super::{entity::referral_event::Model, number_ranges::NumberRange, referral_events::Stored, sql::Sql};
-
 use crate::id::{AccountKey, EntryKey, OrganisationId};
 
 /// Which events a list is of; what is `None` is met by all.

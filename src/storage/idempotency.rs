@@ -10,7 +10,6 @@ use super::{
     entity::idempotency_key::{ActiveModel, Column, Entity, Model},
     sql::Sql,
 };
-
 use crate::id::OrganisationId;
 
 /// What was kept under the key at `since` or later.

@@ -10,7 +10,6 @@ use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 
 use super::sql::Sql;
-
 use crate::id::OrganisationId;
 
 /// The numbers between which events are looked for, both excluded.

@@ -5,7 +5,6 @@ use sea_orm::{ConnectionTrait, DbErr, Value};
 use serde::{Deserialize, Deserializer};
 
 use super::sql::{Columns, Sql, Versioned, read_json, text_array};
-
 use crate::id::{AccessTokenKey, AccountKey, EventNumber, OrganisationId};
 
 /// The columns by which an account can be found, in the order of the parameters of [`FIND_PARTIES`].

@@ -4,7 +4,6 @@
 use sea_orm::{ConnectionTrait, DbErr};
 
 use super::sql::{Sql, key_array};
-
 use crate::id::OrganisationId;
 
 /// Which participants are meant: by their own keys, or by those of their accounts.

@@ -10,7 +10,6 @@ use super::{
     entity::referral_event::{Column, Entity, Model},
     sql::{Sql, json, key_array},
 };
-
 use crate::id::{AccountKey, EventId, EventNumber, OrganisationId};
 
 /// A subquery that answers a value is one look-up for each key; a second EXISTS the planner may turn into a join.

@@ -9,7 +9,8 @@ use std::time::Duration;
 /// statistics yet: it would read and sort all events of an organisation for the newest hundred.
 ///
 /// Transactions say it again for poolers, behind which the session is another's. Where Citus is there, they do not: it
-/// would not hand on what they say to the machines that do the work, which are told by settings of the database; `migrate` makes those.
+/// would not hand on what they say to the machines that do the work, which are told by settings of the database;
+/// `migrate` makes those.
 pub(super) const PLANNER: [&str; 6] = [
     "enable_seqscan = off",
     "enable_bitmapscan = off",

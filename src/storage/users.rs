@@ -14,7 +14,6 @@ use super::{
     entity::{organisation, released_token, unit, user},
     settings::Access,
 };
-
 use crate::id::OrganisationId;
 
 /// Whether there can be such a text in the database at all: PostgreSQL refuses to be asked for one with a NUL.

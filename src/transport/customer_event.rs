@@ -1,10 +1,7 @@
 //! An event that is looked back on, in the contract's terms.
 
-use chrono::{DateTime, Utc};
-use prost_types::Timestamp;
-
 use crate::{
-    contract::{Classification, CustomerEvent, Party, Place},
+    contract::{Classification, CustomerEvent, Party, Place, date::timestamp},
     referral::{self, Named},
 };
 
@@ -79,9 +76,4 @@ fn place(Named { id, code, name }: Named) -> Place {
 
 fn party(Named { id, code, .. }: Named) -> Party {
     Party { id: Some(id), number: Some(code) }
-}
-
-fn timestamp(date: DateTime<Utc>) -> Timestamp {
-    let nanos = i32::try_from(date.timestamp_subsec_nanos()).unwrap_or_default();
-    Timestamp { seconds: date.timestamp(), nanos }
 }

@@ -16,6 +16,9 @@ use crate::{
     text::printable,
 };
 
+/// The most names that `fields_set` may have: many times as many as there are fields.
+pub const MAXIMUM_NAMES: usize = 1000;
+
 /// The documented fields of the answer's event objects.
 const DOCUMENTED: [&str; 5] = ["request_unique_identifier", "id", "number", "error_code", "error_description"];
 /// The same of the answer to a call of one event.

@@ -11,10 +11,8 @@ use crate::{
     contract::{MAXIMUM_EVENTS, ReferralCustomerEvent, services::RawBulkCreateReferralEventsRequest},
     error::{Error, ErrorKind, Result},
     referral::{event::EventRequest, violation::Violation},
+    transport::fields::MAXIMUM_NAMES,
 };
-
-/// The most names that `fields_set` may have: many times as many as there are fields.
-const MAXIMUM_NAMES: usize = 1000;
 
 /// A bulk request as it is read from the wire. Of what may stand in it again and again no more is kept than a call may
 /// have; the rest is counted.

@@ -26,12 +26,11 @@ use crate::{
     error::{Error, ErrorKind, Result},
     referral::violation::{Violation, ViolationKind},
     text::printable,
+    transport::fields::MAXIMUM_NAMES,
 };
 
 /// The most violations of one object that are told, those that come first in the catalogue before the others.
 const MAXIMUM_VIOLATIONS: usize = 100;
-/// The most names that `fields_set` may have: many times as many as there are fields.
-const MAXIMUM_NAMES: usize = 1000;
 /// The documentation has it as a number, the contract as text, which keeps a leading zero.
 const MAY_BE_A_NUMBER: &str = "one_time_password";
 
