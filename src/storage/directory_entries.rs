@@ -1,9 +1,9 @@
 //! The directory's entries that events name, where they happened and what kind they are: look-ups by id, name and code,
 //! all kinds in one statement.
 
-use sea_orm::{ConnectionTrait, DbErr, Value};
+use sea_orm::{ConnectionTrait, DbErr};
 
-use super::sql::{Columns, Sql, Versioned, text_array};
+use super::sql::{Columns, Lists, Sql, Versioned};
 use crate::id::{EntryKey, OrganisationId};
 
 /// The columns by which an entry can be found, in the order of the parameters of [`FIND_ENTRIES`].
@@ -56,22 +56,16 @@ pub async fn find_many_by_name<C: ConnectionTrait>(
     if names.is_empty() {
         return Ok(Versioned { found, version: None });
     }
-    let mut lists: [Vec<&str>; EntryColumn::COUNT] = Default::default();
-    let mut indexes: [Vec<usize>; EntryColumn::COUNT] = Default::default();
-    for (index, (column, value)) in names.iter().enumerate() {
-        lists[*column as usize].push(value);
-        indexes[*column as usize].push(index);
-    }
-    let lists = lists.iter().map(|list| text_array(connection, list));
-    let values: Vec<Value> = [organisation_id.into()].into_iter().chain(lists).collect();
+    let lists: Lists<{ EntryColumn::COUNT }> =
+        Lists::of(names.iter().map(|(column, value)| (*column as usize, *value)));
+    let values = lists.parameters(connection, organisation_id);
     let columns = Columns::find(connection, FIND_ENTRIES.with(connection, values)).await?;
     let keys = |name| columns.get::<Option<i64>>(name);
     let names = columns.get::<i64>("list")?.into_iter().zip(columns.get::<i64>("position")?);
     let entries = columns.get::<i64>("key")?.into_iter().zip(keys("business_unit_key")?);
     let rest = keys("unit_key")?.into_iter().zip(keys("tap_key")?);
     for (((list, position), (key, business_unit_key)), (unit_key, tap_key)) in names.zip(entries).zip(rest) {
-        let index = indexes.get(list as usize).and_then(|indexes| indexes.get(position as usize));
-        if let Some(entry) = index.and_then(|index| found.get_mut(*index)) {
+        if let Some(entry) = lists.index(list, position).and_then(|index| found.get_mut(index)) {
             *entry = Some(Entry {
                 key: EntryKey(key),
                 business_unit_key: business_unit_key.map(EntryKey),

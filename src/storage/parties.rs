@@ -1,10 +1,10 @@
 //! Who took part in an event: look-ups of accounts by their own names, by their participant's, and by access tokens.
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DbErr, Value};
+use sea_orm::{ConnectionTrait, DbErr};
 use serde::{Deserialize, Deserializer};
 
-use super::sql::{Columns, Sql, Versioned, read_json, text_array};
+use super::sql::{Columns, Lists, Sql, Versioned, read_json};
 use crate::id::{AccessTokenKey, AccountKey, EventNumber, OrganisationId};
 
 /// The columns by which an account can be found, in the order of the parameters of [`FIND_PARTIES`].
@@ -73,21 +73,16 @@ pub async fn find_many_by_name<C: ConnectionTrait>(
     if names.is_empty() {
         return Ok(Versioned { found, version: None });
     }
-    let mut lists: [Vec<&str>; PartyColumn::COUNT] = Default::default();
-    let mut indexes: [Vec<usize>; PartyColumn::COUNT] = Default::default();
-    for (index, (column, value)) in names.iter().enumerate() {
-        lists[*column as usize].push(value);
-        indexes[*column as usize].push(index);
-    }
-    let lists = lists.iter().map(|list| text_array(connection, list));
-    let values: Vec<Value> = [organisation_id.into()].into_iter().chain(lists).collect();
+    let lists: Lists<{ PartyColumn::COUNT }> =
+        Lists::of(names.iter().map(|(column, value)| (*column as usize, *value)));
+    let values = lists.parameters(connection, organisation_id);
     let columns = Columns::find(connection, FIND_PARTIES.with(connection, values)).await?;
     let numbers = |name| columns.get::<i64>(name);
     let places = numbers("list")?.into_iter().zip(numbers("position")?);
     let states = numbers("obstacles")?.into_iter().zip(columns.get::<String>("token")?);
     for (((list, position), account_key), (obstacles, token)) in places.zip(numbers("account_key")?).zip(states) {
-        let index = indexes.get(list as usize).and_then(|indexes| indexes.get(position as usize));
-        let Some(parties) = index.and_then(|index| found.get_mut(*index)) else { continue };
+        let parties = lists.index(list, position).and_then(|index| found.get_mut(index));
+        let Some(parties) = parties else { continue };
         parties.push(Party {
             account_key: AccountKey(account_key),
             is_account_active: obstacles & ACCOUNT_INACTIVE == 0,

@@ -7,6 +7,8 @@ use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement, Value};
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{Postgres, Row, postgres::PgHasArrayType};
 
+use crate::id::OrganisationId;
+
 /// The text of a statement, for each engine.
 #[derive(Clone, Copy, Debug)]
 pub struct Sql {
@@ -37,7 +39,7 @@ pub fn json<T: Serialize>(set: &T) -> Value {
 }
 
 /// Texts as an array: PostgreSQL has its own, which cost it less than JSON where there are many.
-pub fn text_array<C: ConnectionTrait>(connection: &C, texts: &[&str]) -> Value {
+fn text_array<C: ConnectionTrait>(connection: &C, texts: &[&str]) -> Value {
     match connection.get_database_backend() {
         DbBackend::Postgres => texts.iter().map(|text| (*text).to_owned()).collect::<Vec<String>>().into(),
         _ => json(&texts),
@@ -52,6 +54,37 @@ where
     match connection.get_database_backend() {
         DbBackend::Postgres => keys.to_vec().into(),
         _ => json(&keys),
+    }
+}
+
+/// Names by the columns that they are looked for in, a list each: what a statement that asks all columns is given.
+pub struct Lists<'a, const COLUMNS: usize> {
+    values: [Vec<&'a str>; COLUMNS],
+    /// Where each of the values stood before.
+    indexes: [Vec<usize>; COLUMNS],
+}
+
+impl<'a, const COLUMNS: usize> Lists<'a, COLUMNS> {
+    /// Each name with the number of its column.
+    pub fn of(names: impl Iterator<Item = (usize, &'a str)>) -> Self {
+        let mut lists = Self { values: [const { Vec::new() }; COLUMNS], indexes: [const { Vec::new() }; COLUMNS] };
+        for (index, (column, value)) in names.enumerate() {
+            lists.values[column].push(value);
+            lists.indexes[column].push(index);
+        }
+        lists
+    }
+
+    /// The parameters of the statement: the organisation, and an array for each column.
+    pub fn parameters<C: ConnectionTrait>(&self, connection: &C, organisation_id: OrganisationId) -> Vec<Value> {
+        let arrays = self.values.iter().map(|values| text_array(connection, values));
+        [organisation_id.into()].into_iter().chain(arrays).collect()
+    }
+
+    /// Which of the names stands at a position of a list.
+    pub fn index(&self, list: i64, position: i64) -> Option<usize> {
+        let (list, position) = (usize::try_from(list).ok()?, usize::try_from(position).ok()?);
+        self.indexes.get(list)?.get(position).copied()
     }
 }
 
