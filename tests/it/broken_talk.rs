@@ -159,10 +159,14 @@ async fn a_call_whose_caller_left_is_told_in_the_log(setup: Setup) {
     let stage = Stage::set(setup).await;
     let server = stage.serve(&[]).await;
     let token = server.login("pw").await;
-    let packets = count_packets(&stage, &server, &token).await;
+    let first = count_packets(&stage, &server, &token).await / 2;
     let ends = ["has written nothing", "was rolled back", "was committed events=1"];
     let mut told = BTreeSet::new();
-    for (referred, packet) in (3..).zip(packets / 2..=packets) {
+    // A call that was rolled back may have cost its connection; one over a new connection takes more packets.
+    for (referred, packet) in (3..ACCOUNTS).zip(first..) {
+        if told.contains(ends[1]) && told.contains(ends[2]) {
+            return;
+        }
         let id = format!("left-at-{packet}");
         let line = |text: &str| server.output().lines().any(|line| line.contains(&id) && line.contains(text));
         let reached = stage.proxy.at(packet, Fault::Hold);
@@ -184,7 +188,7 @@ async fn a_call_whose_caller_left_is_told_in_the_log(setup: Setup) {
         until("the log tells what became of the call", async || is_told()).await;
         told.extend(ends.into_iter().filter(|end| end_of(end)));
     }
-    assert!(told.contains(ends[1]) && told.contains(ends[2]), "{told:?}: {}", server.output());
+    panic!("{told:?}: {}", server.output());
 }
 
 async fn who_leaves_the_queue_leaves_nothing_behind(setup: Setup) {

@@ -67,8 +67,8 @@ async fn a_server_out_of_descriptors_says_so_and_goes_on(_: Setup) {
     server.wait_for_output("no connection can be accepted").await;
     // A quiet one makes room.
     assert_serving(&server).await;
-    server.login("pw").await;
     set(before);
+    server.login("pw").await;
     for _ in 0..3 {
         assert_serving(&server).await;
     }

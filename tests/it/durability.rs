@@ -108,7 +108,7 @@ async fn stored(workplace: &Workplace) -> Events {
     stored
 }
 
-/// Callers that send one new call after another, and what became of their calls.
+/// Callers that send one call after another, each until it is acknowledged, and what became of their calls.
 #[derive(Default)]
 struct Callers {
     next: Arc<AtomicUsize>,
@@ -129,8 +129,8 @@ impl Callers {
             let (url, token) = (format!("http://{}/{PATH}", server.address), token.to_owned());
             tokio::spawn(async move {
                 let client = reqwest::Client::new();
+                let mut call = next.fetch_add(1, Ordering::Relaxed);
                 while !stop.load(Ordering::Relaxed) {
-                    let call = next.fetch_add(1, Ordering::Relaxed);
                     assert!(call < CALLS, "the calls are used up");
                     let answer = match client.post(&url).json(&request(&token, call)).send().await {
                         Ok(response) => try_envelope(response).await,
@@ -142,7 +142,7 @@ impl Callers {
                         None => return,
                         // Whoever is refused tries again a little later.
                         Some(true) => tokio::time::sleep(Duration::from_millis(50)).await,
-                        Some(false) => {}
+                        Some(false) => call = next.fetch_add(1, Ordering::Relaxed),
                     }
                 }
             });
