@@ -6,11 +6,12 @@ use std::{
     time::Duration,
 };
 
-use crate::{guessing::Limits, referral::ReferralSettings, secret::Key, storage::is_sqlite};
+use crate::{clock::Clock, guessing::Limits, referral::ReferralSettings, secret::Key, storage::is_sqlite};
 
 /// How a server behaves.
 #[derive(Clone, Debug)]
 pub struct Config {
+    pub clock: Clock,
     pub referral: ReferralSettings,
     /// How much may be guessed.
     pub guessing: Limits,
@@ -35,6 +36,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            clock: Clock::default(),
             referral: ReferralSettings::default(),
             guessing: Limits::default(),
             always_ok: false,

@@ -7,9 +7,8 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use chrono::Utc;
-
 use crate::{
+    clock::Clock,
     error::{Error, ErrorKind, Result},
     id::OrganisationId,
     secret::CodeHasher,
@@ -151,11 +150,12 @@ pub struct Guessing {
     database: Database,
     hasher: CodeHasher,
     limits: Limits,
+    clock: Clock,
 }
 
 impl Guessing {
-    pub fn new(database: Database, hasher: CodeHasher, limits: Limits) -> Self {
-        Self { database, hasher, limits }
+    pub fn new(database: Database, hasher: CodeHasher, limits: Limits, clock: Clock) -> Self {
+        Self { database, hasher, limits, clock }
     }
 
     /// A name that somebody logs in by, whether or not it exists, as one source guesses at it.
@@ -190,7 +190,7 @@ impl Guessing {
 
     fn known(&self, rows: Vec<FailedGuess>) -> History {
         let rows = rows.into_iter().map(|row| (row.subject, row)).collect();
-        History { rows, now: Utc::now().timestamp_millis(), memory: milliseconds(self.limits.memory()) }
+        History { rows, now: self.clock.now().timestamp_millis(), memory: milliseconds(self.limits.memory()) }
     }
 
     /// Counts so many failures of each subject, of which `known` was looked up before; answers the longest wait that
@@ -237,7 +237,7 @@ impl Guessing {
     /// Removes what is no longer remembered, in steps so small that no call waits for them.
     pub async fn remove_old(&self) -> Result<()> {
         const STEP: u32 = 200;
-        let before = Utc::now().timestamp_millis() - milliseconds(self.limits.memory());
+        let before = self.clock.now().timestamp_millis() - milliseconds(self.limits.memory());
         while failed_guesses::remove_old(self.database.side_writer(), before, STEP).await? > 0 {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

@@ -10,10 +10,11 @@
 //! - [`referral`]: events and their rules. [`directory`]: the reference data that events name.
 //! - [`guessing`]: counts wrong passwords and codes, and makes those wait who give many.
 //! - [`storage`]: the database.
-//! - [`id`], [`secret`], [`error`], [`logging`], [`text`], [`date`]: what all of them use.
+//! - [`clock`], [`date`], [`error`], [`id`], [`logging`], [`retry`], [`secret`], [`text`]: what all of them use.
 
 pub mod auth;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod contract;
 pub mod date;
@@ -23,6 +24,7 @@ pub mod guessing;
 pub mod id;
 pub mod logging;
 pub mod referral;
+pub mod retry;
 pub mod secret;
 pub mod server;
 pub mod storage;

@@ -11,6 +11,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::{
+    clock::Clock,
     error::{Error, ErrorKind, Result},
     guessing::{Guessing, Subject},
     id::OrganisationId,
@@ -126,11 +127,12 @@ pub struct Authenticator {
     signer: Signer,
     guessing: Guessing,
     queue: Queue,
+    clock: Clock,
 }
 
 impl Authenticator {
-    pub fn new(database: Database, token_key: &Key, guessing: Guessing) -> Self {
-        Self { database, signer: Signer::new(token_key), guessing, queue: Queue::new() }
+    pub fn new(database: Database, token_key: &Key, guessing: Guessing, clock: Clock) -> Self {
+        Self { database, signer: Signer::new(token_key), guessing, queue: Queue::new(), clock }
     }
 
     /// Exchanges credentials for a token. Every wrong part of them gives the same answer after the same work.
@@ -162,7 +164,7 @@ impl Authenticator {
             return Err(refused());
         }
         self.guessing.forget(&guessed_at).await?;
-        let now = Utc::now();
+        let now = self.clock.now();
         self.signer.sign(&Claims {
             jti: Uuid::new_v4(),
             usr: user.id,
@@ -202,7 +204,7 @@ impl Authenticator {
 
     /// What the token itself says; it may have been released, or its user removed.
     pub fn verify(&self, token: &Secret) -> Result<VerifiedToken> {
-        self.signer.verify(token).map(VerifiedToken).ok_or_else(invalid_token)
+        self.signer.verify(token, self.clock.now()).map(VerifiedToken).ok_or_else(invalid_token)
     }
 
     /// Who calls with this token.
@@ -220,7 +222,7 @@ impl Authenticator {
             token_id: caller.token_id,
             expires_on: caller.token_expires_on,
         };
-        Ok(users::release_token(self.database.writer(), token, Utc::now()).await?)
+        Ok(users::release_token(self.database.writer(), token, self.clock.now()).await?)
     }
 }
 

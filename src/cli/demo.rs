@@ -7,6 +7,7 @@ use chrono::Utc;
 use super::{Failure, say};
 use crate::{
     auth::{self, Authenticator, Credentials, Origin},
+    clock::Clock,
     config::{Keys, SettingError},
     directory::{self, DirectoryKind},
     guessing::{Guessing, Limits},
@@ -50,8 +51,8 @@ pub async fn prepare(database: &Database, keys: &Keys) -> Result<(), Failure> {
         }
     }
     let events = REFERRALS.into_iter().map(|(referred, referrer)| event(referred, referrer)).collect();
-    let guessing = Guessing::new(database.clone(), hasher.clone(), Limits::default());
-    ReferralEvents::new(database.clone(), hasher, ReferralSettings::default(), guessing)
+    let guessing = Guessing::new(database.clone(), hasher.clone(), Limits::default(), Clock::default());
+    ReferralEvents::new(database.clone(), hasher, ReferralSettings::default(), guessing, Clock::default())
         .bulk_create(Sender { organisation_id, user_id: NAME.to_owned() }, events, Options::default(), None, ())
         .await?;
     Ok(())
@@ -87,8 +88,8 @@ pub async fn print_calls(address: SocketAddr, database: &Database, keys: &Keys) 
         organisation: NAME.to_owned(),
         unit: None,
     };
-    let guessing = Guessing::new(database.clone(), CodeHasher::new(&keys.hash), Limits::default());
-    let authenticator = Authenticator::new(database.clone(), &keys.token, guessing);
+    let guessing = Guessing::new(database.clone(), CodeHasher::new(&keys.hash), Limits::default(), Clock::default());
+    let authenticator = Authenticator::new(database.clone(), &keys.token, guessing, Clock::default());
     let token = authenticator.create_token(credentials, Origin { peer: None, former_token: None }).await?;
     let token = token.expose();
     say(&format!(

@@ -11,6 +11,7 @@ use tokio::{
 
 use super::{DEFAULT_DATABASE_URL, Failure, Settings, demo, keys, say, seconds};
 use crate::{
+    clock::Clock,
     config::{Config, ConnectionLimits, MissingKeys, SettingError},
     guessing::Limits,
     referral::{ReferralSettings, rules::release::Release},
@@ -150,6 +151,7 @@ pub async fn run(arguments: ServeArguments, mut settings: Settings) -> Result<()
     }
     say(&format!("serving gRPC and REST on {address}"));
     let config = Config {
+        clock: Clock::default(),
         referral: ReferralSettings {
             allow_circles: arguments.allow_circles,
             release: arguments.release,

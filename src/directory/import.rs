@@ -1,6 +1,6 @@
 //! From a source to the database: a batch of rows a transaction, and how a transaction that lost is run again.
 
-use std::{collections::HashMap, io::Read, thread, time::Duration};
+use std::{collections::HashMap, io::Read, thread};
 
 use sea_orm::{ConnectionTrait, DbErr};
 use tokio::sync::mpsc;
@@ -14,6 +14,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     id::OrganisationId,
+    retry::Attempts,
     secret::CodeHasher,
     storage::{
         Database,
@@ -152,7 +153,9 @@ impl Import<'_> {
 
     /// Stores `rows` in a transaction; `None` where a unique key refused one of them.
     async fn store(&self, rows: &[Row]) -> Result<Option<Outcome>> {
-        let mut attempt = 1;
+        // The look-up of the next attempt sees the other's row; only halves help against one that it doesn't.
+        let is_lost_race = |error: &DbErr| is_contention(error) || (rows.len() == 1 && is_unique_violation(error));
+        let mut attempts = Attempts::up_to(ATTEMPTS);
         loop {
             let transaction = self.database.begin().await?;
             let stored = match self.store_rows(&transaction, rows).await {
@@ -165,14 +168,8 @@ impl Import<'_> {
             };
             match stored {
                 Ok(outcome) => return Ok(Some(outcome)),
-                // The look-up of the next attempt sees the other's row; only halves help against one that it doesn't.
-                Err(error) if is_unique_violation(&error) && (rows.len() > 1 || attempt == ATTEMPTS) => {
-                    return Ok(None);
-                }
-                Err(error) if attempt < ATTEMPTS && (is_contention(&error) || is_unique_violation(&error)) => {
-                    pause(attempt).await;
-                    attempt += 1;
-                }
+                Err(error) if is_lost_race(&error) && !attempts.is_last() => attempts.next().await,
+                Err(error) if is_unique_violation(&error) => return Ok(None),
                 Err(error) => return Err(error.into()),
             }
         }
@@ -316,10 +313,4 @@ impl Import<'_> {
         }
         Ok(())
     }
-}
-
-/// Lets the winner finish: longer after each attempt, and not as long as another loser.
-async fn pause(attempt: u32) {
-    let spread = u64::from(getrandom::u32().unwrap_or_default() % 20);
-    tokio::time::sleep(Duration::from_millis(u64::from(attempt) * 20 + spread)).await;
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::rules::release::Release;
-use crate::{guessing::Guessing, secret::CodeHasher, storage::Database};
+use crate::{clock::Clock, guessing::Guessing, secret::CodeHasher, storage::Database};
 
 /// What holds for the calls of all callers.
 #[derive(Clone, Debug)]
@@ -33,11 +33,18 @@ pub struct ReferralEvents {
     pub(super) hasher: CodeHasher,
     pub(super) settings: ReferralSettings,
     pub(super) guessing: Guessing,
+    pub(super) clock: Clock,
 }
 
 impl ReferralEvents {
-    pub fn new(database: Database, hasher: CodeHasher, settings: ReferralSettings, guessing: Guessing) -> Self {
-        Self { database, hasher, settings, guessing }
+    pub fn new(
+        database: Database,
+        hasher: CodeHasher,
+        settings: ReferralSettings,
+        guessing: Guessing,
+        clock: Clock,
+    ) -> Self {
+        Self { database, hasher, settings, guessing, clock }
     }
 
     pub fn release(&self) -> Release {

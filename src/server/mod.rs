@@ -54,12 +54,12 @@ pub async fn run(
         in_the_background.spawn(background::checkpoint(database.clone()));
     }
     let hasher = CodeHasher::new(&keys.hash);
-    let guessing = Guessing::new(database.clone(), hasher.clone(), config.guessing);
+    let guessing = Guessing::new(database.clone(), hasher.clone(), config.guessing, config.clock.clone());
     in_the_background.spawn(background::remove_old_guesses(guessing.clone(), config.guessing.memory()));
     let pool_sizes = database.pool_sizes();
     let api = Api {
-        authenticator: Authenticator::new(database.clone(), &keys.token, guessing.clone()),
-        referral_events: ReferralEvents::new(database, hasher, config.referral.clone(), guessing),
+        authenticator: Authenticator::new(database.clone(), &keys.token, guessing.clone(), config.clock.clone()),
+        referral_events: ReferralEvents::new(database, hasher, config.referral.clone(), guessing, config.clock.clone()),
         time_limit: config.time_limit,
         writes: Admission::new(admission_limits(&config, pool_sizes.write)),
         reads: Admission::new(admission_limits(&config, pool_sizes.read)),

@@ -22,7 +22,10 @@ use super::{
     transaction::{Observer, Transaction},
     url::{is_sqlite, postgres_server},
 };
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    retry::Attempts,
+};
 
 /// A database that is open.
 ///
@@ -285,13 +288,10 @@ async fn connect_sqlite(
 async fn open_sqlite(options: sea_orm::ConnectOptions) -> Result<DatabaseConnection, DbErr> {
     /// How often a new file is opened that others open too: its switch to the write-ahead log waits for nobody.
     const ATTEMPTS: u32 = 20;
-    let mut attempt = 1;
+    let mut attempts = Attempts::up_to(ATTEMPTS);
     loop {
         match sea_orm::Database::connect(options.clone()).await {
-            Err(error) if attempt < ATTEMPTS && is_contention(&error) => {
-                tokio::time::sleep(Duration::from_millis(u64::from(attempt) * 5)).await;
-                attempt += 1;
-            }
+            Err(error) if is_contention(&error) && !attempts.is_last() => attempts.next().await,
             opened => return opened,
         }
     }

@@ -15,7 +15,7 @@ tests! {
 }
 
 /// Each module and the modules of the crate that it may use.
-const MAY_USE: [(&str, &[&str]); 17] = [
+const MAY_USE: [(&str, &[&str]); 19] = [
     ("main", &["cli"]),
     (
         "cli",
@@ -31,23 +31,26 @@ const MAY_USE: [(&str, &[&str]); 17] = [
             "secret",
             "error",
             "text",
+            "clock",
         ],
     ),
     ("server", &["config", "transport", "contract", "referral", "auth", "guessing", "storage", "secret", "error"]),
-    ("config", &["referral", "guessing", "storage", "secret", "error"]),
+    ("config", &["clock", "referral", "guessing", "storage", "secret", "error"]),
     ("transport", &["contract", "auth", "referral", "secret", "error", "text", "date", "id"]),
     ("contract", &["date"]),
-    ("auth", &["guessing", "storage", "secret", "error", "id"]),
-    ("referral", &["guessing", "storage", "secret", "error", "text", "id"]),
-    ("guessing", &["storage", "secret", "error", "id"]),
-    ("directory", &["storage", "secret", "error", "text", "date", "id"]),
-    ("storage", &["error", "id"]),
+    ("auth", &["guessing", "storage", "secret", "error", "clock", "id"]),
+    ("referral", &["guessing", "storage", "secret", "error", "text", "clock", "retry", "id"]),
+    ("guessing", &["storage", "secret", "error", "clock", "id"]),
+    ("directory", &["storage", "secret", "error", "text", "date", "retry", "id"]),
+    ("storage", &["error", "retry", "id"]),
     ("logging", &[]),
     ("secret", &["id"]),
     ("error", &[]),
     ("text", &[]),
     ("id", &[]),
     ("date", &[]),
+    ("clock", &[]),
+    ("retry", &[]),
 ];
 
 async fn modules_use_only_those_below_them(_: Setup) {

@@ -6,11 +6,7 @@ use futures_util::future::join_all;
 use referral_events::{config::Config, guessing::Limits};
 use serde_json::{Value, json};
 
-use crate::support::{
-    Answer, Server, Setup, Transport, event,
-    guessing::{brief, strict},
-    method, tests, until,
-};
+use crate::support::{Answer, Server, Setup, Transport, event, guessing::strict, method, tests, until};
 
 tests! {
     Both:
@@ -199,10 +195,10 @@ async fn callers_beside_a_guesser_are_served_as_ever(setup: Setup) {
 }
 
 async fn after_the_wait_that_was_told_a_right_code_is_accepted(setup: Setup) {
-    let server = Server::start_with(setup, brief()).await;
+    let server = Server::start_with(setup, strict()).await;
     let (guesses, wait) = guess_until_told_to_wait(&server, &server.token).await;
     assert!(guesses >= 4, "{guesses}");
-    tokio::time::sleep(wait).await;
+    server.advance(wait);
     send(&server, &server.token, json!([by_code("1", "01", right())])).await.0.assert_outcome(&["1"], &[]);
 }
 
@@ -279,7 +275,7 @@ async fn an_access_token_that_does_not_exist_is_guarded_like_one_that_does(setup
 }
 
 async fn honest_mistakes_get_through_in_several_calls(setup: Setup) {
-    let server = Server::start_with(setup, brief()).await;
+    let server = Server::start_with(setup, strict()).await;
     // Of forty events with codes, six are mistyped.
     let mut left: Vec<Value> = (1..=40)
         .map(|n| by_code(&n.to_string(), &format!("{n:02}"), if n % 6 == 0 { wrong(n) } else { right() }))
@@ -301,7 +297,7 @@ async fn honest_mistakes_get_through_in_several_calls(setup: Setup) {
             }
             _ => {
                 answer.assert_refused("TooManyRequests");
-                tokio::time::sleep(wait.expect("a time to wait")).await;
+                server.advance(wait.expect("a time to wait"));
             }
         }
         if left.is_empty() {

@@ -1,5 +1,7 @@
 //! Which tokens are accepted, and where they may stand.
 
+use std::time::Duration;
+
 use chrono::Utc;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use referral_events::{secret::Key, storage::users};
@@ -84,6 +86,12 @@ async fn a_token_is_valid_until_it_expires(setup: Setup) {
         let token = sign(Algorithm::HS256, &claims, &server.keys.token);
         call_with(&server, &token).await.assert_refused(code);
     }
+    let token = server.login("acme", "carla").await;
+    server.advance(Duration::from_secs(7200 - 60));
+    call_with(&server, &token).await.assert_refused("MissingMandatoryAttribute");
+    server.advance(Duration::from_secs(60));
+    call_with(&server, &token).await.assert_refused("InvalidToken");
+    server.login("acme", "carla").await;
 }
 
 async fn a_token_that_is_signed_otherwise_is_refused(setup: Setup) {

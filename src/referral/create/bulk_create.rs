@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, SubsecRound, Utc};
-use uuid::Uuid;
+use chrono::{DateTime, Utc};
 
 use super::{
     call::{Answered, Idempotency, Options},
@@ -20,6 +19,7 @@ use crate::{
         referral_events::ReferralEvents,
         rules::validate::{Checked, validate},
     },
+    retry::Attempts,
     storage::{idempotency, to_its_end, users},
 };
 
@@ -64,7 +64,7 @@ impl ReferralEvents {
         idempotency: Option<Idempotency>,
     ) -> Result<Answered> {
         let organisation_id = sender.organisation_id;
-        let now = Utc::now().trunc_subsecs(6);
+        let now = self.clock.now();
         // A rehearsal neither keeps an answer nor looks for one.
         let idempotency = idempotency.filter(|_| !options.validate_only).map(|idempotency| {
             let fingerprint = self.hasher.fingerprint(organisation_id, &canonical(&requests, options));
@@ -74,8 +74,9 @@ impl ReferralEvents {
         let call = Call { organisation_id, events, now, options, idempotency };
         let well_formed = call.events.iter().filter_map(|checked| checked.event.as_ref().ok());
         let mut codes = Codes::of_events(&self.guessing, &sender, well_formed).await?;
-        for attempt in 1..=MAXIMUM_ATTEMPTS {
-            let attempted = match attempt {
+        let mut attempts = Attempts::up_to(MAXIMUM_ATTEMPTS);
+        loop {
+            let attempted = match attempts.number() {
                 _ if options.validate_only => self.rehearse(&call, &mut codes).await,
                 // Nearly every call is of new referrals, so the first attempt leaves it to the unique keys to say
                 // otherwise.
@@ -85,16 +86,19 @@ impl ReferralEvents {
             match attempted {
                 Ok(answered) => return Ok(answered),
                 Err(Interrupted::Failed(error)) => return Err(error),
-                Err(Interrupted::Raced | Interrupted::DirectoryChanged) => pause(attempt).await,
+                Err(Interrupted::Raced | Interrupted::DirectoryChanged) if attempts.is_last() => {
+                    let message = "Too many calls refer the same parties at once; try again.";
+                    return Err(Error::new(ErrorKind::TooManyRequests, message));
+                }
+                Err(Interrupted::Raced | Interrupted::DirectoryChanged) => attempts.next().await,
             }
         }
-        Err(Error::new(ErrorKind::TooManyRequests, "Too many calls refer the same parties at once; try again."))
     }
 
     /// Removes the answers that are kept for longer than they need be, in steps so small that no call waits for them.
     pub async fn remove_old_answers(&self) -> Result<()> {
         const STEP: u32 = 200;
-        let since = Utc::now() - self.settings.idempotency_retention;
+        let since = self.clock.now() - self.settings.idempotency_retention;
         for organisation_id in users::list_organisation_ids(self.database.reader()).await? {
             // A step may remove fewer than it could: another replica's took the same, or a call has just renewed one.
             while idempotency::remove_old(self.database.writer(), organisation_id, since, STEP).await? > 0 {
@@ -103,11 +107,4 @@ impl ReferralEvents {
         }
         Ok(())
     }
-}
-
-/// A pause that grows with the attempts and differs between callers, so that they don't meet again.
-async fn pause(attempt: u32) {
-    let longest = 1u64 << attempt.min(7);
-    let random = Uuid::new_v4().as_u64_pair().1;
-    tokio::time::sleep(Duration::from_micros(random % (longest * 1000))).await;
 }

@@ -1,6 +1,5 @@
 //! Looking back: one event, lists of events, and cancelling an event.
 
-use chrono::{SubsecRound, Utc};
 use uuid::Uuid;
 
 use super::{
@@ -64,7 +63,7 @@ impl ReferralEvents {
         identifier: Option<EventIdentifier>,
         permit: impl Send + 'static,
     ) -> Result<CustomerEvent> {
-        let name = event_name(identifier, &mut Validator::new(Utc::now(), self.settings.release))?;
+        let name = event_name(identifier, &mut Validator::new(self.clock.now(), self.settings.release))?;
         let database = self.database.clone();
         let find = async move {
             let _permit = permit;
@@ -91,7 +90,7 @@ impl ReferralEvents {
 
     async fn find_page(&self, sender: Sender, request: ListRequest) -> Result<Listed> {
         let organisation_id = sender.organisation_id;
-        let now = Utc::now();
+        let now = self.clock.now();
         let mut validator = Validator::new(now, self.settings.release);
         let number_of_results = request.number_of_results.unwrap_or(DEFAULT_NUMBER_OF_RESULTS);
         if !(1..=MAXIMUM_NUMBER_OF_RESULTS).contains(&number_of_results) {
@@ -142,7 +141,7 @@ impl ReferralEvents {
         reason: Option<String>,
         permit: impl Send + 'static,
     ) -> Result<EventIdentity> {
-        let now = Utc::now().trunc_subsecs(6);
+        let now = self.clock.now();
         let mut validator = Validator::new(now, self.settings.release);
         validator.optional_text("cancellation_reason", reason.as_deref());
         let name = event_name(identifier, &mut validator)?;

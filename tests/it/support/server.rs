@@ -167,6 +167,11 @@ impl Server {
         }
     }
 
+    /// Moves the clock by which it judges what is new and what is old, and that of its replicas.
+    pub fn advance(&self, time: Duration) {
+        self.config.clock.advance(time);
+    }
+
     /// Stops the server and waits until it has.
     pub async fn stop(&mut self) {
         if let Some(running) = self.running.take() {
