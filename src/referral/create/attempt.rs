@@ -5,8 +5,8 @@ use uuid::Uuid;
 
 use super::{
     bulk_create::Call,
-    call::{Answered, Idempotency, Options},
-    decide::{Decision, Depth, Question},
+    call::{Answered, Idempotency},
+    decide::{Decider, Decision, Depth},
     interrupted::Interrupted,
     report::{Report, Slots},
     row::row,
@@ -128,20 +128,15 @@ impl ReferralEvents {
         let transaction = self.database.begin_read().await?;
         let ResolvedCall { mut slots, events, .. } = self.resolve(&transaction, call, codes).await?;
         if !events.is_empty() {
-            let verdicts = self.question(call, &events, None).rehearse(&transaction).await?;
-            report(call, &events, Decision { verdicts, first_number: EventNumber(0) }, &mut slots);
+            let decision = self.decider(call, &events, None).rehearse(&transaction).await?;
+            report(call, &events, decision, &mut slots);
         }
         transaction.rollback().await?;
         Ok(Answered::Now(slots.into_report(&call.events)?))
     }
 
-    fn question<'a>(
-        &self,
-        call: &Call,
-        events: &'a [ResolvedEvent<'a>],
-        directory_version: Option<i64>,
-    ) -> Question<'a> {
-        Question {
+    fn decider<'a>(&self, call: &Call, events: &'a [ResolvedEvent<'a>], directory_version: Option<i64>) -> Decider<'a> {
+        Decider {
             organisation_id: call.organisation_id,
             events,
             directory_version,
@@ -204,7 +199,7 @@ impl ReferralEvents {
         // Where nothing will be created, what is there already is all there is to say.
         let is_abandoned = call.options.all_or_nothing && slots.any_failed();
         let asked = if is_abandoned { Depth::Everything } else { depth };
-        let decision = self.question(call, &events, directory_version).decide(transaction, asked).await?;
+        let decision = self.decider(call, &events, directory_version).decide(transaction, asked).await?;
         let (rows, passwords) = report(call, &events, decision, &mut slots);
         let is_written = !rows.is_empty();
         if is_written {
@@ -221,10 +216,10 @@ fn report<'a>(
     Decision { verdicts, first_number }: Decision,
     slots: &mut Slots,
 ) -> (Vec<referral_event::Model>, Vec<UsedPassword<'a>>) {
-    let Options { validate_only, all_or_nothing } = call.options;
+    let all_or_nothing = call.options.all_or_nothing;
     let any_failed = slots.any_failed() || verdicts.iter().any(|verdict| matches!(verdict, Verdict::Refuse { .. }));
     let abandoned = all_or_nothing && any_failed;
-    let mut numbers = first_number.0..;
+    let mut numbers = first_number.map(|EventNumber(first)| first..);
     let mut rows = Vec::with_capacity(events.len());
     let mut passwords = Vec::new();
     for (event, verdict) in events.iter().zip(verdicts) {
@@ -240,12 +235,13 @@ fn report<'a>(
             // What is there stays there, whatever becomes of the others.
             Verdict::Existing(identity) => slots.processed(position, Some(identity), true),
             _ if abandoned => slots.unprocessed(position, vec![Violation::not_attempted()], None),
-            Verdict::Create if validate_only => slots.processed(position, None, false),
             Verdict::Create => {
-                let identity = EventIdentity {
-                    id: EventId(Uuid::now_v7()),
-                    number: EventNumber(numbers.next().unwrap_or(i64::MAX)),
+                let Some(number) = numbers.as_mut().and_then(Iterator::next) else {
+                    // It is only rehearsed.
+                    slots.processed(position, None, false);
+                    continue;
                 };
+                let identity = EventIdentity { id: EventId(Uuid::now_v7()), number: EventNumber(number) };
                 rows.push(row(call.organisation_id, identity, event, call.now));
                 passwords.extend(event.one_time_passwords().map(|password| UsedPassword {
                     access_token_key: password.access_token_key,

@@ -29,15 +29,16 @@ pub enum Depth {
     Everything,
 }
 
-/// The verdicts on the events of a call, and the number of the first that is to be created.
+/// The verdicts on the events of a call.
 pub struct Decision {
     pub verdicts: Vec<Verdict>,
-    pub first_number: EventNumber,
+    /// Of those to create, where there are any and they are not only rehearsed.
+    pub first_number: Option<EventNumber>,
 }
 
-/// A call whose events are resolved.
+/// Decides on the events of a call.
 #[derive(Clone, Copy)]
-pub struct Question<'a> {
+pub struct Decider<'a> {
     pub organisation_id: OrganisationId,
     pub events: &'a [ResolvedEvent<'a>],
     /// The version of the directory that they were resolved in.
@@ -46,7 +47,7 @@ pub struct Question<'a> {
     pub now: DateTime<Utc>,
 }
 
-impl Question<'_> {
+impl Decider<'_> {
     fn referred(&self) -> Vec<AccountKey> {
         self.events.iter().map(|event| event.referred.account_key).collect()
     }
@@ -64,40 +65,39 @@ impl Question<'_> {
     }
 
     /// Judges the events with all that the database knows, as a rehearsal does: without a turn and without numbers.
-    pub async fn rehearse<C: ConnectionTrait>(&self, connection: &C) -> Result<Vec<Verdict>, DbErr> {
+    pub async fn rehearse<C: ConnectionTrait>(&self, connection: &C) -> Result<Decision, DbErr> {
         let is_circle_possible = self.is_circle_possible(connection).await?;
-        self.judge(connection, is_circle_possible).await
+        Ok(Decision { verdicts: self.judge(connection, is_circle_possible).await?, first_number: None })
     }
 
     /// Judges the events in the organisation's turn, and takes the numbers of those to create.
     pub async fn decide(&self, transaction: &Transaction, depth: Depth) -> Result<Decision, Interrupted> {
-        let mut is_circle_possible = None;
-        if depth == Depth::CirclesOnly {
-            let verdicts = judge(self.events, Facts::default(), self.allow_circles);
-            // One that is refused for what the call itself says may be an event that the database has.
-            if verdicts.iter().all(|verdict| !matches!(verdict, Verdict::Refuse { .. })) {
-                counters::take_turn(transaction, self.organisation_id).await?;
+        let optimistic = (depth == Depth::CirclesOnly).then(|| self.judge_optimistically()).flatten();
+        counters::take_turn(transaction, self.organisation_id).await?;
+        let is_circle_possible = match optimistic {
+            Some(verdicts) => {
                 let numbers = self.take_numbers(transaction, &verdicts, &self.possible_referrers()).await?;
                 if !numbers.any_is_a_referrer {
-                    return Ok(Decision { verdicts, first_number: numbers.first });
+                    return Ok(Decision { verdicts, first_number: Some(numbers.first) });
                 }
-                is_circle_possible = Some(true);
+                true
             }
-        }
-        let is_circle_possible = match is_circle_possible {
-            Some(is_possible) => is_possible,
-            None => {
-                counters::take_turn(transaction, self.organisation_id).await?;
-                self.is_circle_possible(transaction).await?
-            }
+            None => self.is_circle_possible(transaction).await?,
         };
         self.check_passwords(transaction).await?;
         let verdicts = self.judge(transaction, is_circle_possible).await?;
-        if !verdicts.contains(&Verdict::Create) {
-            return Ok(Decision { verdicts, first_number: EventNumber(0) });
-        }
-        let numbers = self.take_numbers(transaction, &verdicts, &[]).await?;
-        Ok(Decision { verdicts, first_number: numbers.first })
+        let first_number = match verdicts.contains(&Verdict::Create) {
+            true => Some(self.take_numbers(transaction, &verdicts, &[]).await?.first),
+            false => None,
+        };
+        Ok(Decision { verdicts, first_number })
+    }
+
+    /// The verdicts if the database has none of the events and a circle is impossible; none where the call by itself
+    /// says that one is refused, for that one may be an event that the database has.
+    fn judge_optimistically(&self) -> Option<Vec<Verdict>> {
+        let verdicts = judge(self.events, Facts::default(), self.allow_circles);
+        verdicts.iter().all(|verdict| !matches!(verdict, Verdict::Refuse { .. })).then_some(verdicts)
     }
 
     /// A one-time password that another call used since it was resolved, or an import replaced, is a lost race.
