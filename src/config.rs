@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use axum::http::HeaderValue;
+
 use crate::{clock::Clock, guessing::Limits, referral::ReferralSettings, secret::Key, storage::is_sqlite};
 
 /// How a server behaves.
@@ -17,6 +19,8 @@ pub struct Config {
     pub guessing: Limits,
     /// Answers refused REST calls with HTTP 200 too.
     pub always_ok: bool,
+    /// The origins whose pages may call, as browsers name them; `*` stands for all.
+    pub cors_origins: Vec<HeaderValue>,
     /// How long a call may take.
     pub time_limit: Duration,
     /// How many calls that write may be under way or wait at once, and as many that read; more are refused.
@@ -40,6 +44,7 @@ impl Default for Config {
             referral: ReferralSettings::default(),
             guessing: Limits::default(),
             always_ok: false,
+            cors_origins: Vec::new(),
             time_limit: Duration::from_secs(30),
             maximum_calls: 256,
             maximum_wait: Duration::from_millis(500),

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use axum::http::HeaderValue;
 use clap::{Args, builder::FalseyValueParser, value_parser};
 use tokio::{
     net::TcpListener,
@@ -35,6 +36,9 @@ pub struct ServeArguments {
     /// Answers refused REST calls with HTTP 200 too, for callers that look at status.code alone
     #[arg(long, env = "REFERRAL_EVENTS_ALWAYS_OK", value_parser = FalseyValueParser::new())]
     always_ok: bool,
+    /// An origin whose web pages may call, as https://shop.example.com; can be given several times, and * stands for all
+    #[arg(long, value_name = "ORIGIN", env = "REFERRAL_EVENTS_CORS_ORIGIN", value_delimiter = ',', value_parser = origin)]
+    cors_origin: Vec<HeaderValue>,
     /// How long a call may take, in seconds
     #[arg(long, env = "REFERRAL_EVENTS_TIME_LIMIT", default_value_t = 30, value_parser = seconds())]
     time_limit: u64,
@@ -87,6 +91,15 @@ pub struct ServeArguments {
     /// How long the server takes at most to end once it is told to stop, in seconds
     #[arg(long, env = "REFERRAL_EVENTS_DRAIN_LIMIT", default_value_t = 10)]
     drain_limit: u64,
+}
+
+/// An origin as browsers name it.
+fn origin(text: &str) -> Result<HeaderValue, String> {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let is_origin =
+        text == "*" || host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '*', '?', '#', ' ']));
+    let value = HeaderValue::from_str(&text.to_ascii_lowercase()).ok().filter(|_| is_origin);
+    value.ok_or_else(|| "an origin is https://shop.example.com, with its port where it has one, and no path".to_owned())
 }
 
 /// The descriptors that are not for connections: the database's, the log, and what the system takes.
@@ -163,6 +176,7 @@ pub async fn run(arguments: ServeArguments, mut settings: Settings) -> Result<()
             longest_wait: Duration::from_secs(arguments.longest_wait.into()),
         },
         always_ok: arguments.always_ok,
+        cors_origins: arguments.cors_origin,
         time_limit,
         maximum_calls: arguments.maximum_calls,
         maximum_wait: Duration::from_millis(arguments.maximum_wait),

@@ -6,12 +6,28 @@ pub mod descriptors;
 mod health;
 mod observe;
 
-use std::{sync::atomic::Ordering, time::Instant};
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
 
-use axum::{Router, extract::Request, middleware};
+use axum::{
+    Router,
+    body::Body,
+    extract::Request,
+    http::{HeaderName, HeaderValue, Method},
+    middleware,
+};
 use tokio::{net::TcpListener, task::JoinSet};
-use tonic::service::Routes;
-use tower::{ServiceExt, service_fn};
+use tonic::{codec::CompressionEncoding, service::Routes};
+use tonic_health::pb::health_server::{self, HealthServer};
+use tonic_web::GrpcWebLayer;
+use tower::{Layer, ServiceExt, service_fn, util::option_layer};
+use tower_http::{
+    CompressionLevel,
+    compression::CompressionLayer,
+    cors::{AllowHeaders, AllowOrigin, CorsLayer},
+};
 
 use self::{connections::Connections, health::Health};
 use crate::{
@@ -34,7 +50,9 @@ use crate::{
         api::Api,
         budget::Budget,
         grpc::{self, GrpcService},
+        protocol::Protocol,
         refusal,
+        request::{IDEMPOTENCY_REPLAYED_HEADER, REQUEST_ID_HEADER, RequestId},
         rest::{self, Responder},
     },
 };
@@ -69,25 +87,26 @@ pub async fn run(
         .spawn(background::remove_old_answers(api.referral_events.clone(), config.referral.idempotency_retention));
     let responder = Responder { always_ok: config.always_ok };
 
-    let service = GrpcService(api.clone());
-    let grpc_router =
-        Routes::new(ReferralEventServiceServer::new(service.clone()).max_decoding_message_size(MAXIMUM_REQUEST_SIZE))
-            .add_service(AuthenticationServiceServer::new(service))
-            .add_service(health_service)
-            .add_service(reflection()?.build_v1().map_err(Error::internal)?)
-            .add_service(reflection()?.build_v1alpha().map_err(Error::internal)?)
-            .into_axum_router()
-            .layer(middleware::from_fn_with_state(api.clone(), grpc::within_limits));
-    let rest = rest::router(api, responder).merge(health.probes());
+    let grpc = grpc_router(&api, health_service)?;
+    let grpc_web = GrpcWebLayer::new().layer(grpc.clone());
+    let rest = rest::router(api, responder).merge(health.probes()).layer(compressed());
 
-    // Outermost first: name the request, log it, answer for a panic; let a refusal be seen; then the transport that it
-    // speaks.
+    // Outermost first: name the request, log it, answer for a panic; let browsers ask first; let a refusal be seen; then
+    // the protocol that it speaks.
     let app = Router::new()
         .fallback_service(service_fn(move |request: Request| {
-            let transport = if observe::is_grpc(request.headers()) { grpc_router.clone() } else { rest.clone() };
-            transport.oneshot(request)
+            let (grpc, grpc_web, rest) = (grpc.clone(), grpc_web.clone(), rest.clone());
+            async move {
+                match Protocol::of(request.headers(), request.version()) {
+                    Ok(Protocol::Grpc) => grpc.oneshot(request).await,
+                    Ok(Protocol::GrpcWeb) => Ok(grpc_web.oneshot(request).await?.map(Body::new)),
+                    Ok(Protocol::Rest) => rest.oneshot(request).await,
+                    Err(error) => Ok(responder.refuse(&error, &RequestId::of_request(&request))),
+                }
+            }
         }))
         .layer(middleware::from_fn(refusal::seen))
+        .layer(option_layer(cors(&config.cors_origins)))
         .layer(middleware::from_fn_with_state(health.clone(), health::doubting))
         .layer(middleware::from_fn(move |request, next| observe::observe(request, next, responder)));
 
@@ -120,6 +139,67 @@ fn admission_limits(config: &Config, connections: usize) -> AdmissionLimits {
         wait: config.maximum_wait,
     }
 }
+
+/// The services of gRPC. Both sides may compress, by gzip or zstd.
+fn grpc_router(api: &Api, health: HealthServer<impl health_server::Health>) -> Result<Router> {
+    use CompressionEncoding::{Gzip, Zstd};
+    let events = ReferralEventServiceServer::new(GrpcService(api.clone()))
+        .max_decoding_message_size(MAXIMUM_REQUEST_SIZE)
+        .accept_compressed(Gzip)
+        .accept_compressed(Zstd)
+        .send_compressed(Gzip)
+        .send_compressed(Zstd);
+    let authentication = AuthenticationServiceServer::new(GrpcService(api.clone()))
+        .accept_compressed(Gzip)
+        .accept_compressed(Zstd)
+        .send_compressed(Gzip)
+        .send_compressed(Zstd);
+    let router = Routes::new(events)
+        .add_service(authentication)
+        .add_service(health.accept_compressed(Gzip).accept_compressed(Zstd))
+        .add_service(reflection()?.build_v1().map_err(Error::internal)?.accept_compressed(Gzip).accept_compressed(Zstd))
+        .add_service(
+            reflection()?.build_v1alpha().map_err(Error::internal)?.accept_compressed(Gzip).accept_compressed(Zstd),
+        )
+        .into_axum_router()
+        .fallback(grpc::no_such_method)
+        .layer(middleware::from_fn_with_state(api.clone(), grpc::within_limits));
+    Ok(router)
+}
+
+/// Compresses the answers of REST for callers that ask for it, fast rather than small.
+fn compressed() -> CompressionLayer {
+    CompressionLayer::new().quality(CompressionLevel::Fastest)
+}
+
+/// Lets pages of these origins call; `*` stands for all. Nothing is told by cookies, so that no page can call as somebody
+/// whose token it doesn't have.
+fn cors(origins: &[HeaderValue]) -> Option<CorsLayer> {
+    /// How long a browser need not ask again.
+    const MAXIMUM_AGE: Duration = Duration::from_secs(3600);
+    let origins = match origins.iter().any(|origin| origin == "*") {
+        _ if origins.is_empty() => return None,
+        true => AllowOrigin::any(),
+        false => AllowOrigin::list(origins.iter().cloned()),
+    };
+    let layer = CorsLayer::new()
+        .allow_origin(origins)
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers(EXPOSED_HEADERS.map(HeaderName::from_static))
+        .max_age(MAXIMUM_AGE);
+    Some(layer)
+}
+
+/// The headers of an answer that a page may read: those of gRPC-Web, and ours.
+const EXPOSED_HEADERS: [&str; 6] = [
+    "grpc-status",
+    "grpc-message",
+    "grpc-status-details-bin",
+    "retry-after",
+    REQUEST_ID_HEADER,
+    IDEMPOTENCY_REPLAYED_HEADER,
+];
 
 fn reflection() -> Result<tonic_reflection::server::Builder<'static>> {
     Ok(tonic_reflection::server::Builder::configure()

@@ -5,7 +5,7 @@ use std::{panic::AssertUnwindSafe, time::Instant};
 use axum::{
     body::Body,
     extract::Request,
-    http::{HeaderMap, HeaderValue, Response, header},
+    http::{HeaderValue, Response},
     middleware::Next,
 };
 use futures_util::FutureExt;
@@ -16,16 +16,12 @@ use crate::{
     storage::COMMITTED,
     transport::{
         deprecation,
+        protocol::Protocol,
         request::{REQUEST_ID_HEADER, RequestId},
         rest::Responder,
         status,
     },
 };
-
-pub fn is_grpc(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(header::CONTENT_TYPE);
-    content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
-}
 
 /// Names the request, logs it once it is answered, and answers in its place where it panics. The query is not logged:
 /// it may hold a token.
@@ -39,14 +35,14 @@ pub async fn observe(mut request: Request, next: Next, responder: Responder) -> 
         path = request.uri().path(),
         { COMMITTED } = tracing::field::Empty
     );
-    let grpc = is_grpc(request.headers());
+    let is_grpc = matches!(Protocol::of(request.headers(), request.version()), Ok(Protocol::Grpc));
     let started = Instant::now();
     async {
         let mut unanswered = Unanswered(true);
         let answered = AssertUnwindSafe(deprecation::hinted(next.run(request))).catch_unwind().await;
         let mut response = answered.unwrap_or_else(|_| {
             let error = Error::internal("the request panicked");
-            if !grpc {
+            if !is_grpc {
                 return responder.refuse(&error, &request_id);
             }
             status::log(&error);

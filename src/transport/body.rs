@@ -1,6 +1,8 @@
 //! The bodies of requests and answers, as far as they cost memory.
 
 use std::{
+    error::Error as StdError,
+    io,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
@@ -11,14 +13,17 @@ use axum::{
     http::{HeaderMap, Response},
 };
 use http_body::{Frame, SizeHint};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, LengthLimitError};
 use tokio::sync::Notify;
 
 use super::{
     budget::{Budget, Charge, Holder, crowded_out},
     head::{Head, too_large},
 };
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    contract::MAXIMUM_REQUEST_SIZE,
+    error::{Error, ErrorKind, Result},
+};
 
 /// The largest piece of an answer that is handed to the connection at once. What the connection has cannot be taken
 /// back from it.
@@ -75,19 +80,33 @@ impl Reader {
 }
 
 /// Why the rest of a body cannot be read: the server has its own word for one that it waited for too long.
-fn unreadable(error: axum::Error) -> Error {
-    let mut cause = error.into_inner();
-    // Each layer around the body puts another such error around it.
+pub fn unreadable(error: axum::Error) -> Error {
+    let mut cause: Box<dyn StdError + Send + Sync> = Box::new(error);
     loop {
+        // Each layer around the body puts another such error around it.
         cause = match cause.downcast::<axum::Error>() {
             Ok(error) => error.into_inner(),
-            Err(cause) => {
-                return match cause.downcast::<Error>() {
-                    Ok(error) => *error,
-                    Err(cause) => Error::new(ErrorKind::MalformedRequest, "The body broke off.").caused_by(cause),
-                };
-            }
+            Err(other) => match other.downcast::<io::Error>().map(|error| error.into_inner()) {
+                // What unpacks a body passes on what befalls it; all else says that it is not packed as it claims.
+                Ok(Some(inner)) if inner.is::<axum::Error>() || inner.is::<LengthLimitError>() => inner,
+                Ok(_) => return not_packed(),
+                Err(other) => return word_for(other),
+            },
         };
+    }
+}
+
+pub fn not_packed() -> Error {
+    Error::new(ErrorKind::MalformedRequest, "The body cannot be unpacked: it is not in the encoding that is named.")
+}
+
+fn word_for(cause: Box<dyn StdError + Send + Sync>) -> Error {
+    if cause.is::<LengthLimitError>() {
+        return too_large(MAXIMUM_REQUEST_SIZE);
+    }
+    match cause.downcast::<Error>() {
+        Ok(error) => *error,
+        Err(cause) => Error::new(ErrorKind::MalformedRequest, "The body broke off.").caused_by(cause),
     }
 }
 

@@ -18,6 +18,7 @@ use super::{
     budget::Holder,
     fields::ByDefault,
     head::{Head, Method, too_large},
+    packed::{self, Message, PREFIX},
     raw::{BulkCreateReferralEventsRequest, CreateReferralEventRequest, RawEvent},
     request::{self, IDEMPOTENCY_REPLAYED_HEADER, RequestId},
     status,
@@ -32,8 +33,9 @@ use crate::{
             authentication_service_server::AuthenticationService, referral_event_service_server::ReferralEventService,
         },
     },
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     referral::Options,
+    text::quoted,
 };
 
 /// What the paths of the contract's RPCs begin with.
@@ -167,19 +169,24 @@ impl GrpcService {
 /// message has been read, and the reading has its limits too.
 pub async fn within_limits(State(api): State<Api>, request: HttpRequest, next: Next) -> HttpResponse<Body> {
     let path = request.uri().path();
-    let rpc = path.strip_prefix(CONTRACT).and_then(|path| path.split_once('/'));
-    let Some(method) = rpc.and_then(|(_, name)| Method::of_rpc(name)) else {
-        return next.run(request).await;
+    let Some(rpc) = path.strip_prefix(CONTRACT) else { return next.run(request).await };
+    let request_id = request.extensions().get::<RequestId>().cloned();
+    let Some(method) = rpc.split_once('/').and_then(|(_, name)| Method::of_rpc(name)) else {
+        return no_such_method(request).await;
     };
     let headers = request.headers().clone();
-    let request_id = request.extensions().get::<RequestId>().cloned();
     let mut holder = Holder::Anonymous;
     let answered = api.within_time_limit(&headers, async {
         let (mut parts, body) = request.into_parts();
         let announced = body.size_hint().lower().saturating_sub(PREFIX as u64);
         let head = Arc::new(api.begin(parts.headers.clone(), method, announced).await?);
         parts.extensions.insert(head.clone());
-        let message = message(Reader::new(body, method.limit + PREFIX, &head), method.limit, request_id.clone());
+        let message = match packed::message(body, &mut parts.headers, method.limit, &head).await? {
+            Message::AsSent(body) => {
+                message(Reader::new(body, method.limit + PREFIX, &head), method.limit, request_id.clone())
+            }
+            Message::Unpacked(body) => body,
+        };
         let answered = next.run(HttpRequest::from_parts(parts, message)).await;
         holder = head.charge.holder();
         Ok(answered)
@@ -191,8 +198,11 @@ pub async fn within_limits(State(api): State<Api>, request: HttpRequest, next: N
     body::charged(answer, &api.budget, holder).await
 }
 
-/// What stands before a message: whether it is compressed, and its length.
-const PREFIX: usize = 5;
+/// Answers a call of a method that does not exist; tonic would say nothing but the code.
+pub async fn no_such_method(request: HttpRequest) -> HttpResponse<Body> {
+    let error = Error::new(ErrorKind::NotFound, format!("There is no method {}.", quoted(request.uri().path())));
+    status::grpc_status(&error, request.extensions().get::<RequestId>()).into_http()
+}
 
 /// The body as it is read. One that announces a message of more than `limit` bytes ends there.
 fn message(reader: Reader, limit: usize, request_id: Option<RequestId>) -> Body {

@@ -12,6 +12,8 @@ mod fields;
 pub mod grpc;
 mod head;
 mod look_back;
+mod packed;
+pub mod protocol;
 pub mod raw;
 pub mod refusal;
 pub mod request;

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use axum::http::{Extensions, HeaderMap, header::AUTHORIZATION};
+use axum::http::{Extensions, HeaderMap, Request, header::AUTHORIZATION};
 use uuid::Uuid;
 
 use crate::{
@@ -28,6 +28,11 @@ impl RequestId {
             (1..=MAXIMUM_REQUEST_ID_LENGTH).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
         });
         Self(given.map_or_else(|| Uuid::new_v4().simple().to_string(), str::to_owned))
+    }
+
+    /// As the outermost layer has named the request.
+    pub fn of_request<B>(request: &Request<B>) -> Self {
+        request.extensions().get().cloned().unwrap_or_else(|| Self::of(request.headers()))
     }
 
     pub fn as_str(&self) -> &str {

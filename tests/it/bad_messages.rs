@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::support::{Answer, Server, Setup, answer, event, message, method, methods, tests};
+use crate::support::{Answer, Server, Setup, answer, event, message, methods, tests};
 
 tests! {
     Grpc:
@@ -19,10 +19,8 @@ tests! {
         what_stands_there_too_often_is_counted_and_not_kept,
         what_the_contract_does_not_have_is_not_read,
         a_message_that_is_too_large_leaves_the_connection,
-        a_message_that_is_compressed_is_refused,
         numbers_that_are_not_finite_are_invalid_values,
-        dates_outside_the_years_1_to_9999_are_invalid_values,
-        an_unknown_method_is_unimplemented;
+        dates_outside_the_years_1_to_9999_are_invalid_values;
 }
 
 /// Makes one attribute of an event what it may not be.
@@ -195,15 +193,6 @@ async fn a_message_that_is_too_large_leaves_the_connection(setup: Setup) {
     assert_eq!(server.stored_events().await.len(), 2);
 }
 
-async fn a_message_that_is_compressed_is_refused(setup: Setup) {
-    let server = Server::start(setup).await;
-    let good = bulk(&server, json!([event("1", "01", "02")])).encode_to_vec();
-    let status = server.call_with_bytes(BULK, good, &[("grpc-encoding", "gzip")]).await.expect_err("a refusal");
-    assert_eq!(status.code(), Code::Unimplemented, "{status:?}");
-    assert!(server.stored_events().await.is_empty());
-    server.assert_serving().await;
-}
-
 /// Sends events that differ from a good one, each between two good ones, and asserts that each is refused for its
 /// value.
 async fn assert_invalid(server: &Server, changes: Vec<Change>) {
@@ -269,14 +258,4 @@ async fn dates_outside_the_years_1_to_9999_are_invalid_values(setup: Setup) {
         changes
     });
     assert_invalid(&server, changes.collect()).await;
-}
-
-async fn an_unknown_method_is_unimplemented(setup: Setup) {
-    let server = Server::start(setup).await;
-    for path in ["/referral.v1.ReferralEventService/NoSuchMethod", "/referral.v1.NoSuchService/X", "/X/Y"] {
-        let status = server.call_with_bytes(path, Vec::new(), &[]).await.expect_err("a refusal");
-        assert_eq!(status.code(), Code::Unimplemented, "{path}: {status:?}");
-    }
-    let answer = server.call(&method("CreateToken"), json!({}), &[]).await;
-    answer.assert_refused("MissingMandatoryAttribute");
 }

@@ -29,7 +29,7 @@ async fn begin(server: &Server, setup: Setup, header: &str) -> TcpStream {
     let (path, content_type, start) = match setup.transport {
         Transport::Rest => (format!("/{}", method.addresses()[0].1), "application/json", b"{\"a\":".to_vec()),
         Transport::Grpc => {
-            (method.grpc_path(), "application/grpc", [&[0], &(4 * MIB as u32).to_be_bytes()[..]].concat())
+            (method.grpc_path(), "application/grpc-web", [&[0], &(4 * MIB as u32).to_be_bytes()[..]].concat())
         }
     };
     let length = 4 * MIB + 5;

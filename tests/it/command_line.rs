@@ -277,6 +277,7 @@ async fn every_setting_is_documented_with_its_variable(_: Setup) {
         ("--release", "REFERRAL_EVENTS_RELEASE"),
         ("--idempotency-retention", "REFERRAL_EVENTS_IDEMPOTENCY_RETENTION"),
         ("--always-ok", "REFERRAL_EVENTS_ALWAYS_OK"),
+        ("--cors-origin", "REFERRAL_EVENTS_CORS_ORIGIN"),
         ("--time-limit", "REFERRAL_EVENTS_TIME_LIMIT"),
         ("--maximum-calls", "REFERRAL_EVENTS_MAXIMUM_CALLS"),
         ("--maximum-wait", "REFERRAL_EVENTS_MAXIMUM_WAIT"),

@@ -144,9 +144,9 @@ async fn a_call_is_refused_with_the_code_that_comes_first_in_the_catalogue(setup
     let of_bulk = |request: serde_json::Value| (Method::POST, bulk, "application/json", request.to_string());
     // Each has one thing less wrong with it than the one before, as far as that can be.
     let calls = [
-        (Method::GET, "nowhere", "text/plain", malformed.clone()),
-        (Method::PUT, bulk, "text/plain", malformed.clone()),
-        (Method::POST, bulk, "text/plain", malformed.clone()),
+        (Method::GET, "nowhere", "text/html", malformed.clone()),
+        (Method::PUT, bulk, "text/html", malformed.clone()),
+        (Method::POST, bulk, "text/html", malformed.clone()),
         (Method::POST, bulk, "application/json", too_large),
         of_bulk(json!({"fields_set": 7, "shoe_size": 43, "token": "nonsense"})),
         of_bulk(json!({"fields_set": "shoe_size", "shoe_size": 43, "token": "nonsense"})),

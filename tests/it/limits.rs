@@ -113,7 +113,7 @@ async fn a_call_that_takes_too_long_is_ended(setup: Setup) {
 fn head(setup: Setup, method: &Method, length: usize, more: &str) -> String {
     let (path, content_type) = match setup.transport {
         Transport::Rest => (format!("/{}", method.addresses()[0].1), "application/json"),
-        Transport::Grpc => (method.grpc_path(), "application/grpc"),
+        Transport::Grpc => (method.grpc_path(), "application/grpc-web"),
     };
     format!(
         "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {content_type}\r\ncontent-length: {length}\r\n\

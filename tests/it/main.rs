@@ -59,11 +59,13 @@ mod model;
 mod neighbours;
 mod one_event;
 mod one_time_passwords;
+mod packed_bodies;
 mod party_states;
 mod performed_by;
 mod plans;
 mod pooler;
 mod precedence;
+mod protocols;
 mod races;
 mod reading_bounds;
 mod refusals;
@@ -144,11 +146,13 @@ fn main() {
         neighbours::tests(),
         one_event::tests(),
         one_time_passwords::tests(),
+        packed_bodies::tests(),
         party_states::tests(),
         performed_by::tests(),
         plans::tests(),
         pooler::tests(),
         precedence::tests(),
+        protocols::tests(),
         races::tests(),
         reading_bounds::tests(),
         refusals::tests(),

@@ -43,7 +43,7 @@ async fn who_sends_its_whole_body_first_sees_the_refusal(setup: Setup) {
         ("POST /nowhere".to_owned(), String::new(), 404, "NotFoundException"),
         (format!("PUT {BULK}"), String::new(), 405, "MethodNotAllowedException"),
         ("POST /authentication/token".to_owned(), String::new(), 413, "RequestTooLargeException"),
-        (format!("POST {BULK}"), "content-type: text/plain\r\n".to_owned(), 415, "UnsupportedMediaTypeException"),
+        (format!("POST {BULK}"), "content-type: application/xml\r\n".to_owned(), 415, "UnsupportedMediaTypeException"),
         (format!("POST {BULK}"), "authorization: Bearer nonsense\r\n".to_owned(), 401, "InvalidTokenException"),
         (format!("POST {BULK}"), "authorization: Basic eDp5\r\n".to_owned(), 401, "InvalidTokenException"),
         (format!("POST {BULK}"), format!("authorization: Bearer {reader}\r\n"), 403, "AccessDeniedException"),
@@ -84,7 +84,7 @@ async fn who_sends_its_whole_message_first_sees_the_refusal(setup: Setup) {
         ("POST /referral.v1.ReferralEventService/NoSuchMethod", "", Code::Unimplemented),
         ("POST /referral.v1.AuthenticationService/CreateToken", "", Code::ResourceExhausted),
     ] {
-        let headers = format!("content-type: application/grpc\r\n{headers}");
+        let headers = format!("content-type: application/grpc-web\r\n{headers}");
         let (head, _) = answer_to(&server, line, &headers, &message).await;
         assert!(head.contains("\r\nconnection: close"), "{line}: {head}");
         let status = head.lines().find_map(|line| line.strip_prefix("grpc-status: ")).expect("a status");
@@ -106,7 +106,7 @@ async fn curl_sees_the_refusal_whatever_it_speaks(setup: Setup) {
     let cases = [
         ("nowhere", "application/json", "404"),
         ("authentication/token", "application/json", "413"),
-        (BULK.trim_start_matches('/'), "text/plain", "415"),
+        (BULK.trim_start_matches('/'), "text/html", "415"),
         (BULK.trim_start_matches('/'), "application/json", "401"),
     ];
     for (path, content_type, status) in cases {

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::{
     error::{Error, ErrorKind, Result},
-    transport::{request::RequestId, status},
+    transport::{packed::ENCODINGS, request::RequestId, status},
 };
 
 #[derive(Serialize)]
@@ -54,6 +54,9 @@ impl Responder {
         let headers = response.headers_mut();
         if let Some(seconds) = status::retry_after_seconds(error) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if error.kind() == ErrorKind::UnsupportedMediaType {
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(ENCODINGS));
         }
         if matches!(error.kind(), ErrorKind::InvalidToken | ErrorKind::InvalidCredentials) {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

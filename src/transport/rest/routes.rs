@@ -4,7 +4,7 @@ use axum::{
     Router,
     body::{Body, Bytes, HttpBody},
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, Response, header},
+    http::{HeaderMap, HeaderValue, Response},
     routing::{get, post},
 };
 use serde::Serialize;
@@ -16,12 +16,15 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Result},
+    text::quoted,
     transport::{
         api::{Answer, Api, CreateCall},
         body::{self, Reader},
         budget::Holder,
         fields::ByDefault,
         head::{Head, Method},
+        packed::Encoding,
+        protocol::media_type,
         request::{self, IDEMPOTENCY_REPLAYED_HEADER, RequestId},
     },
 };
@@ -117,17 +120,13 @@ async fn release_token(State(gateway): State<Gateway>, request: Request) -> Resp
 
 async fn not_found(State(gateway): State<Gateway>, request: Request) -> Response<Body> {
     let error = Error::new(ErrorKind::NotFound, "There is no such path.");
-    gateway.responder.refuse(&error, &request_id(&request))
+    gateway.responder.refuse(&error, &RequestId::of_request(&request))
 }
 
 /// The router adds the header that says which methods the path takes.
 async fn method_not_allowed(State(gateway): State<Gateway>, request: Request) -> Response<Body> {
     let error = Error::new(ErrorKind::MethodNotAllowed, "The path does not take this method.");
-    gateway.responder.refuse(&error, &request_id(&request))
-}
-
-fn request_id(request: &Request) -> RequestId {
-    request.extensions().get().cloned().unwrap_or_else(|| RequestId::of(request.headers()))
+    gateway.responder.refuse(&error, &RequestId::of_request(&request))
 }
 
 impl Gateway {
@@ -148,14 +147,18 @@ impl Gateway {
         method: Method,
         call: impl AsyncFnOnce(&Head, Bytes) -> Result<Answer<T>>,
     ) -> Response<Body> {
-        let request_id = request_id(&request);
+        let request_id = RequestId::of_request(&request);
         let (parts, body) = request.into_parts();
         let headers = parts.headers;
         let mut holder = Holder::Anonymous;
         let result = self.api.within_time_limit(&headers, async {
             check_media_type(&headers)?;
+            let encoding = Encoding::of_content(&headers)?;
             let head = self.api.begin(headers.clone(), method, body.size_hint().lower()).await?;
-            let body = Reader::new(body, method.limit, &head).read_to_end().await?;
+            let body = match encoding {
+                Some(encoding) => encoding.unpack(body, method.limit, &head).await?,
+                None => Reader::new(body, method.limit, &head).read_to_end().await?,
+            };
             let answer = call(&head, body).await;
             holder = head.charge.holder();
             answer
@@ -174,16 +177,24 @@ impl Gateway {
     }
 }
 
-/// A body of another type than JSON is refused; one that does not say its type is taken for JSON.
+/// A body is taken for JSON under whatever type the libraries of existing callers give it; the documented API asks for
+/// none. What says that it is something else is refused.
 fn check_media_type(headers: &HeaderMap) -> Result<()> {
-    let unsupported = |message| Err(Error::new(ErrorKind::UnsupportedMediaType, message));
-    if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
-        return unsupported("The body must not be compressed.");
-    }
-    let Some(media_type) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
-    let media_type = media_type.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
-    if !media_type.eq_ignore_ascii_case("application/json") {
-        return unsupported("The content type must be application/json.");
+    let Some(media_type) = media_type(headers) else { return Ok(()) };
+    let is_json = matches!(
+        media_type.as_str(),
+        "" | "application/json"
+            | "text/json"
+            | "text/plain"
+            | "application/octet-stream"
+            | "application/x-www-form-urlencoded"
+    ) || (media_type.starts_with("application/") && media_type.ends_with("+json"));
+    if !is_json {
+        let message = format!(
+            "The body must be JSON, of the content type application/json; it is said to be {}.",
+            quoted(&media_type)
+        );
+        return Err(Error::new(ErrorKind::UnsupportedMediaType, message));
     }
     Ok(())
 }
