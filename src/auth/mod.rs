@@ -97,7 +97,7 @@ pub struct Credentials {
     pub username: String,
     pub password: Secret,
     pub organisation: String,
-    /// The id of the unit to work in, which must be there.
+    /// The id of a unit, which must be there.
     pub unit: Option<String>,
 }
 
