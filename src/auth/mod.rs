@@ -1,5 +1,6 @@
 //! Who calls, and what they may do: passwords, tokens, roles.
 
+mod hs256;
 pub mod password;
 mod queue;
 mod token;

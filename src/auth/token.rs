@@ -4,6 +4,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, deco
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::hs256::PROVIDER;
 use crate::{
     error::{Error, Result},
     id::OrganisationId,
@@ -36,6 +37,8 @@ pub struct Signer {
 
 impl Signer {
     pub fn new(key: &Key) -> Self {
+        // It is there already where this is not the first of the process.
+        _ = PROVIDER.install_default();
         let mut validation = Validation::new(Algorithm::HS256);
         validation.leeway = 0;
         let mut at_any_time = validation.clone();
