@@ -35,7 +35,7 @@ pub fn filter(setting: &str) -> Result<EnvFilter, String> {
         )
     };
     let mut words = setting.split(',').map(str::trim).filter(|word| !word.contains(['=', '[', ']', '{', '}', '"']));
-    if let Some(word) = words.find(|word| word.parse::<LevelFilter>().is_err()) {
+    if let Some(word) = words.find(|word| word.is_empty() || word.parse::<LevelFilter>().is_err()) {
         return Err(refusal(format!("{word:?} is no level")));
     }
     EnvFilter::try_new(setting).map_err(|error| refusal(error.to_string()))

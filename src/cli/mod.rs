@@ -125,7 +125,7 @@ struct Settings {
         global = true,
         value_name = "LEVELS",
         env = "REFERRAL_EVENTS_LOG",
-        default_value = "info,sea_orm_migration=warn",
+        default_value = "info,sea_orm_migration=warn,sqlx::postgres::notice=warn",
         help_heading = OF_ALL
     )]
     log: String,

@@ -17,7 +17,7 @@ pub(super) fn check_sqlite(file: &Path) -> Result<()> {
     if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
         let folder = folder.display();
         return Err(cannot_be_opened(format!(
-            "the folder {folder} does not exist: make it (mkdir -p {folder}), or mend the path in the database URL"
+            "the folder {folder} does not exist: make it (mkdir -p '{folder}'), or mend the path in the database URL"
         )));
     }
     if file.is_dir() {
@@ -80,7 +80,7 @@ fn code(error: &sqlx::Error) -> Option<String> {
 
 fn reason(server: &PgConnectOptions, place: &str, error: &sqlx::Error) -> String {
     if let sqlx::Error::Io(cause) = error
-        && [IoErrorKind::ConnectionRefused, IoErrorKind::NotFound].contains(&cause.kind())
+        && (cause.kind() == IoErrorKind::ConnectionRefused || server.get_socket().is_some())
     {
         return format!("{place} is not there ({cause}): start it, or mend the host and port of the database URL");
     }

@@ -88,9 +88,25 @@ pub(super) fn postgres_server(url: &str) -> Result<PgConnectOptions> {
             )));
         }
     }
+    check_files(parameters)?;
     let server: PgConnectOptions = url.parse().map_err(|cause: sqlx::Error| {
         refused(format!("the database URL cannot be read: {cause}; {SPELLING}")).caused_by(cause)
     })?;
     // Numbers travel in binary, so what sqlx asks for about their text is of no use, and PgBouncer refuses it.
     Ok(server.extra_float_digits(None).disable_statement_logging())
+}
+
+/// The parameters that name a file, or have what would stand in it.
+const FILES: [&str; 7] = ["sslrootcert", "ssl-root-cert", "ssl-ca", "sslcert", "ssl-cert", "sslkey", "ssl-key"];
+
+/// Refuses files that are not there; the library says nothing of which.
+fn check_files(parameters: &str) -> Result<()> {
+    for (name, file) in form_urlencoded::parse(parameters.as_bytes()).filter(|(name, _)| FILES.contains(&&**name)) {
+        if !file.starts_with("-----BEGIN")
+            && let Err(cause) = std::fs::metadata(&*file)
+        {
+            return Err(refused(format!("the database cannot be opened: {name} in its URL names {file}: {cause}")));
+        }
+    }
+    Ok(())
 }
