@@ -34,11 +34,12 @@ pub fn filter(setting: &str) -> Result<EnvFilter, String> {
              info,referral_events=debug"
         )
     };
-    let mut words = setting.split(',').map(str::trim).filter(|word| !word.contains(['=', '[', ']', '{', '}', '"']));
-    if let Some(word) = words.find(|word| word.is_empty() || word.parse::<LevelFilter>().is_err()) {
+    let words: Vec<&str> = setting.split(',').map(str::trim).collect();
+    let mut levels = words.iter().filter(|word| !word.contains(['=', '[', ']', '{', '}', '"']));
+    if let Some(word) = levels.find(|word| word.is_empty() || word.parse::<LevelFilter>().is_err()) {
         return Err(refusal(format!("{word:?} is no level")));
     }
-    EnvFilter::try_new(setting).map_err(|error| refusal(error.to_string()))
+    EnvFilter::try_new(words.join(",")).map_err(|error| refusal(error.to_string()))
 }
 
 /// Lines for which there was no place among those that wait.

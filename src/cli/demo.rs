@@ -31,9 +31,9 @@ const DIRECTORY: [(DirectoryKind, &str); 8] = [
     (DirectoryKind::RewardsParticipants, include_str!("../../demo/rewards_participants.csv")),
     (DirectoryKind::AccessTokens, include_str!("../../demo/access_tokens.csv")),
 ];
-/// Referred and referrer of the events made beforehand: seven, so that the next number is 8; RP0000000004 is referred,
-/// and the first three are a chain.
-const REFERRALS: [(u32, u32); 7] = [(4, 1), (5, 4), (6, 5), (7, 2), (8, 3), (9, 3), (13, 11)];
+/// Referred and referrer of the events made beforehand: seven, so that the next number is 8. RP0000000004 is referred and
+/// refers nobody, for the documented example would leave numbers out otherwise; the next three are a chain.
+const REFERRALS: [(u32, u32); 7] = [(4, 1), (5, 2), (6, 5), (7, 6), (8, 3), (9, 3), (13, 11)];
 /// The number of the one of them that is cancelled.
 const CANCELLED: &str = "7";
 
@@ -85,7 +85,7 @@ pub fn introduce(address: SocketAddr, folder: &Path) {
         "the demo is served on {address}\n\
          database: {} (removed at the end)\n\
          user: {NAME} of the organisation {NAME}, password {NAME}\n\
-         try: curl -s http://{address}/authentication/token \
+         try: curl -s http://{address}/authentication/token -H 'content-type: application/json' \
          -d '{{\"organisation\":\"{NAME}\",\"username\":\"{NAME}\",\"password\":\"{NAME}\"}}'",
         folder.join(FILE).display()
     ));

@@ -140,6 +140,9 @@ impl std::fmt::Debug for Settings {
     }
 }
 
+const ADD_ORGANISATION: &str = "Example:\n  referral-events organisation add acme";
+const ADD_USER: &str = "Example:\n  echo 'a password' | referral-events user add ann --organisation acme --role caller";
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serves gRPC and REST on one port
@@ -152,13 +155,10 @@ enum Command {
     #[command(after_help = "Example:\n  referral-events import --organisation acme units units.csv")]
     Import(import::ImportArguments),
     /// Manages organisations
-    #[command(subcommand, after_help = "Example:\n  referral-events organisation add acme")]
+    #[command(subcommand, after_help = ADD_ORGANISATION)]
     Organisation(organisation::OrganisationCommand),
     /// Manages users
-    #[command(
-        subcommand,
-        after_help = "Example:\n  echo 'a password' | referral-events user add ann --organisation acme --role caller"
-    )]
+    #[command(subcommand, after_help = ADD_USER)]
     User(user::UserCommand),
 }
 

@@ -17,6 +17,7 @@ use crate::{
 #[derive(Debug, Subcommand)]
 pub enum UserCommand {
     /// Adds a user; the password is the first line of standard input
+    #[command(after_help = super::ADD_USER)]
     Add {
         /// The name to log in with
         name: String,

@@ -78,7 +78,7 @@ async fn the_demo_says_where_everything_is_and_what_to_try(_: Setup) {
     assert_eq!(last, format!("serving gRPC and REST on {}", demo.address));
     // The line works as it is pasted.
     let line = to_try.strip_prefix("try: ").expect("a line to try");
-    assert!(line.len() < 140, "{line}");
+    assert!(line.len() < 180, "{line}");
     let prepared = line.replace(&demo.address.to_string(), "127.0.0.1:50051");
     let example = examples::examples(&format!("```sh\nTOKEN=$({prepared} | cut -d '\"' -f 6)\n```\n"));
     examples::Shell::at(demo.address).run(example).await;

@@ -31,7 +31,8 @@ async fn the_readme_and_then_the_api_can_be_tried_on_one_demo(_: Setup) {
     let arguments = first.strip_prefix("cargo run --release -- serve ").expect("the first command");
     let demo = Workplace::new().serve(&arguments.split(' ').collect::<Vec<_>>());
     let mut shell = Shell::at(demo.address);
-    for document in [section(&readme, "Try it"), document("docs/api.md")] {
+    for (document, is_first) in [(section(&readme, "Try it"), true), (document("docs/api.md"), false)] {
+        shell.has_its_numbers = is_first;
         let examples = examples(&document);
         assert!(examples.len() >= 3);
         shell.run(examples).await;
@@ -49,7 +50,9 @@ async fn whoever_runs_it_as_the_readme_says_has_a_service_that_creates_events(_:
     let server = workplace.start_with(serve.strip_prefix("referral-events serve").expect("the last command"));
     let examples = examples(&section);
     assert_eq!(examples.len(), 2);
-    Shell::at(server.address).run(examples).await;
+    let mut shell = Shell::at(server.address);
+    shell.has_its_numbers = true;
+    shell.run(examples).await;
 }
 
 async fn every_command_of_the_documents_is_one_that_there_is(_: Setup) {

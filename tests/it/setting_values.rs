@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Setup, Workplace, tests};
+use crate::support::{Setup, Workplace, event, examples::document, tests};
 
 tests! {
     Once:
@@ -44,7 +44,11 @@ async fn a_number_out_of_its_range_is_refused_with_the_range(_: Setup) {
     let numbers = ["<NUMBER>", "<SECONDS>", "<MILLISECONDS>", "<HOURS>", "<MIB>"];
     let of_numbers = help.lines().filter(|line| numbers.iter().any(|value| line.ends_with(value))).count();
     assert_eq!(ranges.len(), of_numbers, "each number has its range in the help: {ranges:?}");
+    let readme = document("README.md");
     for (flag, from, to) in ranges {
+        let row = readme.lines().find(|line| line.starts_with("| `") && line.contains(&format!("{flag}`")));
+        let row = row.unwrap_or_else(|| panic!("{flag} is not in the README"));
+        assert!(row.contains(&format!("| {from} to {to}: ")), "{row}");
         let beyond = [from.checked_sub(1).map(|below| below.to_string()), Some((to + 1).to_string())];
         let never = ["-1", "", "1.5", "many", "9999999999999999999", "18446744073709551616"].map(str::to_owned);
         for value in beyond.into_iter().flatten().chain(never) {
@@ -69,7 +73,7 @@ async fn the_ends_of_all_ranges_serve(_: Setup) {
             settings.iter().map(String::as_str).filter(|setting| *setting != "--time-limit=1").collect();
         let mut server = workplace.serve(&settings);
         let token = server.login("pw").await;
-        let body = json!({"token": token, "referral_customer_events_set": [crate::support::event("1", "01", "02")]});
+        let body = json!({"token": token, "referral_customer_events_set": [event("1", "01", "02")]});
         let request = reqwest::Client::new()
             .post(format!("http://{}/customer_events/bulk/referrals/create", server.address))
             .header("idempotency-key", "1")

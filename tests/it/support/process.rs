@@ -293,5 +293,12 @@ impl Drop for Process {
         // It may have ended by itself.
         _ = self.child.kill();
         _ = self.child.wait();
+        // A demo that is killed leaves its database.
+        let output = self.output();
+        let database =
+            output.lines().find_map(|line| line.strip_prefix("database: ")?.strip_suffix(" (removed at the end)"));
+        if let Some(folder) = database.and_then(|file| Path::new(file).parent()) {
+            _ = std::fs::remove_dir_all(folder);
+        }
     }
 }
