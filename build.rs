@@ -17,6 +17,8 @@ const FILES: [&str; 2] = ["referral/v1/referral_event_service.proto", "referral/
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=proto");
+    let commit = commit().map(|commit| format!(" ({commit:.12})")).unwrap_or_default();
+    println!("cargo::rustc-env=REFERRAL_EVENTS_VERSION={}{commit}", env::var("CARGO_PKG_VERSION")?);
     let out = PathBuf::from(env::var("OUT_DIR")?);
     let mut compiler = protox::Compiler::new(["proto"])?;
     compiler.include_imports(true).include_source_info(true).open_files(FILES)?;
@@ -48,6 +50,28 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     builder.compile_fds(with_raw_messages(compiler.file_descriptor_set()))?;
     Ok(())
+}
+
+/// The commit that is checked out, as the files of Git have it; `None` where this is no checkout.
+fn commit() -> Option<String> {
+    let read = |path: PathBuf| Some(fs::read_to_string(path).ok()?.trim().to_owned());
+    let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR").ok()?);
+    // In a further work tree a file says where they are.
+    let git = match read(root.join(".git")) {
+        Some(link) => root.join(link.strip_prefix("gitdir: ")?),
+        None => root.join(".git"),
+    };
+    let head = read(git.join("HEAD"))?;
+    // The second is written with each commit, the first when another branch is checked out.
+    for changing in [git.join("HEAD"), git.join("logs/HEAD")].iter().filter(|path| path.exists()) {
+        println!("cargo::rerun-if-changed={}", changing.display());
+    }
+    let Some(branch) = head.strip_prefix("ref: ") else { return Some(head) };
+    let shared = read(git.join("commondir")).map_or(git.clone(), |shared| git.join(shared));
+    read(shared.join(branch)).or_else(|| {
+        let packed = read(shared.join("packed-refs"))?;
+        packed.lines().find_map(|line| Some(line.split_once(' ').filter(|(_, name)| *name == branch)?.0.to_owned()))
+    })
 }
 
 fn configure() -> Builder {

@@ -8,7 +8,7 @@ use std::{
 
 use axum::http::HeaderValue;
 
-use crate::{clock::Clock, guessing::Limits, referral::ReferralSettings, secret::Key, storage::is_sqlite};
+use crate::{clock::Clock, guessing::Limits, referral::ReferralSettings, secret::Key, storage::sqlite_file};
 
 /// How a server behaves.
 #[derive(Clone, Debug)]
@@ -144,7 +144,8 @@ impl KeySettings {
     pub fn read(token: Option<&str>, hash: Option<&str>, database_url: &str, missing: MissingKeys) -> Result<Self> {
         let token = token.map(|text| parse(TOKEN_KEY, text)).transpose()?;
         let hash = hash.map(|text| parse(HASH_KEY, text)).transpose()?;
-        let file = match (missing, sqlite_path(database_url)) {
+        let database_file = sqlite_file(database_url).map_err(|error| SettingError::new(error.to_string()))?;
+        let file = match (missing, database_file) {
             _ if token.is_some() && hash.is_some() => None,
             (MissingKeys::KeepBesideDatabase, Some(path)) => Some(key_file(&path)),
             _ => {
@@ -172,6 +173,9 @@ impl KeySettings {
         let kept = self.file.as_deref().map(read_or_make).transpose()?;
         let (kept_token, kept_hash) = kept.map(|kept| (kept.token, kept.hash)).unzip();
         match (self.token.or(kept_token), self.hash.or(kept_hash)) {
+            (Some(token), Some(hash)) if token.as_bytes() == hash.as_bytes() => Err(SettingError::new(format!(
+                "{TOKEN_KEY} and {HASH_KEY} must be two keys, and are the same: {MAKE_A_KEY}"
+            ))),
             (Some(token), Some(hash)) => Ok(Keys { token, hash }),
             _ => Err(SettingError::new("a key is neither set nor in a file")),
         }
@@ -186,18 +190,14 @@ impl Keys {
     }
 }
 
-fn parse(name: &str, text: &str) -> Result<Key> {
-    Key::from_hex(text).ok_or_else(|| SettingError::new(format!("{name} must be 64 hex digits")))
-}
+const MAKE_A_KEY: &str = "openssl rand -hex 32 makes one";
 
-/// The file of a SQLite URL.
-pub fn sqlite_path(url: &str) -> Option<PathBuf> {
-    if !is_sqlite(url) {
-        return None;
+fn parse(name: &str, text: &str) -> Result<Key> {
+    let key = Key::from_hex(text).ok_or_else(|| SettingError::new(format!("{name} must be 64 hex digits")))?;
+    if key.as_bytes().iter().all(|byte| *byte == 0) {
+        return Err(SettingError::new(format!("{name} is all zeros, which is no secret: {MAKE_A_KEY}")));
     }
-    let path = url.trim_start_matches("sqlite:").trim_start_matches("//");
-    let path = path.split('?').next().unwrap_or_default();
-    Some(PathBuf::from(path))
+    Ok(key)
 }
 
 fn key_file(database: &Path) -> PathBuf {

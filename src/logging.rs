@@ -18,12 +18,29 @@ use std::{
 
 use chrono::{SecondsFormat, Utc};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 /// How many lines wait to be written at most; those of a call that fails are some 300 bytes each.
 const WAITING_LINES: usize = 8192;
 /// How often it is told at most that lines were dropped.
 const TELLING: Duration = Duration::from_secs(10);
+
+/// What a setting lets through: a level, or levels by module. To the filter itself a word that is no level is a module,
+/// all of which it lets through, and nothing else.
+pub fn filter(setting: &str) -> Result<EnvFilter, String> {
+    let refusal = |reason: String| {
+        format!(
+            "{reason}; it is a level (off, error, warn, info, debug or trace), or levels by module, as in \
+             info,referral_events=debug"
+        )
+    };
+    let words: Vec<&str> = setting.split(',').map(str::trim).collect();
+    let mut levels = words.iter().filter(|word| !word.contains(['=', '[', ']', '{', '}', '"']));
+    if let Some(word) = levels.find(|word| word.is_empty() || word.parse::<LevelFilter>().is_err()) {
+        return Err(refusal(format!("{word:?} is no level")));
+    }
+    EnvFilter::try_new(words.join(",")).map_err(|error| refusal(error.to_string()))
+}
 
 /// Lines for which there was no place among those that wait.
 static WITHOUT_PLACE: OnceLock<ErrorCounter> = OnceLock::new();

@@ -1,13 +1,13 @@
 use std::{io::Write, process::ExitCode};
 
-use clap::Parser;
 use referral_events::cli::{self, Cli};
 
 fn main() -> ExitCode {
     keep_memory_small();
+    let cli = Cli::read();
     match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => {
-            let code = runtime.block_on(cli::run(Cli::parse()));
+            let code = runtime.block_on(cli::run(cli));
             // What still hashes or waits for a database serves nobody any more.
             runtime.shutdown_background();
             code

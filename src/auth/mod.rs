@@ -1,5 +1,6 @@
 //! Who calls, and what they may do: passwords, tokens, roles.
 
+mod hs256;
 pub mod password;
 mod queue;
 mod token;
@@ -98,7 +99,7 @@ pub struct Credentials {
     pub username: String,
     pub password: Secret,
     pub organisation: String,
-    /// The id of the unit to work in, which must be there.
+    /// The id of a unit, which must be there.
     pub unit: Option<String>,
 }
 

@@ -5,6 +5,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, deco
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::hs256::PROVIDER;
 use crate::{
     error::{Error, Result},
     id::OrganisationId,
@@ -35,6 +36,8 @@ pub struct Signer {
 
 impl Signer {
     pub fn new(key: &Key) -> Self {
+        // It is there already where this is not the first of the process.
+        _ = PROVIDER.install_default();
         let mut validation = Validation::new(Algorithm::HS256);
         // It would look at the system's clock; ours is looked at below.
         validation.validate_exp = false;

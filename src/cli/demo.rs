@@ -1,18 +1,19 @@
 //! The demo organisation, on which the documented example gives the documented answer.
 
-use std::{io::Cursor, net::SocketAddr};
+use std::{io::Cursor, net::SocketAddr, os::unix::ffi::OsStrExt, path::Path};
 
 use chrono::Utc;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
 use super::{Failure, say};
 use crate::{
-    auth::{self, Authenticator, Credentials, Origin},
+    auth,
     clock::Clock,
     config::{Keys, SettingError},
     directory::{self, DirectoryKind},
     guessing::{Guessing, Limits},
     referral::{
-        Options, ReferralEvents, ReferralSettings, Sender,
+        EventIdentifier, Options, ReferralEvents, ReferralSettings, Sender,
         event::{EntryIdentifier, EventRequest, Instant, PartyIdentifier, PartyIdentifiers},
     },
     secret::{CodeHasher, Secret},
@@ -20,41 +21,44 @@ use crate::{
 };
 
 const NAME: &str = "demo";
-const PARTICIPANTS: u32 = 20;
-/// Referred and referrer of the events made beforehand: seven, so that the next number is 8; RP0000000004 is referred.
-const REFERRALS: [(u32, u32); 7] = [(4, 1), (5, 1), (6, 2), (7, 2), (8, 3), (9, 3), (13, 11)];
+/// The directory, which `docs/demo.md` describes.
+const DIRECTORY: [(DirectoryKind, &str); 8] = [
+    (DirectoryKind::BusinessUnits, include_str!("../../demo/business_units.csv")),
+    (DirectoryKind::Units, include_str!("../../demo/units.csv")),
+    (DirectoryKind::Taps, include_str!("../../demo/taps.csv")),
+    (DirectoryKind::Devices, include_str!("../../demo/devices.csv")),
+    (DirectoryKind::Classifications, include_str!("../../demo/classifications.csv")),
+    (DirectoryKind::AccountsReceivable, include_str!("../../demo/accounts_receivable.csv")),
+    (DirectoryKind::RewardsParticipants, include_str!("../../demo/rewards_participants.csv")),
+    (DirectoryKind::AccessTokens, include_str!("../../demo/access_tokens.csv")),
+];
+/// Referred and referrer of the events made beforehand: seven, so that the next number is 8. RP0000000004 is referred and
+/// refers nobody, for the documented example would leave numbers out otherwise; the next three are a chain.
+const REFERRALS: [(u32, u32); 7] = [(4, 1), (5, 2), (6, 5), (7, 6), (8, 3), (9, 3), (13, 11)];
+/// The number of the one of them that is cancelled.
+const CANCELLED: &str = "7";
 
-/// Makes the organisation, its user, its directory and its first events, where they are not there yet.
+/// Makes the organisation, its user, its directory and its first events.
 pub async fn prepare(database: &Database, keys: &Keys) -> Result<(), Failure> {
-    if users::find_organisation(database.reader(), NAME).await?.is_some() {
-        return Ok(());
-    }
     let organisation_id = users::add_organisation(database, NAME, Utc::now()).await?;
     let user = auth::new_user(organisation_id, NAME, Secret::new(NAME), "administrator".to_owned(), None).await?;
     users::add_user(database.writer(), user).await?;
 
     let hasher = CodeHasher::new(&keys.hash);
-    let numbers = || 1..=PARTICIPANTS;
-    let accounts: String = numbers().map(|n| format!("ACR{n:010}\n")).collect();
-    let participants: String = numbers().map(|n| format!("RP{n:010},ACR{n:010}\n")).collect();
-    let files = [
-        (DirectoryKind::BusinessUnits, "code,name\nBU1,Demo Business Unit\n".to_owned()),
-        (DirectoryKind::Units, "name,alternative_code,business_unit_code\nAdmin Unit,ADMIN,BU1\n".to_owned()),
-        (DirectoryKind::Taps, "code,name,unit_alternative_code,is_default\nTAP1,Demo Till,ADMIN,true\n".to_owned()),
-        (DirectoryKind::AccountsReceivable, format!("number\n{accounts}")),
-        (DirectoryKind::RewardsParticipants, format!("number,accounts_receivable_number\n{participants}")),
-    ];
-    for (kind, text) in files {
-        let summary = directory::import(database, &hasher, organisation_id, kind, Cursor::new(text), |_| {}).await?;
+    for (kind, rows) in DIRECTORY {
+        let summary = directory::import(database, &hasher, organisation_id, kind, Cursor::new(rows), |_| {}).await?;
         if summary.rejected > 0 {
             return Err(SettingError::new(format!("the demo's {} were rejected", kind.name())).into());
         }
     }
     let events = REFERRALS.into_iter().map(|(referred, referrer)| event(referred, referrer)).collect();
     let guessing = Guessing::new(database.clone(), hasher.clone(), Limits::default(), Clock::default());
-    ReferralEvents::new(database.clone(), hasher, ReferralSettings::default(), guessing, Clock::default())
-        .bulk_create(Sender { organisation_id, user_id: NAME.to_owned() }, events, Options::default(), None, ())
-        .await?;
+    let referral_events =
+        ReferralEvents::new(database.clone(), hasher, ReferralSettings::default(), guessing, Clock::default());
+    let sender = Sender { organisation_id, user_id: NAME.to_owned() };
+    referral_events.bulk_create(sender, events, Options::default(), None, ()).await?;
+    let cancelled = EventIdentifier { number: Some(CANCELLED.to_owned()), ..Default::default() };
+    referral_events.cancel(organisation_id, Some(cancelled), Some("Entered twice".to_owned()), ()).await?;
     Ok(())
 }
 
@@ -77,27 +81,25 @@ fn event(referred: u32, referrer: u32) -> EventRequest {
     }
 }
 
-/// The documented example, without its token.
-const EXAMPLE: &str = r#"{"referral_customer_events_set":[{"request_unique_identifier":"125","performed_by_unit_identifier":{"name":"Admin Unit"},"performed_on":"2016-06-22T15:00:00Z","referred_rewards_participant_identifier":{"number":"RP0000000017"},"referred_by_rewards_participant_identifier":{"number":"RP0000000010"}},{"request_unique_identifier":"124","performed_by_unit_identifier":{"name":"Admin Unit"},"performed_on":"2016-06-22T15:00:00Z","referred_rewards_participant_identifier":{"number":"RP0000000014"},"referred_by_rewards_participant_identifier":{"number":"RP0000000012"}},{"request_unique_identifier":"123","performed_by_unit_identifier":{"name":"Admin Unit"},"performed_on":"2016-06-22T15:00:00Z","referred_rewards_participant_identifier":{"number":"RP0000000004"},"referred_by_rewards_participant_identifier":{"number":"RP0000000010"}}]}"#;
-
-/// Prints the documented example, ready to be sent, for either transport.
-pub async fn print_calls(address: SocketAddr, database: &Database, keys: &Keys) -> Result<(), Failure> {
-    let credentials = Credentials {
-        username: NAME.to_owned(),
-        password: Secret::new(NAME),
-        organisation: NAME.to_owned(),
-        unit: None,
-    };
-    let guessing = Guessing::new(database.clone(), CodeHasher::new(&keys.hash), Limits::default(), Clock::default());
-    let authenticator = Authenticator::new(database.clone(), &keys.token, guessing, Clock::default());
-    let token = authenticator.create_token(credentials, Origin { peer: None, former_token: None }).await?;
-    let token = token.expose();
+/// Says where everything is, and what to do first.
+pub fn introduce(address: SocketAddr, folder: &Path) {
     say(&format!(
-        "The demo organisation is \"{NAME}\", its user \"{NAME}\", the password \"{NAME}\". The documented example:\n\n\
-         curl http://{address}/customer_events/bulk/referrals/create -H 'content-type: application/json' \
-         -H 'authorization: Bearer {token}' -d '{EXAMPLE}'\n\n\
-         grpcurl -plaintext -H 'authorization: Bearer {token}' -d '{EXAMPLE}' {address} \
-         referral.v1.ReferralEventService/BulkCreateReferralEvents\n"
+        "the demo is served on {address}\n\
+         database: {} (removed at the end)\n\
+         user: {NAME} of the organisation {NAME}, password {NAME}\n\
+         try: curl -s http://{address}/authentication/token -H 'content-type: application/json' \
+         -d '{{\"organisation\":\"{NAME}\",\"username\":\"{NAME}\",\"password\":\"{NAME}\"}}'",
+        folder.join(FILE).display()
     ));
-    Ok(())
 }
+
+const FILE: &str = "demo.db";
+
+/// The URL of the demo's database in a folder.
+pub fn database_url(folder: &Path) -> String {
+    let file = folder.join(FILE);
+    format!("sqlite:{}", percent_encode(file.as_os_str().as_bytes(), &AS_IT_IS))
+}
+
+/// What stands as it is in the path of a URL.
+const AS_IT_IS: AsciiSet = NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_');

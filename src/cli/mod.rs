@@ -7,6 +7,7 @@ mod migrate;
 mod organisation;
 mod serve;
 mod user;
+mod values;
 
 use std::{
     io::{self, Write},
@@ -14,20 +15,27 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, Parser, Subcommand, builder::RangedU64ValueParser, value_parser};
-use tracing_subscriber::EnvFilter;
+use clap::{
+    ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind as ClapError,
+    parser::ValueSource,
+};
 
 use crate::{
     config::{HASH_KEY, MissingKeys, SettingError, TOKEN_KEY},
     error::Error,
-    logging::Log,
+    logging::{self, Log},
     secret::CodeHasher,
     storage::{Database, PoolOptions},
 };
+use values::{DAY, number};
 
 /// Creates referral customer events in bulk, over gRPC and REST.
 #[derive(Debug, Parser)]
-#[command(name = "referral-events", version)]
+#[command(
+    name = "referral-events",
+    version = env!("REFERRAL_EVENTS_VERSION"),
+    after_help = "Example:\n  referral-events serve --demo"
+)]
 pub struct Cli {
     #[command(flatten)]
     settings: Settings,
@@ -35,51 +43,91 @@ pub struct Cli {
     command: Command,
 }
 
+const OF_THE_DATABASE: &str = "Settings of the database";
+const OF_ALL: &str = "Settings of all commands";
+
 /// The settings that all commands share.
 #[derive(Args)]
 struct Settings {
-    /// The database: a SQLite file (sqlite:PATH), or PostgreSQL (postgres://USER@HOST/DATABASE?sslmode=verify-full)
-    #[arg(long, global = true, env = "DATABASE_URL", hide_env_values = true, default_value = DEFAULT_DATABASE_URL)]
+    /// The database: a SQLite file (sqlite:PATH), or PostgreSQL (postgres://USER:PASSWORD@HOST/DATABASE)
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "DATABASE_URL",
+        hide_env_values = true,
+        default_value = DEFAULT_DATABASE_URL,
+        help_heading = OF_THE_DATABASE
+    )]
     database_url: String,
-    /// How many connections to PostgreSQL are open at most
+    /// How many connections to PostgreSQL are open at most (1 to 10000)
     #[arg(
         long,
         global = true,
         value_name = "NUMBER",
         env = "REFERRAL_EVENTS_DATABASE_CONNECTIONS",
         default_value_t = PoolOptions::DEFAULT.connections,
-        value_parser = value_parser!(u32).range(1..)
+        value_parser = number::<u32>(1..=10_000),
+        help_heading = OF_THE_DATABASE,
+        hide_short_help = true
     )]
     database_connections: u32,
     /// How long a call waits for a connection to the database before it is refused with ServiceUnavailableException,
-    /// in seconds
+    /// in seconds (1 to 86400)
     #[arg(
         long,
         global = true,
         value_name = "SECONDS",
         env = "REFERRAL_EVENTS_DATABASE_ACQUIRE_TIMEOUT",
         default_value_t = PoolOptions::DEFAULT.acquire_timeout.as_secs(),
-        value_parser = seconds()
+        value_parser = number::<u64>(1..=DAY),
+        help_heading = OF_THE_DATABASE,
+        hide_short_help = true
     )]
     database_acquire_timeout: u64,
-    /// How long a connection to PostgreSQL is kept that nobody uses, in seconds
+    /// How long a connection to PostgreSQL is kept that nobody uses, in seconds (1 to 86400)
     #[arg(
         long,
         global = true,
         value_name = "SECONDS",
         env = "REFERRAL_EVENTS_DATABASE_IDLE_TIMEOUT",
         default_value_t = PoolOptions::DEFAULT.idle_timeout.as_secs(),
-        value_parser = seconds()
+        value_parser = number::<u64>(1..=DAY),
+        help_heading = OF_THE_DATABASE,
+        hide_short_help = true
     )]
     database_idle_timeout: u64,
     /// The key that signs tokens, 64 hex digits; made beside the database where it is SQLite
-    #[arg(long, global = true, env = TOKEN_KEY, hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "KEY",
+        env = TOKEN_KEY,
+        hide_env_values = true,
+        help_heading = OF_ALL,
+        hide_short_help = true
+    )]
     token_key: Option<String>,
     /// The key that hashes the codes of access tokens, 64 hex digits; made beside the database where it is SQLite
-    #[arg(long, global = true, env = HASH_KEY, hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "KEY",
+        env = HASH_KEY,
+        hide_env_values = true,
+        help_heading = OF_ALL,
+        hide_short_help = true
+    )]
     hash_key: Option<String>,
-    /// What to log: a level, or levels by module (info,referral_events=debug)
-    #[arg(long, global = true, env = "REFERRAL_EVENTS_LOG", default_value = "info,sea_orm_migration=warn")]
+    /// What to log: off, error, warn, info, debug or trace, or levels by module (info,referral_events=debug)
+    #[arg(
+        long,
+        global = true,
+        value_name = "LEVELS",
+        env = "REFERRAL_EVENTS_LOG",
+        default_value = "info,sea_orm_migration=warn,sqlx::postgres::notice=warn",
+        help_heading = OF_ALL
+    )]
     log: String,
 }
 
@@ -92,20 +140,55 @@ impl std::fmt::Debug for Settings {
     }
 }
 
+const ADD_ORGANISATION: &str = "Example:\n  referral-events organisation add acme";
+const ADD_USER: &str = "Example:\n  echo 'a password' | referral-events user add ann --organisation acme --role caller";
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serves gRPC and REST on one port
+    #[command(after_help = "Example:\n  referral-events serve --listen 127.0.0.1:50051")]
     Serve(serve::ServeArguments),
     /// Brings the database's schema up to date
-    Migrate,
+    #[command(after_help = "Example:\n  referral-events migrate --status")]
+    Migrate(migrate::MigrateArguments),
     /// Loads directory rows from a file
+    #[command(after_help = "Example:\n  referral-events import --organisation acme units units.csv")]
     Import(import::ImportArguments),
     /// Manages organisations
-    #[command(subcommand)]
+    #[command(subcommand, after_help = ADD_ORGANISATION)]
     Organisation(organisation::OrganisationCommand),
     /// Manages users
-    #[command(subcommand)]
+    #[command(subcommand, after_help = ADD_USER)]
     User(user::UserCommand),
+}
+
+/// The settings that the demo has of its own, whatever the environment says; on the command line they are refused.
+const OF_THE_DEMO: [(&str, &str); 3] =
+    [("database_url", "--database-url"), ("token_key", "--token-key"), ("hash_key", "--hash-key")];
+
+impl Cli {
+    /// Reads the command line and the environment. Ends the program where they are wrong or ask for help.
+    pub fn read() -> Self {
+        let matches = Self::command().get_matches();
+        let cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        if let Command::Serve(arguments) = &cli.command
+            && arguments.demo
+            && let Some((_, flag)) = OF_THE_DEMO.iter().find(|(id, _)| is_given(&matches, id))
+        {
+            let message = format!("--demo has a database and keys of its own, made new each time: leave {flag} out\n");
+            Self::command().error(ClapError::ArgumentConflict, message).exit()
+        }
+        cli
+    }
+}
+
+/// Whether a setting stands on the command line, before the command or after it.
+fn is_given(matches: &ArgMatches, id: &str) -> bool {
+    let of_command = matches.subcommand().map(|(_, of_command)| of_command);
+    [Some(matches), of_command]
+        .into_iter()
+        .flatten()
+        .any(|matches| matches.value_source(id) == Some(ValueSource::CommandLine))
 }
 
 /// Why a command failed.
@@ -144,8 +227,8 @@ pub async fn run(cli: Cli) -> ExitCode {
 }
 
 fn start_log(setting: &str) -> Result<Log, Failure> {
-    let filter = EnvFilter::try_new(setting)
-        .map_err(|error| SettingError::new(format!("the log setting cannot be read: {error}")))?;
+    let filter = logging::filter(setting)
+        .map_err(|reason| SettingError::new(format!("the log setting cannot be read: {reason}")))?;
     Ok(Log::start(filter)?)
 }
 
@@ -158,7 +241,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
     let settings = cli.settings;
     match cli.command {
         Command::Serve(arguments) => serve::run(arguments, settings).await?,
-        Command::Migrate => migrate::run(&settings).await?,
+        Command::Migrate(arguments) => migrate::run(arguments, &settings).await?,
         Command::Import(arguments) => {
             let (database, keys) = keys::open(&settings, MissingKeys::KeepBesideDatabase, COMMAND_TIME_LIMIT).await?;
             let hasher = CodeHasher::new(&keys.hash);
@@ -172,11 +255,6 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::User(command) => user::run(command, &settings).await?,
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// A time of at least a second and at most a day.
-fn seconds() -> RangedU64ValueParser {
-    value_parser!(u64).range(1..=86_400)
 }
 
 /// How long a statement of a command may take. No caller waits for it, and the database may be large.

@@ -13,6 +13,7 @@ use crate::{
 #[derive(Debug, Subcommand)]
 pub enum OrganisationCommand {
     /// Adds an organisation
+    #[command(after_help = super::ADD_ORGANISATION)]
     Add {
         /// Its name, by which its users log in
         name: String,

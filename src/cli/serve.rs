@@ -1,16 +1,20 @@
 //! `serve`: runs the server until it is told to stop.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use axum::http::HeaderValue;
-use clap::{Args, builder::FalseyValueParser, value_parser};
+use clap::{Args, builder::FalseyValueParser};
+use tempfile::TempDir;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
     sync::oneshot,
 };
 
-use super::{DEFAULT_DATABASE_URL, Failure, Settings, demo, keys, say, seconds};
+use super::{
+    Failure, Settings, demo, keys, say,
+    values::{DAY, Listen, number},
+};
 use crate::{
     clock::Clock,
     config::{Config, ConnectionLimits, MissingKeys, SettingError},
@@ -20,13 +24,14 @@ use crate::{
 };
 
 #[derive(Args, Debug)]
+#[command(next_help_heading = "Settings of serve")]
 pub struct ServeArguments {
-    /// The address to serve on; port 0 takes a free one
-    #[arg(long, env = "REFERRAL_EVENTS_LISTEN", default_value = "127.0.0.1:50051")]
-    listen: SocketAddr,
+    /// The address to serve on, HOST:PORT; :PORT is all addresses of this machine, and port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", env = "REFERRAL_EVENTS_LISTEN", default_value = "127.0.0.1:50051")]
+    listen: Listen,
     /// Serves a demo organisation, in a database of its own that is gone afterwards; on loopback only
     #[arg(long)]
-    demo: bool,
+    pub demo: bool,
     /// Lets referrals form circles
     #[arg(long, env = "REFERRAL_EVENTS_ALLOW_CIRCLES", value_parser = FalseyValueParser::new())]
     allow_circles: bool,
@@ -37,59 +42,158 @@ pub struct ServeArguments {
     #[arg(long, env = "REFERRAL_EVENTS_ALWAYS_OK", value_parser = FalseyValueParser::new())]
     always_ok: bool,
     /// An origin whose web pages may call, as https://shop.example.com; can be given several times, and * stands for all
-    #[arg(long, value_name = "ORIGIN", env = "REFERRAL_EVENTS_CORS_ORIGIN", value_delimiter = ',', value_parser = origin)]
+    #[arg(
+        long,
+        value_name = "ORIGIN",
+        env = "REFERRAL_EVENTS_CORS_ORIGIN",
+        value_delimiter = ',',
+        value_parser = origin,
+        hide_short_help = true
+    )]
     cors_origin: Vec<HeaderValue>,
-    /// How long a call may take, in seconds
-    #[arg(long, env = "REFERRAL_EVENTS_TIME_LIMIT", default_value_t = 30, value_parser = seconds())]
+    /// How long a call may take, in seconds (1 to 86400)
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "REFERRAL_EVENTS_TIME_LIMIT",
+        default_value_t = 30,
+        value_parser = number::<u64>(1..=DAY),
+        hide_short_help = true
+    )]
     time_limit: u64,
     /// How many calls that write may be under way or wait at once, and as many that read; more are refused with
-    /// TooManyRequestsException
-    #[arg(long, env = "REFERRAL_EVENTS_MAXIMUM_CALLS", default_value_t = 256)]
+    /// TooManyRequestsException (1 to 100000)
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        env = "REFERRAL_EVENTS_MAXIMUM_CALLS",
+        default_value_t = 256,
+        value_parser = number::<usize>(1..=100_000),
+        hide_short_help = true
+    )]
     maximum_calls: usize,
-    /// How long a call may be expected to wait for others of its organisation, in milliseconds; past it, it is refused
-    /// with TooManyRequestsException
+    /// How long a call may be expected to wait for others of its organisation, in milliseconds (1 to 60000); past it,
+    /// it is refused with TooManyRequestsException
     #[arg(
         long,
         value_name = "MILLISECONDS",
         env = "REFERRAL_EVENTS_MAXIMUM_WAIT",
         default_value_t = 500,
-        value_parser = value_parser!(u64).range(1..=60_000)
+        value_parser = number::<u64>(1..=60_000),
+        hide_short_help = true
     )]
     maximum_wait: u64,
-    /// How much memory the requests being read and the answers not yet taken may have together, in MiB; at least 128
-    #[arg(long, env = "REFERRAL_EVENTS_MEMORY_BUDGET", default_value_t = 256, value_parser = value_parser!(u32).range(128..))]
+    /// How much memory the requests being read and the answers not yet taken may have together, in MiB (128 to 1048576)
+    #[arg(
+        long,
+        value_name = "MIB",
+        env = "REFERRAL_EVENTS_MEMORY_BUDGET",
+        default_value_t = 256,
+        value_parser = number::<u32>(128..=1_048_576),
+        hide_short_help = true
+    )]
     memory_budget: u32,
-    /// How many wrong passwords may be given for a user, from one address, before one has to wait
-    #[arg(long, env = "REFERRAL_EVENTS_WRONG_PASSWORDS", default_value_t = 5, value_parser = value_parser!(u32).range(1..))]
+    /// How many wrong passwords may be given for a user, from one address, before one has to wait (1 to 1000000)
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        env = "REFERRAL_EVENTS_WRONG_PASSWORDS",
+        default_value_t = 5,
+        value_parser = number::<u32>(1..=1_000_000),
+        hide_short_help = true
+    )]
     wrong_passwords: u32,
-    /// How many wrong codes of access tokens a caller may give before it has to wait
-    #[arg(long, env = "REFERRAL_EVENTS_WRONG_CODES", default_value_t = 10, value_parser = value_parser!(u32).range(1..))]
+    /// How many wrong codes of access tokens a caller may give before it has to wait (1 to 1000000)
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        env = "REFERRAL_EVENTS_WRONG_CODES",
+        default_value_t = 10,
+        value_parser = number::<u32>(1..=1_000_000),
+        hide_short_help = true
+    )]
     wrong_codes: u32,
-    /// The longest time that one has to wait after wrong passwords or codes, in seconds
-    #[arg(long, env = "REFERRAL_EVENTS_LONGEST_WAIT", default_value_t = 60, value_parser = value_parser!(u32).range(1..=3600))]
+    /// The longest time that one has to wait after wrong passwords or codes, in seconds (1 to 3600)
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "REFERRAL_EVENTS_LONGEST_WAIT",
+        default_value_t = 60,
+        value_parser = number::<u32>(1..=3600),
+        hide_short_help = true
+    )]
     longest_wait: u32,
-    /// How long the answers of calls with an idempotency key are kept, in hours
-    #[arg(long, env = "REFERRAL_EVENTS_IDEMPOTENCY_RETENTION", default_value_t = 168)]
+    /// How long the answers of calls with an idempotency key are kept, in hours (1 to 87600)
+    #[arg(
+        long,
+        value_name = "HOURS",
+        env = "REFERRAL_EVENTS_IDEMPOTENCY_RETENTION",
+        default_value_t = 168,
+        value_parser = number::<u32>(1..=87_600),
+        hide_short_help = true
+    )]
     idempotency_retention: u32,
-    /// How many connections of callers may be open at once [default: 4096, or as many as there are descriptors for]
-    #[arg(long, value_name = "NUMBER", env = "REFERRAL_EVENTS_MAXIMUM_CONNECTIONS", value_parser = value_parser!(u32).range(1..))]
+    /// How many connections of callers may be open at once (1 to 1000000) [default: 4096, or as many as there are
+    /// descriptors for]
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        env = "REFERRAL_EVENTS_MAXIMUM_CONNECTIONS",
+        value_parser = number::<u32>(1..=1_000_000),
+        hide_short_help = true
+    )]
     maximum_connections: Option<u32>,
     /// How long the body of a request may not come, or an answer not be taken, before its connection is ended, in
-    /// seconds
-    #[arg(long, value_name = "SECONDS", env = "REFERRAL_EVENTS_STALL_TIMEOUT", default_value_t = 10, value_parser = seconds())]
+    /// seconds (1 to 86400)
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "REFERRAL_EVENTS_STALL_TIMEOUT",
+        default_value_t = 10,
+        value_parser = number::<u64>(1..=DAY),
+        hide_short_help = true
+    )]
     stall_timeout: u64,
-    /// How long a connection is kept on which there are no calls, in seconds
-    #[arg(long, value_name = "SECONDS", env = "REFERRAL_EVENTS_IDLE_TIMEOUT", default_value_t = 300, value_parser = seconds())]
+    /// How long a connection is kept on which there are no calls, in seconds (1 to 86400)
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "REFERRAL_EVENTS_IDLE_TIMEOUT",
+        default_value_t = 300,
+        value_parser = number::<u64>(1..=DAY),
+        hide_short_help = true
+    )]
     idle_timeout: u64,
-    /// How long a connection takes new calls before its caller is told to open another one, in seconds
-    #[arg(long, value_name = "SECONDS", env = "REFERRAL_EVENTS_CONNECTION_AGE", default_value_t = 3600, value_parser = seconds())]
+    /// How long a connection takes new calls before its caller is told to open another one, in seconds (1 to 86400)
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "REFERRAL_EVENTS_CONNECTION_AGE",
+        default_value_t = 3600,
+        value_parser = number::<u64>(1..=DAY),
+        hide_short_help = true
+    )]
     connection_age: u64,
-    /// How long calls are still taken once the server is told to stop and its health says so, in seconds; at most half
-    /// of the drain limit
-    #[arg(long, value_name = "SECONDS", env = "REFERRAL_EVENTS_DRAIN_PAUSE", default_value_t = 1)]
+    /// How long calls are still taken once the server is told to stop and its health says so, in seconds (0 to 86400);
+    /// at most half of the drain limit
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "REFERRAL_EVENTS_DRAIN_PAUSE",
+        default_value_t = 1,
+        value_parser = number::<u64>(0..=DAY),
+        hide_short_help = true
+    )]
     drain_pause: u64,
-    /// How long the server takes at most to end once it is told to stop, in seconds
-    #[arg(long, env = "REFERRAL_EVENTS_DRAIN_LIMIT", default_value_t = 10)]
+    /// How long the server takes at most to end once it is told to stop, in seconds (0 to 86400)
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "REFERRAL_EVENTS_DRAIN_LIMIT",
+        default_value_t = 10,
+        value_parser = number::<u64>(0..=DAY),
+        hide_short_help = true
+    )]
     drain_limit: u64,
 }
 
@@ -134,33 +238,35 @@ impl ServeArguments {
     }
 }
 
+/// Gives the demo a folder of its own, and a database in it. Nothing that is set for other databases is used.
+fn prepare_demo(settings: &mut Settings, is_loopback: bool) -> Result<TempDir, Failure> {
+    if !is_loopback {
+        let message = "--demo has a password that everybody knows; it serves on loopback only";
+        return Err(SettingError::new(message).into());
+    }
+    let folder = tempfile::Builder::new().prefix("referral-events-demo-").tempdir()?;
+    settings.database_url = demo::database_url(folder.path());
+    (settings.token_key, settings.hash_key) = (None, None);
+    Ok(folder)
+}
+
 pub async fn run(arguments: ServeArguments, mut settings: Settings) -> Result<(), Failure> {
-    let is_loopback = arguments.listen.ip().is_loopback();
-    let demo_directory = if arguments.demo {
-        if !is_loopback {
-            return Err(
-                SettingError::new("--demo has a password that everybody knows; it serves on loopback only").into()
-            );
-        }
-        let directory = tempfile::Builder::new().prefix("referral-events-demo-").tempdir()?;
-        if settings.database_url == DEFAULT_DATABASE_URL {
-            settings.database_url = format!("sqlite:{}", directory.path().join("demo.db").display());
-        }
-        Some(directory)
-    } else {
-        None
-    };
+    let addresses = arguments.listen.addresses().await?;
+    let is_loopback = addresses.iter().all(|address| address.ip().is_loopback());
+    // Removed when it is dropped, once the server has ended.
+    let demo_folder = arguments.demo.then(|| prepare_demo(&mut settings, is_loopback)).transpose()?;
     let missing = if is_loopback { MissingKeys::KeepBesideDatabase } else { MissingKeys::Refuse };
     let connections = arguments.connections(settings.database_connections)?;
     let time_limit = Duration::from_secs(arguments.time_limit);
     let (database, keys) = keys::open(&settings, missing, time_limit).await?;
-    let listener = TcpListener::bind(arguments.listen)
-        .await
-        .map_err(|error| SettingError::new(format!("{} cannot be listened on: {error}", arguments.listen)))?;
+    let listener = TcpListener::bind(&*addresses).await.map_err(|error| {
+        let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        SettingError::new(format!("{} cannot be listened on: {error}", addresses.join(", ")))
+    })?;
     let address = listener.local_addr()?;
-    if demo_directory.is_some() {
+    if let Some(folder) = &demo_folder {
         demo::prepare(&database, &keys).await?;
-        demo::print_calls(address, &database, &keys).await?;
+        demo::introduce(address, folder.path());
     }
     say(&format!("serving gRPC and REST on {address}"));
     let config = Config {

@@ -17,6 +17,7 @@ use crate::{
 #[derive(Debug, Subcommand)]
 pub enum UserCommand {
     /// Adds a user; the password is the first line of standard input
+    #[command(after_help = super::ADD_USER)]
     Add {
         /// The name to log in with
         name: String,
@@ -26,7 +27,7 @@ pub enum UserCommand {
         /// What the user may do: read; create and cancel too; all of it and the directory
         #[arg(long, value_parser = PossibleValuesParser::new(Role::NAMES))]
         role: String,
-        /// The id of the user's default unit
+        /// The id of the user's own unit, which is kept with the user; no call reads it, for events name their unit
         #[arg(long)]
         unit: Option<String>,
     },

@@ -1,31 +1,32 @@
 //! Connecting, migrating, beginning.
 
-use std::{os::fd::BorrowedFd, sync::Arc, time::Duration};
+use std::{os::fd::BorrowedFd, path::Path, sync::Arc, time::Duration};
 
 use migrations::{Migrator, MigratorTrait};
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DbBackend, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
 use socket2::SockRef;
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, postgres::PgPoolOptions};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions, Connection, Executor,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
 use tokio::time::timeout;
 
 use super::{
     condition::{Condition, Fault},
     error::is_contention,
     migrate::{Progress, set_planner, take_steps},
+    opening::{cannot_be_opened, check_sqlite, sqlite_refusal, try_postgres},
     pool::Pool,
     probe::Probe,
     schema::{self, Schema},
     session::PROOF,
-    settings::{self, Access, DEALLOCATE, Limits},
+    settings::{self, Access, DEALLOCATE, Limits, NO_NOTICES},
     transaction::{Observer, Transaction},
-    url::{is_sqlite, postgres_server},
+    url::{postgres_server, sqlite_file},
 };
-use crate::{
-    error::{Error, ErrorKind, Result},
-    retry::Attempts,
-};
+use crate::{error::Result, retry::Attempts};
 
 /// A database that is open.
 ///
@@ -113,29 +114,40 @@ impl Database {
 
     pub async fn connect_with(url: &str, options: PoolOptions) -> Result<Self> {
         let condition = Condition::default();
-        if is_sqlite(url) {
-            let write = connect_sqlite(url, 1, SQLITE_MAPPED, SQLITE_WRITER_CACHE, options, &condition).await?;
-            let read = connect_sqlite(url, SQLITE_READERS, 0, SQLITE_READER_CACHE, options, &condition).await?;
-            condition.know_file(write.connection().get_sqlite_connection_pool().connect_options().get_filename());
+        if let Some(file) = sqlite_file(url)? {
+            check_sqlite(&file)?;
+            let write = connect_sqlite(&file, 1, SQLITE_MAPPED, SQLITE_WRITER_CACHE, options, &condition).await?;
+            let read = connect_sqlite(&file, SQLITE_READERS, 0, SQLITE_READER_CACHE, options, &condition).await?;
+            condition.know_file(&file);
             return Ok(Self { write, read, condition });
         }
+        let server = postgres_server(url)?;
+        let waited_for = try_postgres(&server, options.acquire_timeout).await?;
+        let connected = Self::connect_postgres(&server, options, condition).await;
+        connected.map_err(|error| waited_for.unwrap_or(error))
+    }
+
+    async fn connect_postgres(server: &PgConnectOptions, options: PoolOptions, condition: Condition) -> Result<Self> {
         let readers = options.connections / POSTGRES_CONNECTIONS_PER_READER;
         if readers == 0 {
-            let pool = connect_postgres(url, options, &condition).await?;
+            let pool = connect_postgres(server, options, &condition).await?;
             return Ok(Self { write: pool.clone(), read: pool, condition });
         }
         let of = |connections| PoolOptions { connections, ..options };
-        let write = connect_postgres(url, of(options.connections - readers), &condition).await?;
-        let read = connect_postgres(url, of(readers), &condition).await?;
+        let write = connect_postgres(server, of(options.connections - readers), &condition).await?;
+        let read = connect_postgres(server, of(readers), &condition).await?;
         Ok(Self { write, read, condition })
     }
 
-    /// Brings the schema up to date, in one transaction, and answers how many steps were missing; one that is newer, and
+    /// Brings the schema up to date, in one transaction, and answers which steps were missing; one that is newer, and
     /// that this program can use, stays as it is. Of several programs that do so at once, one does it while the others
     /// wait, and then find nothing missing.
-    pub async fn migrate(&self) -> Result<usize> {
-        // On PostgreSQL, IF NOT EXISTS fails over a table that another is just making. The second look finds it made.
-        if Migrator::install(&self.write).await.is_err() {
+    pub async fn migrate(&self) -> Result<Vec<String>> {
+        let before = self.schema().await?;
+        before.check_change()?;
+        // Where it is made already, PostgreSQL would give notice of that; and IF NOT EXISTS fails over a table that another
+        // is just making. The second look finds it made.
+        if !before.is_begun && Migrator::install(&self.write).await.is_err() {
             Migrator::install(&self.write).await?;
         }
         let writing = TransactionOptions {
@@ -150,10 +162,11 @@ impl Database {
             transaction.execute_unprepared(DEALLOCATE).await?;
         }
         if !self.is_sqlite() {
+            transaction.execute_unprepared(NO_NOTICES).await?;
             transaction.execute_unprepared("LOCK TABLE seaql_migrations IN EXCLUSIVE MODE").await?;
         }
         let schema = Schema::look_at(&transaction).await?;
-        schema.check()?;
+        schema.check_change()?;
         // The migrator fails over steps that it does not know.
         if !schema.missing.is_empty() {
             take_steps(&transaction, &progress).await?;
@@ -161,12 +174,12 @@ impl Database {
         }
         set_planner(&transaction).await?;
         transaction.commit().await?;
-        Ok(schema.missing.len())
+        Ok(schema.missing)
     }
 
     /// How the schema stands to that of this program.
     pub async fn schema(&self) -> Result<Schema> {
-        Ok(Schema::look_at(&self.write).await?)
+        Schema::look_at(&self.write).await
     }
 
     /// Begins a transaction that will write. On SQLite it takes the write lock at once: a transaction that reads
@@ -254,19 +267,22 @@ impl Database {
 }
 
 async fn connect_sqlite(
-    url: &str,
+    file: &Path,
     connections: u32,
     mapped: u32,
     cache: &'static str,
     pool: PoolOptions,
     condition: &Condition,
 ) -> Result<Pool> {
-    let mut options = sea_orm::ConnectOptions::new(url);
+    // The file is named below, past the reader of URLs of the library.
+    let mut options = sea_orm::ConnectOptions::new("sqlite:");
     options.max_connections(connections).acquire_timeout(pool.acquire_timeout).sqlx_logging(false);
     // A file does not hang up.
     options.test_before_acquire(false);
+    let filename = file.to_owned();
     options.map_sqlx_sqlite_opts(move |options| {
         options
+            .filename(&filename)
             .create_if_missing(true)
             .foreign_keys(true)
             // A row is handed over from SQLite's thread; with room for all of them neither side waits at each.
@@ -282,7 +298,8 @@ async fn connect_sqlite(
             // A page is read through a map at a tenth of what copying it to the cache costs.
             .pragma("mmap_size", mapped.to_string())
     });
-    Ok(Pool::sqlite(open_sqlite(options).await.map_err(cannot_be_opened)?, pool.limits(), condition.clone()))
+    let connection = open_sqlite(options).await.map_err(|cause| sqlite_refusal(file, cause))?;
+    Ok(Pool::sqlite(connection, pool.limits(), condition.clone()))
 }
 
 async fn open_sqlite(options: sea_orm::ConnectOptions) -> Result<DatabaseConnection, DbErr> {
@@ -298,9 +315,8 @@ async fn open_sqlite(options: sea_orm::ConnectOptions) -> Result<DatabaseConnect
 }
 
 /// SeaORM's own way of connecting would show the URL, with its password, in its errors and at the level `trace`.
-async fn connect_postgres(url: &str, options: PoolOptions, condition: &Condition) -> Result<Pool> {
+async fn connect_postgres(server: &PgConnectOptions, options: PoolOptions, condition: &Condition) -> Result<Pool> {
     let limits = options.limits();
-    let server = postgres_server(url)?;
     // Who switches the cache of statements off has a pooler in between.
     let shares_sessions =
         server.to_url_lossy().query_pairs().any(|(name, value)| name == "statement-cache-capacity" && value == "0");
@@ -333,10 +349,10 @@ async fn connect_postgres(url: &str, options: PoolOptions, condition: &Condition
                 Ok(())
             })
         });
-    let pool = pool.connect_with(server).await.map_err(cannot_be_opened)?;
+    let pool = pool.connect_with(server.clone()).await.map_err(|cause| cannot_be_opened(cause.to_string()))?;
     // In one round trip and without preparing anything, for a pooler may be in between.
     let citus = sqlx::raw_sql("SELECT 1 FROM pg_extension WHERE extname = 'citus'").fetch_optional(&pool).await;
-    let is_citus = citus.map_err(cannot_be_opened)?.is_some();
+    let is_citus = citus.map_err(|cause| cannot_be_opened(cause.to_string()))?.is_some();
     Ok(Pool::postgres(DatabaseConnection::from(pool), limits, condition.clone(), is_citus, shares_sessions))
 }
 
@@ -352,8 +368,4 @@ fn send_without_delay() {
         let socket = unsafe { BorrowedFd::borrow_raw(descriptor) };
         _ = SockRef::from(&socket).set_tcp_nodelay(true);
     }
-}
-
-fn cannot_be_opened(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-    Error::new(ErrorKind::ServiceUnavailable, "the database cannot be opened").caused_by(cause)
 }

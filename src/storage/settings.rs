@@ -31,6 +31,9 @@ const KEEP_A_PLAN: &str = "plan_cache_mode = force_generic_plan";
 /// Frees the names that sqlx gives to what it prepares, counting from one on each connection.
 pub(super) const DEALLOCATE: &str = "DEALLOCATE ALL";
 
+/// What the transaction of the steps says: what PostgreSQL gives notice of in them is as it should be.
+pub(super) const NO_NOTICES: &str = "SET LOCAL client_min_messages = warning";
+
 /// An acknowledged event is on disk.
 const DURABLE: &str = "synchronous_commit = on";
 

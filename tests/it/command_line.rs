@@ -127,7 +127,7 @@ async fn keys_can_be_set_in_the_environment(_: Setup) {
     // Two servers of one key know each other's tokens; a server of another key does not. A flag comes first.
     let second = workplace.serve(&[]);
     second.post(BULK, &request).await.assert_outcome(&[], &[("1", "UnitNotFound")]);
-    let other = workplace.serve(&["--token-key", OTHER_KEY]);
+    let other = workplace.serve(&["--token-key", &OTHER_KEY.replace("ff", "ee")]);
     other.post(BULK, &request).await.assert_refused("InvalidToken");
 }
 
@@ -227,9 +227,8 @@ async fn a_user_needs_a_role_an_organisation_and_a_password(_: Setup) {
 async fn migrating_twice_does_no_harm(_: Setup) {
     let workplace = Workplace::new();
     let first = workplace.run_well(&["migrate"], "").stdout;
-    let applied =
-        first.strip_prefix("applied ").and_then(|rest| rest.strip_suffix(" steps; the schema is up to date\n"));
-    assert!(applied.expect("a number").parse::<u32>().expect("a number") > 0, "{first}");
+    let last = first.lines().last().expect("a line");
+    assert_eq!(last, format!("applied {} steps; the schema is up to date", first.lines().count() - 1));
     workplace.add_caller("pw");
     let second = workplace.run_well(&["migrate"], "").stdout;
     assert_eq!(second, "applied 0 steps; the schema is up to date\n");

@@ -6,14 +6,11 @@ use referral_events::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{
-    Answer, EVENT_FIELDS, Process, Server, Setup, Transport, Workplace, answer, event, message, tests,
-};
+use crate::support::{Answer, EVENT_FIELDS, Server, Setup, Transport, Workplace, answer, event, message, tests};
 
 tests! {
     Both: the_documented_example_gives_the_documented_answer, the_demo_gives_the_documented_answer;
     Rest: the_documented_example_gives_the_documented_envelope;
-    Once: the_demo_prints_the_documented_example_as_a_call;
 }
 
 /// The documented body.
@@ -115,7 +112,7 @@ async fn the_documented_example_gives_the_documented_envelope(setup: Setup) {
 async fn the_demo_gives_the_documented_answer(setup: Setup) {
     let workplace = Workplace::new();
     let demo = workplace.serve(&["--demo"]);
-    let token = printed(&demo, "authorization: Bearer ");
+    let token = demo.login_as("demo", "demo", "demo").await;
     let answer = match setup.transport {
         Transport::Rest => demo.post("customer_events/bulk/referrals/create", &json_of(&with_token(&token))).await,
         Transport::Grpc => {
@@ -129,38 +126,6 @@ async fn the_demo_gives_the_documented_answer(setup: Setup) {
     assert_documented(&answer);
     let left: Vec<_> = std::fs::read_dir(workplace.path(".")).expect("a folder").collect();
     assert!(left.is_empty(), "the demo leaves files: {left:?}");
-}
-
-async fn the_demo_prints_the_documented_example_as_a_call(_: Setup) {
-    let demo = Workplace::new().serve(&["--demo"]);
-    let output = demo.output();
-    let curl = output.lines().find(|line| line.starts_with("curl ")).expect("a curl line").to_owned();
-    let url = curl.split(' ').nth(1).expect("a URL");
-    assert_eq!(url, format!("http://{}/customer_events/bulk/referrals/create", demo.address));
-    let quoted: Vec<&str> = curl.split('\'').skip(1).step_by(2).collect();
-    let [content_type, authorization, body] = quoted[..] else { panic!("{curl}") };
-    assert_eq!(content_type, "content-type: application/json");
-    assert_eq!(curl, format!("curl {url} -H '{content_type}' -H '{authorization}' -d '{body}'"));
-
-    let mut request = reqwest::Client::new().post(url).body(body.to_owned());
-    for header in [content_type, authorization] {
-        let (name, value) = header.split_once(": ").expect("a header");
-        request = request.header(name, value);
-    }
-    let response = request.send().await.expect("an answer").text().await.expect("a body");
-    assert_eq!(without_ids(json_of(&response)), without_ids(json_of(RESPONSE)));
-
-    // The printed body is the documented one; the offset is for grpcurl, which needs it.
-    let mut documented = json_of(REQUEST);
-    documented.as_object_mut().expect("an object").remove("token");
-    assert_eq!(json_of(&body.replace("15:00:00Z", "15:00:00")), documented);
-    let token = authorization.trim_start_matches("authorization: Bearer ");
-    let grpcurl = format!(
-        "grpcurl -plaintext -H 'authorization: Bearer {token}' -d '{body}' {} \
-         referral.v1.ReferralEventService/BulkCreateReferralEvents",
-        demo.address
-    );
-    assert!(output.lines().any(|line| line == grpcurl), "{output}");
 }
 
 /// A world as the documented one must have been: seven events, RP0000000004 referred by another than RP0000000010.
@@ -182,13 +147,6 @@ async fn documented_world(setup: Setup) -> Server {
 
 fn with_token(token: &str) -> String {
     REQUEST.replace("{{token}}", token)
-}
-
-/// What follows `before` on the demo's output, up to a quote.
-fn printed(demo: &Process, before: &str) -> String {
-    let output = demo.output();
-    let (_, after) = output.split_once(before).unwrap_or_else(|| panic!("no {before}: {output}"));
-    after.split('\'').next().expect("a quote").to_owned()
 }
 
 #[track_caller]

@@ -24,10 +24,12 @@ mod command_line;
 mod connection_places;
 mod connections;
 mod database_faults;
+mod demo;
 mod descriptors;
 mod details;
 mod discovery;
 mod documented_example;
+mod documents;
 mod durability;
 mod envelope;
 mod error_catalogue;
@@ -38,6 +40,7 @@ mod guessing_codes;
 mod guessing_passwords;
 mod hang_ups;
 mod health;
+mod help;
 mod idempotency;
 mod identifiers;
 mod import_command;
@@ -75,10 +78,12 @@ mod replays;
 mod request_ids;
 mod rules;
 mod secrets;
+mod setting_values;
 mod slow_callers;
 mod spoilt_rows;
 mod spoilt_sessions;
 mod sqlite_files;
+mod start_up;
 mod statements;
 mod stopping;
 mod support;
@@ -112,9 +117,11 @@ fn main() {
         connections::tests(),
         descriptors::tests(),
         database_faults::tests(),
+        demo::tests(),
         details::tests(),
         discovery::tests(),
         documented_example::tests(),
+        documents::tests(),
         durability::tests(),
         envelope::tests(),
         error_catalogue::tests(),
@@ -123,6 +130,7 @@ fn main() {
         full_disks::tests(),
         hang_ups::tests(),
         health::tests(),
+        help::tests(),
         guessing_codes::tests(),
         guessing_passwords::tests(),
         idempotency::tests(),
@@ -162,10 +170,12 @@ fn main() {
         request_ids::tests(),
         rules::tests(),
         secrets::tests(),
+        setting_values::tests(),
         slow_callers::tests(),
         spoilt_rows::tests(),
         spoilt_sessions::tests(),
         sqlite_files::tests(),
+        start_up::tests(),
         statements::tests(),
         stopping::tests(),
         tokens::tests(),

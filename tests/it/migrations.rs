@@ -51,9 +51,14 @@ async fn schema(workplace: &Workplace) -> Vec<String> {
 
 /// How many steps a run of `migrate` says that it has applied.
 fn migrate(workplace: &Workplace) -> usize {
-    let printed = workplace.run_well(&["migrate"], "").stdout;
-    let steps = printed.strip_prefix("applied ").and_then(|rest| rest.split_once(" steps; the schema is up to date\n"));
-    steps.expect("a line").0.parse().expect("a number")
+    let ended = workplace.run_well(&["migrate"], "");
+    assert_eq!(ended.stderr, "", "it has nothing else to say");
+    let (names, last) = ended.stdout.trim_end().rsplit_once('\n').unwrap_or(("", ended.stdout.trim_end()));
+    let steps = last.strip_prefix("applied ").and_then(|rest| rest.strip_suffix(" steps; the schema is up to date"));
+    let steps = steps.expect("a number of steps").parse().expect("a number");
+    let all: Vec<String> = Migrator::migrations().iter().map(|step| format!("applied {}", step.name())).collect();
+    assert_eq!(names, all[all.len() - steps..].join("\n"));
+    steps
 }
 
 /// A database that has the first `steps`; its file, where it is one, is there.
@@ -291,11 +296,10 @@ async fn a_newer_schema_that_is_not_compatible_is_refused(setup: Setup) {
             env!("CARGO_PKG_VERSION"),
             NEWER[unusable].join(", ")
         );
-        for command in COMMANDS.into_iter().chain([&["migrate"][..]]) {
+        for command in COMMANDS.into_iter().chain([&["migrate"][..], &["migrate", "--status"]]) {
             let ended = workplace.run(command);
             assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{command:?}: {ended:?}");
-            // PostgreSQL has notices for the log before.
-            assert!(ended.stderr.ends_with(&message), "{command:?}: {ended:?}");
+            assert_eq!(ended.stderr, message, "{command:?}");
         }
         let after: Vec<String> =
             schema(&workplace).await.into_iter().filter(|line| !NEWER.contains(&line.as_str())).collect();

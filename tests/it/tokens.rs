@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use chrono::Utc;
+use hmac::{Hmac, KeyInit, Mac};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use referral_events::{secret::Key, storage::users};
 use sea_orm::{ConnectionTrait, Statement};
 use serde_json::{Value, json};
+use sha2::{Sha384, Sha512};
 use uuid::Uuid;
 
 use crate::support::{Answer, Server, Setup, event, method, tests};
@@ -60,8 +63,16 @@ async fn claims(server: &Server) -> Value {
     json!({"jti": Uuid::new_v4(), "usr": "carla-acme", "org": acme, "oun": "U1-ID", "iat": now, "exp": now + 7200})
 }
 
-fn sign(algorithm: Algorithm, claims: &Value, key: &Key) -> String {
-    encode(&Header::new(algorithm), claims, &EncodingKey::from_secret(key.as_bytes())).expect("a token")
+fn sign(claims: &Value, key: &Key) -> String {
+    encode(&Header::new(Algorithm::HS256), claims, &EncodingKey::from_secret(key.as_bytes())).expect("a token")
+}
+
+/// Signs rightly, by another algorithm, which the header names.
+fn sign_otherwise<M: Mac + KeyInit>(algorithm: &str, claims: &Value, key: &Key) -> String {
+    let part = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
+    let message = format!("{}.{}", part(&json!({"typ": "JWT", "alg": algorithm})), part(claims));
+    let mac = <M as KeyInit>::new_from_slice(key.as_bytes()).expect("a key").chain_update(&message).finalize();
+    format!("{message}.{}", BASE64_URL_SAFE_NO_PAD.encode(mac.into_bytes()))
 }
 
 /// What a call without events is answered: it is accepted where the events are what is missing.
@@ -83,7 +94,7 @@ async fn a_token_is_valid_until_it_expires(setup: Setup) {
         let mut claims = claims(&server).await;
         claims["exp"] = json!(expires);
         claims["iat"] = json!(expires - 7200);
-        let token = sign(Algorithm::HS256, &claims, &server.keys.token);
+        let token = sign(&claims, &server.keys.token);
         call_with(&server, &token).await.assert_refused(code);
     }
     let token = server.login("acme", "carla").await;
@@ -97,7 +108,7 @@ async fn a_token_is_valid_until_it_expires(setup: Setup) {
 async fn a_token_that_is_signed_otherwise_is_refused(setup: Setup) {
     let server = Server::start(setup).await;
     let claims = claims(&server).await;
-    let good = sign(Algorithm::HS256, &claims, &server.keys.token);
+    let good = sign(&claims, &server.keys.token);
     call_with(&server, &good).await.assert_refused("MissingMandatoryAttribute");
 
     let rita = server.login("acme", "rita").await;
@@ -105,10 +116,10 @@ async fn a_token_that_is_signed_otherwise_is_refused(setup: Setup) {
     // The header says {"alg":"none","typ":"JWT"}.
     let none = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0";
     let forged = [
-        sign(Algorithm::HS256, &claims, &Key::generate().expect("a key")),
-        sign(Algorithm::HS256, &claims, &server.keys.hash),
-        sign(Algorithm::HS384, &claims, &server.keys.token),
-        sign(Algorithm::HS512, &claims, &server.keys.token),
+        sign(&claims, &Key::generate().expect("a key")),
+        sign(&claims, &server.keys.hash),
+        sign_otherwise::<Hmac<Sha384>>("HS384", &claims, &server.keys.token),
+        sign_otherwise::<Hmac<Sha512>>("HS512", &claims, &server.keys.token),
         format!("{none}.{}.", part(&good, 1)),
         format!("{none}.{}.{}", part(&good, 1), part(&good, 2)),
         // What one token says under another's signature.
@@ -130,7 +141,7 @@ async fn a_token_that_says_too_little_is_refused(setup: Setup) {
                 Some(value) => claims[name] = value,
                 None => _ = claims.as_object_mut().expect("an object").remove(name),
             }
-            let token = sign(Algorithm::HS256, &claims, &server.keys.token);
+            let token = sign(&claims, &server.keys.token);
             let answer = call_with(&server, &token).await;
             assert_eq!(answer.code, "InvalidTokenException", "{name}: {value:?}");
         }
@@ -141,7 +152,7 @@ async fn a_token_that_says_too_little_is_refused(setup: Setup) {
     for organisation in [other.0, 0, -1, i64::MAX] {
         let mut claims = claims.clone();
         claims["org"] = json!(organisation);
-        let token = sign(Algorithm::HS256, &claims, &server.keys.token);
+        let token = sign(&claims, &server.keys.token);
         call_with(&server, &token).await.assert_refused("InvalidToken");
     }
 }

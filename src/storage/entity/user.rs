@@ -13,7 +13,7 @@ pub struct Model {
     /// argon2id, in the PHC string form.
     pub password_hash: String,
     pub role: String,
-    /// The unit of a token whose request named none.
+    /// The id of the user's own unit, which no call reads.
     pub default_unit_id: Option<String>,
     pub created_on: DateTimeUtc,
 }

@@ -6,6 +6,7 @@ mod bytes_codec;
 mod citus;
 mod crash;
 mod engine;
+pub mod examples;
 pub mod faults;
 pub mod guessing;
 mod health;

@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
     thread::{self, JoinHandle},
@@ -74,6 +74,18 @@ impl Workplace {
         self.database.as_ref().map_or_else(default, |database| database.url.clone())
     }
 
+    /// Runs a script of the shell, which finds the program in its path, and must succeed.
+    #[track_caller]
+    pub fn run_script(&self, script: &str) -> String {
+        let program = Path::new(env!("CARGO_BIN_EXE_referral-events"));
+        let path = format!("{}:/usr/bin:/bin", program.parent().expect("a folder").display());
+        let mut command = Command::new("/bin/sh");
+        command.args(["-e", "-c", script]).env_clear().env("PATH", path).current_dir(self.directory.path());
+        let output = command.output().expect("an output");
+        assert!(output.status.success(), "{script}\n{output:?}");
+        String::from_utf8(output.stdout).expect("UTF-8")
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let program = env!("CARGO_BIN_EXE_referral-events");
         let mut command = Command::new(if self.descriptors.is_some() { "/bin/sh" } else { program });
@@ -132,6 +144,15 @@ impl Workplace {
 
     pub fn serve_on(&self, listen: &str, arguments: &[&str]) -> Process {
         self.start([&["serve", "--listen", listen], arguments].concat(), Stdio::piped())
+    }
+
+    /// Runs a server with the arguments of a line; on a free port where it names none or the default one.
+    pub fn start_with(&self, line: &str) -> Process {
+        let mut arguments: Vec<&str> = line.split_whitespace().collect();
+        if !arguments.contains(&"--listen") {
+            arguments.extend(["--listen", "127.0.0.1:0"]);
+        }
+        self.start([&["serve"], &arguments[..]].concat(), Stdio::piped())
     }
 
     /// Runs a server whose log goes where `log` leads.
@@ -242,7 +263,11 @@ impl Process {
 
     /// The token of carla of acme.
     pub async fn login(&self, password: &str) -> String {
-        let credentials = serde_json::json!({"organisation": "acme", "username": "carla", "password": password});
+        self.login_as("acme", "carla", password).await
+    }
+
+    pub async fn login_as(&self, organisation: &str, username: &str, password: &str) -> String {
+        let credentials = serde_json::json!({"organisation": organisation, "username": username, "password": password});
         let started = Instant::now();
         loop {
             let answer = self.post("authentication/token", &credentials).await;
@@ -268,5 +293,12 @@ impl Drop for Process {
         // It may have ended by itself.
         _ = self.child.kill();
         _ = self.child.wait();
+        // A demo that is killed leaves its database.
+        let output = self.output();
+        let database =
+            output.lines().find_map(|line| line.strip_prefix("database: ")?.strip_suffix(" (removed at the end)"));
+        if let Some(folder) = database.and_then(|file| Path::new(file).parent()) {
+            _ = std::fs::remove_dir_all(folder);
+        }
     }
 }

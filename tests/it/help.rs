@@ -1,0 +1,89 @@
+//! What the program says of itself.
+
+use std::{fs, path::Path};
+
+use crate::support::{Setup, Workplace, tests};
+
+tests! {
+    Once:
+        the_short_help_is_short_and_the_long_one_has_every_setting_in_its_group,
+        the_examples_of_the_help_work,
+        the_version_has_the_commit_that_was_built;
+}
+
+const COMMANDS: [&str; 8] = ["", "serve", "migrate", "import", "organisation", "organisation add", "user", "user add"];
+
+fn help(command: &str, flag: &str) -> String {
+    let arguments: Vec<&str> = command.split_whitespace().chain([flag]).collect();
+    Workplace::new().run_well(&arguments, "").stdout
+}
+
+/// The settings under a heading of the help.
+fn settings<'a>(help: &'a str, heading: &str) -> Vec<&'a str> {
+    let lines = help.lines().skip_while(|line| *line != format!("{heading}:")).skip(1);
+    let group = lines.take_while(|line| line.is_empty() || line.starts_with(' '));
+    group
+        .filter_map(|line| line.trim_start().strip_prefix("--"))
+        .map(|rest| rest.split(' ').next().expect("a name"))
+        .collect()
+}
+
+async fn the_short_help_is_short_and_the_long_one_has_every_setting_in_its_group(_: Setup) {
+    for command in COMMANDS {
+        let (short, long) = (help(command, "-h"), help(command, "--help"));
+        assert!(short.lines().count() <= 30, "{short}");
+        assert!(short.lines().count() < long.lines().count());
+        let of_the_database =
+            ["database-url", "database-connections", "database-acquire-timeout", "database-idle-timeout"];
+        assert_eq!(settings(&long, "Settings of the database"), of_the_database, "{long}");
+        assert_eq!(settings(&long, "Settings of all commands"), ["token-key", "hash-key", "log"], "{long}");
+        assert_eq!(settings(&short, "Settings of the database"), ["database-url"]);
+        assert_eq!(settings(&short, "Settings of all commands"), ["log"]);
+        let own = settings(&long, "Settings of serve");
+        assert_eq!(own.is_empty(), command != "serve", "{long}");
+        let shown = settings(&short, "Settings of serve");
+        assert!(shown.iter().all(|setting| own.contains(setting)));
+        if command == "serve" {
+            assert_eq!(shown, ["listen", "demo", "allow-circles", "release", "always-ok"]);
+        }
+    }
+}
+
+async fn the_examples_of_the_help_work(_: Setup) {
+    let workplace = Workplace::new();
+    fs::write(workplace.path("units.csv"), "name,alternative_code\nMain Street,MAIN\n").expect("a file");
+    // In the order of somebody who begins; servers do not end.
+    for command in ["organisation", "organisation add", "user", "user add", "import", "migrate", "serve", ""] {
+        for flag in ["-h", "--help"] {
+            let help = help(command, flag);
+            let (_, example) = help.split_once("Example:\n").unwrap_or_else(|| panic!("{command} has no example"));
+            let example = example.trim();
+            assert!(example.contains(&format!("referral-events {command}")), "{example}");
+            // Those of the groups are those of their commands.
+            if flag == "-h" && !["organisation", "user"].contains(&command) {
+                match example.strip_prefix("referral-events serve") {
+                    Some(arguments) => {
+                        let arguments = arguments.replace("127.0.0.1:50051", "127.0.0.1:0");
+                        drop(workplace.start_with(&arguments));
+                    }
+                    None => _ = workplace.run_script(example),
+                }
+            }
+        }
+    }
+}
+
+async fn the_version_has_the_commit_that_was_built(_: Setup) {
+    let version = Workplace::new().run_well(&["--version"], "").stdout;
+    let (name, commit) = match version.trim_end().strip_suffix(')') {
+        Some(version) => version.split_once(" (").expect("a commit"),
+        None => (version.trim_end(), ""),
+    };
+    assert_eq!(name, format!("referral-events {}", env!("CARGO_PKG_VERSION")));
+    let is_checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join(".git").exists();
+    assert_eq!(!commit.is_empty(), is_checkout, "{version}");
+    assert!(
+        commit.is_empty() || commit.len() == 12 && commit.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        "{version}"
+    );
+}
