@@ -1,4 +1,4 @@
-//! HMAC-SHA-256 for `jsonwebtoken`, which has it only together with RSA and elliptic curves: forty crates to compile
+//! HMAC-SHA-256 for `jsonwebtoken`, which has it only together with RSA and elliptic curves: some thirty crates to compile
 //! that no token here uses.
 
 use hmac::{Hmac, KeyInit, Mac};

@@ -133,13 +133,13 @@ pub struct ServeArguments {
         hide_short_help = true
     )]
     idempotency_retention: u32,
-    /// How many connections of callers may be open at once (1 to 1000000) [default: 4096, or as many as there are
-    /// descriptors for]
+    /// How many connections of callers may be open at once (1 to 4294967295) [default: 4096, or as many as there
+    /// are descriptors for]
     #[arg(
         long,
         value_name = "NUMBER",
         env = "REFERRAL_EVENTS_MAXIMUM_CONNECTIONS",
-        value_parser = number::<u32>(1..=1_000_000),
+        value_parser = number::<u32>(1..=u32::MAX.into()),
         hide_short_help = true
     )]
     maximum_connections: Option<u32>,

@@ -9,7 +9,11 @@ use migrations::{Migrator, MigratorTrait};
 use referral_events::storage::{Database, schema};
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 
-use crate::support::{Cluster, Setup, Workplace, tests};
+use crate::support::{
+    Cluster, Setup, Workplace,
+    examples::{blocks, document},
+    tests,
+};
 
 tests! {
     Once:
@@ -280,4 +284,9 @@ async fn a_user_without_rights_is_told_which_are_missing(_: Setup) {
     assert!(
         refusal(&workplace, &serve).starts_with("error: the database user service may not read taps: as the owner")
     );
+    // The README has the same remedy.
+    let readme = blocks(&document("README.md"));
+    let grants = readme.iter().find(|block| block.language == "sql").expect("grants");
+    execute(&owner, &grants.text.lines().collect::<Vec<_>>()).await;
+    workplace.serve(&[]).login("pw").await;
 }
