@@ -1,5 +1,7 @@
 //! What a text from outside may hold, and how a name that a stranger gave is shown.
 
+use std::borrow::Cow;
+
 /// Whether there is nothing in it but blank space.
 pub fn is_blank(text: &str) -> bool {
     text.trim().is_empty()
@@ -25,6 +27,23 @@ fn may_have_one(text: &str) -> bool {
     /// The control characters beyond ASCII begin with it.
     const FIRST_OF_C1: u8 = 0xC2;
     text.bytes().any(|byte| byte.is_ascii_control() || byte == FIRST_OF_C1)
+}
+
+/// A value for a sentence: in quotes, so that blanks at its ends are seen, unless it is a plain word, as the documentation
+/// has them.
+pub fn shown(value: &str) -> Cow<'_, str> {
+    let is_plain = |c: char| c.is_alphanumeric() || "-._@+/:#".contains(c);
+    if !value.is_empty() && value.chars().all(is_plain) { value.into() } else { format!("{value:?}").into() }
+}
+
+/// Of the names that there are, the one that was probably meant.
+pub fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    /// Beyond it, names have little in common.
+    const LEAST: f64 = 0.85;
+    let bare = |name: &str| name.chars().filter(|c| c.is_alphanumeric()).collect::<String>().to_lowercase();
+    let name = bare(name);
+    let alike = names.map(|other| (strsim::jaro_winkler(&name, &bare(other)), other));
+    alike.filter(|(likeness, _)| *likeness >= LEAST).max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, other)| other)
 }
 
 /// An attribute's or a field's name for an answer: cut short, without control characters.

@@ -1,5 +1,6 @@
 //! Who calls, and what they may do: passwords, tokens, roles.
 
+mod fault;
 mod hs256;
 pub mod password;
 mod queue;
@@ -23,6 +24,7 @@ use crate::{
         users,
     },
 };
+pub use fault::TokenFault;
 use queue::Queue;
 use token::{Claims, Signer};
 
@@ -205,14 +207,14 @@ impl Authenticator {
 
     /// What the token itself says; it may have been released, or its user removed.
     pub fn verify(&self, token: &Secret) -> Result<VerifiedToken> {
-        self.signer.verify(token, self.clock.now()).map(VerifiedToken).ok_or_else(invalid_token)
+        Ok(VerifiedToken(self.signer.verify(token, self.clock.now())?))
     }
 
     /// Who calls with this token.
     pub async fn authenticate(&self, VerifiedToken(claims): VerifiedToken) -> Result<Caller> {
         let role = users::find_role(self.database.reader(), claims.org, &claims.usr, claims.jti).await?;
-        let role = role.as_deref().and_then(Role::from_name).ok_or_else(invalid_token)?;
-        let token_expires_on = DateTime::from_timestamp(claims.exp, 0).ok_or_else(invalid_token)?;
+        let role = role.as_deref().and_then(Role::from_name).ok_or(TokenFault::Released)?;
+        let token_expires_on = claims.expires_on()?;
         Ok(Caller { organisation_id: claims.org, user_id: claims.usr, role, token_id: claims.jti, token_expires_on })
     }
 
@@ -225,9 +227,4 @@ impl Authenticator {
         };
         Ok(users::release_token(self.database.writer(), token, self.clock.now()).await?)
     }
-}
-
-/// The same for every reason that a token is not accepted.
-pub fn invalid_token() -> Error {
-    Error::new(ErrorKind::InvalidToken, "The token is not valid.").at_field("token")
 }

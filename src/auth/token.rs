@@ -5,7 +5,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, deco
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::hs256::PROVIDER;
+use super::{fault::TokenFault, hs256::PROVIDER};
 use crate::{
     error::{Error, Result},
     id::OrganisationId,
@@ -25,6 +25,12 @@ pub struct Claims {
     pub iat: i64,
     /// When it expires, in seconds since 1970.
     pub exp: i64,
+}
+
+impl Claims {
+    pub fn expires_on(&self) -> Result<DateTime<Utc>, TokenFault> {
+        DateTime::from_timestamp(self.exp, 0).ok_or(TokenFault::NotIssuedHere)
+    }
 }
 
 #[derive(Clone)]
@@ -52,9 +58,13 @@ impl Signer {
         encode(&Header::new(Algorithm::HS256), claims, &self.encoding).map(Secret::new).map_err(Error::internal)
     }
 
-    /// What the token says; `None` where it is malformed, forged or expired.
-    pub fn verify(&self, token: &Secret, now: DateTime<Utc>) -> Option<Claims> {
-        self.verify_expired(token).filter(|claims| now.timestamp() < claims.exp)
+    /// What the token says.
+    pub fn verify(&self, token: &Secret, now: DateTime<Utc>) -> Result<Claims, TokenFault> {
+        let claims = self.verify_expired(token).ok_or(TokenFault::NotIssuedHere)?;
+        if claims.exp <= now.timestamp() {
+            return Err(TokenFault::Expired(claims.expires_on()?));
+        }
+        Ok(claims)
     }
 
     /// What a token says that we issued at any time.

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     id::{EventId, EventNumber},
     secret::Secret,
+    text::is_blank,
 };
 
 /// An event as it was sent: any attribute may be missing, and nothing has been checked.
@@ -50,6 +51,12 @@ pub struct EntryIdentifier {
     pub code: Option<String>,
 }
 
+impl EntryIdentifier {
+    pub fn is_empty(&self) -> bool {
+        [&self.id, &self.name, &self.code].into_iter().flatten().all(|text| is_blank(text))
+    }
+}
+
 /// The two ways to identify one party, as they were sent.
 #[derive(Debug, Default)]
 pub struct PartyIdentifiers {
@@ -63,6 +70,12 @@ pub struct PartyIdentifier {
     pub id: Option<String>,
     pub number: Option<String>,
     pub access_token: Option<AccessTokenIdentifier>,
+}
+
+impl PartyIdentifier {
+    pub fn is_empty(&self) -> bool {
+        [&self.id, &self.number].into_iter().flatten().all(|text| is_blank(text)) && self.access_token.is_none()
+    }
 }
 
 /// An identifier object of an access token, as it was sent.

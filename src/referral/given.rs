@@ -1,6 +1,6 @@
 //! What an event names, well-formed and not yet looked up: entries of the directory, and parties.
 
-use crate::secret::Secret;
+use crate::{secret::Secret, text::shown};
 
 /// The kinds of entries of the directory that an event can name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -111,7 +111,7 @@ impl GivenParty {
         };
         match &self.by {
             PartyBy::Id(given) | PartyBy::Number(given) | PartyBy::PassCode { identifier: given, .. } => {
-                format!("{kind} {given}")
+                format!("{kind} {}", shown(given))
             }
             PartyBy::AuthenticationCode(_) | PartyBy::OneTimePassword(_) => kind.to_owned(),
         }

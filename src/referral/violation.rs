@@ -8,6 +8,7 @@ pub use crate::error::ViolationKind;
 use crate::{
     error::{Error, ErrorKind},
     guessing::Wait,
+    text::shown,
 };
 
 /// One thing that is wrong with one event.
@@ -25,6 +26,11 @@ pub struct Violation {
 impl Violation {
     fn new(kind: ViolationKind, field: impl Into<String>, error: String, description: impl Into<String>) -> Self {
         Self { kind, field: field.into(), error, description: description.into() }
+    }
+
+    /// The sentence that says what is wrong, without its full stop.
+    pub fn description(&self) -> &str {
+        &self.description
     }
 
     /// The documented form of an error's description.
@@ -48,14 +54,28 @@ impl Violation {
         Self::new(ViolationKind::MalformedEvent, field, error, description)
     }
 
-    pub fn unknown_attribute(field: &str) -> Self {
+    /// `hint` says what was probably meant.
+    pub fn unknown_attribute(field: &str, hint: Option<String>) -> Self {
         let error = format!("Attribute {field} Does Not Exist");
-        Self::new(ViolationKind::UnknownAttribute, field, error, "The attribute does not exist")
+        let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+        Self::new(ViolationKind::UnknownAttribute, field, error, format!("The attribute does not exist{hint}"))
     }
 
     pub fn missing(field: &str) -> Self {
         let error = format!("Attribute {field} Is Mandatory");
         Self::new(ViolationKind::MissingMandatoryAttribute, field, error, "The attribute is missing or empty")
+    }
+
+    /// Any of the attributes would do; the first is the one that is named.
+    pub fn missing_one_of(fields: &[&str]) -> Self {
+        match fields {
+            [] => Self::missing(""),
+            [field] => Self::missing(field),
+            [first @ .., last] => Self {
+                description: format!("One of the attributes {} and {last} is mandatory", first.join(", ")),
+                ..Self::missing(first.first().copied().unwrap_or_default())
+            },
+        }
     }
 
     /// `release` is the one that the server is set to.
@@ -75,7 +95,7 @@ impl Violation {
         Self::new(
             ViolationKind::DuplicateRequestUniqueIdentifier,
             "request_unique_identifier",
-            format!("Request Unique Identifier {identifier} Is Not Unique"),
+            format!("Request Unique Identifier {} Is Not Unique", shown(identifier)),
             "The request unique identifier is shared with another event of the call",
         )
     }
@@ -104,7 +124,7 @@ impl Violation {
                 "The customer event classification does not exist",
             ),
         };
-        Self::new(violation, entry.path(), format!("{noun} {} Was Not Found", entry.value), description)
+        Self::new(violation, entry.path(), format!("{noun} {} Was Not Found", shown(&entry.value)), description)
     }
 
     pub fn accounts_receivable_not_found(field: &str, label: &str) -> Self {
@@ -160,7 +180,7 @@ impl Violation {
         Self::new(
             ViolationKind::ExternalReferenceConflict,
             "external_system_reference_number",
-            format!("External System Reference Number {number} Already Exists"),
+            format!("External System Reference Number {} Already Exists", shown(number)),
             "Another event with other content has the external system reference number",
         )
     }

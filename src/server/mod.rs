@@ -100,7 +100,7 @@ pub async fn run(
                 match Protocol::of(request.headers(), request.version()) {
                     Ok(Protocol::Grpc) => grpc.oneshot(request).await,
                     Ok(Protocol::GrpcWeb) => Ok(grpc_web.oneshot(request).await?.map(Body::new)),
-                    Ok(Protocol::Rest) => rest.oneshot(request).await,
+                    Ok(Protocol::Rest) => rest.oneshot(rest::with_plain_path(request)).await,
                     Err(error) => Ok(responder.refuse(&error, &RequestId::of_request(&request))),
                 }
             }

@@ -16,7 +16,7 @@ use super::{
     request,
 };
 use crate::{
-    auth::{Authenticator, Caller, Credentials, Origin, invalid_token},
+    auth::{Authenticator, Caller, Credentials, Origin, TOKEN_LIFETIME, TokenFault},
     contract::{
         BulkCreateReferralEventsResponse, CreateReferralEventResponse, CreateTokenRequest, CreateTokenResponse,
         MAXIMUM_EVENTS, ReleaseTokenRequest, ReleaseTokenResponse,
@@ -98,14 +98,14 @@ impl Api {
     pub(super) async fn caller(&self, head: &Head, token: Option<String>) -> Result<Arc<Caller>> {
         let token = token.filter(|token| !token.is_empty()).map(Secret::new);
         match (&head.known, token) {
-            (Some((known, _)), Some(token)) if *known != token => Err(invalid_token()),
+            (Some((known, _)), Some(token)) if *known != token => Err(TokenFault::Different.into()),
             (Some((_, caller)), _) => Ok(caller.clone()),
             (None, Some(token)) => {
                 let caller = self.authenticator.authenticate(self.authenticator.verify(&token)?).await?;
                 head.charge.move_to(Holder::Organisation(caller.organisation_id));
                 Ok(Arc::new(caller))
             }
-            (None, None) => Err(invalid_token()),
+            (None, None) => Err(TokenFault::Missing.into()),
         }
     }
 
@@ -123,7 +123,8 @@ impl Api {
         };
         let origin = Origin { peer, former_token: request::token_of_header(&head.headers).ok().flatten() };
         let token = self.authenticator.create_token(credentials, origin).await?;
-        Ok(CreateTokenResponse { token: token.expose().to_owned() })
+        let expires_in = u32::try_from(TOKEN_LIFETIME.num_seconds()).map_err(Error::internal)?;
+        Ok(CreateTokenResponse { token: token.expose().to_owned(), expires_in })
     }
 
     pub async fn release_token(&self, head: &Head, request: ReleaseTokenRequest) -> Result<ReleaseTokenResponse> {

@@ -1,6 +1,6 @@
 //! `fields_set`: which fields of an answer the caller wants.
 
-use std::collections::BTreeSet;
+use std::{cell::LazyCell, collections::BTreeSet};
 
 use prost::{
     DecodeError, Message, Name,
@@ -13,7 +13,7 @@ use crate::{
         UnprocessedCustomerEvent, descriptor,
     },
     error::{Error, ErrorKind, Result},
-    text::printable,
+    text::{nearest, printable},
 };
 
 /// The most names that `fields_set` may have: many times as many as there are fields.
@@ -40,31 +40,33 @@ pub struct Fields(Option<BTreeSet<String>>);
 impl Fields {
     /// Reads the names of fields of the answer to a bulk call.
     pub fn of_bulk(fields_set: &[String], by_default: ByDefault) -> Result<Self> {
-        let exists = |name: &str| {
-            has::<ProcessedCustomerEvent>(name) || has::<UnprocessedCustomerEvent>(name) || name == SUMMARY
+        let exist = || {
+            let of_events = [names_of::<ProcessedCustomerEvent>(), names_of::<UnprocessedCustomerEvent>()];
+            of_events.concat().into_iter().chain([SUMMARY.to_owned()]).collect()
         };
-        Self::read(fields_set, exists, (by_default == ByDefault::Documented).then_some(&DOCUMENTED))
+        Self::read(fields_set, exist, (by_default == ByDefault::Documented).then_some(&DOCUMENTED))
     }
 
     pub fn of_one(fields_set: &[String], by_default: ByDefault) -> Result<Self> {
         let documented = (by_default == ByDefault::Documented).then_some(DOCUMENTED_OF_ONE.as_slice());
-        Self::read(fields_set, has::<CreateReferralEventResponse>, documented)
+        Self::read(fields_set, names_of::<CreateReferralEventResponse>, documented)
     }
 
     /// Those of an event that is looked back on.
     pub fn of_event(fields_set: &[String]) -> Result<Self> {
-        Self::read(fields_set, has::<CustomerEvent>, None)
+        Self::read(fields_set, names_of::<CustomerEvent>, None)
     }
 
     /// Reads names, each of which may be several, separated by commas.
-    fn read(fields_set: &[String], exists: impl Fn(&str) -> bool, by_default: Option<&[&str]>) -> Result<Self> {
+    fn read(fields_set: &[String], exist: fn() -> Vec<String>, by_default: Option<&[&str]>) -> Result<Self> {
+        let exist = LazyCell::new(exist);
         let names = fields_set.iter().flat_map(|names| names.split(',')).map(str::trim);
         let mut wanted = BTreeSet::new();
         for name in names.filter(|name| !name.is_empty()) {
             // A text may have millions of names, and there are few fields.
             if !wanted.contains(name) {
-                if !exists(name) {
-                    return Err(unknown(name));
+                if !exist.iter().any(|known| known == name) {
+                    return Err(unknown(name, &exist));
                 }
                 wanted.insert(name.to_owned());
             }
@@ -77,8 +79,17 @@ impl Fields {
 
     /// Leaves in the answer to a bulk call what the caller wants.
     pub fn keep_in_bulk(&self, response: &mut BulkCreateReferralEventsResponse) -> Result<()> {
+        let unnamed = |event: &UnprocessedCustomerEvent| match event.request_unique_identifier {
+            Some(_) => None,
+            None => event.index,
+        };
+        let places: Vec<Option<u32>> = response.unprocessed_customer_events_set.iter().map(unnamed).collect();
         self.keep(&mut response.processed_customer_events_set)?;
         self.keep(&mut response.unprocessed_customer_events_set)?;
+        // What has no name that could be read is told by its place, whether it was asked for or not.
+        for (event, place) in response.unprocessed_customer_events_set.iter_mut().zip(places) {
+            event.index = event.index.or(place);
+        }
         let Self(names) = self;
         response.summary.take_if(|_| names.as_ref().is_some_and(|names| !names.contains(SUMMARY)));
         Ok(())
@@ -114,11 +125,14 @@ fn decode<M: Message + Default>(mut wire: &[u8], numbers: &[u32]) -> Result<M, D
     Ok(message)
 }
 
-fn has<M: Name>(name: &str) -> bool {
-    descriptor::<M>().is_ok_and(|message| message.get_field_by_name(name).is_some())
+fn names_of<M: Name>() -> Vec<String> {
+    let names = descriptor::<M>().map(|message| message.fields().map(|field| field.name().to_owned()).collect());
+    names.unwrap_or_default()
 }
 
-fn unknown(name: &str) -> Error {
-    let message = format!("The field {} does not exist in the answer.", printable(name));
+fn unknown(name: &str, names: &[String]) -> Error {
+    let name = printable(name);
+    let hint = nearest(&name, names.iter().map(String::as_str)).map(|meant| format!("; perhaps {meant} is meant"));
+    let message = format!("The field {name} does not exist in the answer{}.", hint.unwrap_or_default());
     Error::new(ErrorKind::InvalidFieldsSet, message).at_field("fields_set")
 }

@@ -10,7 +10,7 @@ use axum::http::{Extensions, HeaderMap, Request, header::AUTHORIZATION};
 use uuid::Uuid;
 
 use crate::{
-    auth,
+    auth::TokenFault,
     error::{Error, ErrorKind, Result},
     secret::Secret,
 };
@@ -51,8 +51,8 @@ pub fn token_of_header(headers: &HeaderMap) -> Result<Option<Secret>> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
-        (Some(value), None) => value.to_str().ok().and_then(bearer).ok_or_else(auth::invalid_token).map(Some),
-        (Some(_), Some(_)) => Err(auth::invalid_token()),
+        (Some(value), None) => Ok(Some(value.to_str().ok().and_then(bearer).ok_or(TokenFault::NotBearer)?)),
+        (Some(_), Some(_)) => Err(TokenFault::SeveralHeaders.into()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The one table of error codes: for each kind of error its code, gRPC code and HTTP status. There is no wildcard arm:
 //! a new kind does not compile until it has its row.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use axum::http::StatusCode;
 use tonic::{Code, Status};
@@ -16,16 +16,17 @@ pub const ERROR_DOMAIN: &str = "referral.v1";
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// How an error is answered.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct StatusRow {
     pub code: &'static str,
     pub grpc: Code,
     pub http: StatusCode,
-    pub description: &'static str,
+    pub description: Cow<'static, str>,
 }
 
 pub fn row_of(kind: ErrorKind) -> StatusRow {
-    let row = |code, grpc, http, description| StatusRow { code, grpc, http, description };
+    let row =
+        |code, grpc, http, description: &'static str| StatusRow { code, grpc, http, description: description.into() };
     use ErrorKind as Kind;
     match kind {
         Kind::InvalidToken => {
@@ -98,9 +99,24 @@ pub fn row_of(kind: ErrorKind) -> StatusRow {
         Kind::Internal => row("InternalException", Code::Internal, StatusCode::INTERNAL_SERVER_ERROR, "Internal error"),
         Kind::EventRefused(violation) => {
             let (grpc, http) = of_event(violation);
-            row(violation.code(), grpc, http, "Event refused")
+            StatusRow { code: violation.code(), grpc, http, description: words_of(violation.code()).into() }
         }
     }
+}
+
+/// A code as the beginning of a sentence: `UnitNotFoundException` is "Unit not found".
+fn words_of(code: &str) -> String {
+    let name = code.strip_suffix("Exception").unwrap_or(code);
+    let mut words = String::new();
+    for c in name.chars() {
+        if c.is_ascii_uppercase() && !words.is_empty() {
+            words.push(' ');
+            words.push(c.to_ascii_lowercase());
+        } else {
+            words.push(c);
+        }
+    }
+    words
 }
 
 /// How the refusal of a call's only event is answered.

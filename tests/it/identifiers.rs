@@ -175,7 +175,7 @@ async fn what_does_not_exist_is_not_found(setup: Setup) {
     for event in answer.unprocessed() {
         // What was given is named, so that the caller finds it in a call of a thousand.
         let description = event["error_description"].as_str().expect("a text");
-        assert!(description.contains("Nowhere 7 Was Not Found. - Description:"), "{description}");
+        assert!(description.contains("\"Nowhere 7\" Was Not Found. - Description:"), "{description}");
     }
     assert!(server.stored_events().await.is_empty());
 }

@@ -8,6 +8,7 @@ mod access_tokens;
 mod api_examples;
 mod arbitrary_events;
 mod architecture;
+mod around_events;
 mod attributes;
 mod authentication;
 mod bad_events;
@@ -100,6 +101,7 @@ fn main() {
         api_examples::tests(),
         arbitrary_events::tests(),
         architecture::tests(),
+        around_events::tests(),
         attributes::tests(),
         authentication::tests(),
         bad_events::tests(),

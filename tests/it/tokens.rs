@@ -49,7 +49,6 @@ async fn a_call_without_a_valid_token_is_refused(setup: Setup) {
         let answer =
             server.bulk(json!({"token": token, "referral_customer_events_set": [event("1", "01", "02")]})).await;
         answer.assert_refused("InvalidToken");
-        assert_eq!(answer.message, "The token is not valid.");
     }
     let answer = server.bulk(json!({"referral_customer_events_set": [event("1", "01", "02")]})).await;
     answer.assert_refused("InvalidToken");

@@ -9,7 +9,7 @@ use crate::{
     id::OrganisationId,
     referral::{
         codes::{Codes, Sender},
-        event::{EntryIdentifier, Instant, PartyIdentifiers},
+        event::{EntryIdentifier, Instant, PartyIdentifier, PartyIdentifiers},
         given::{EntryKind, GivenEntry, GivenParty, PartyBy, PartyRole},
         resolve::{Entries, Resolver, find_entries, find_parties},
         rules::validate::{Validator, given},
@@ -57,7 +57,7 @@ impl FilterRequest {
         use EntryKind::{BusinessUnit, Classification, Device, Tap, Unit};
         let external_system = given(self.external_system);
         validator.optional_text("external_system", external_system.as_deref());
-        let in_force = self.life_cycle_state.and_then(|state| match state.as_str() {
+        let in_force = given(self.life_cycle_state).and_then(|state| match state.as_str() {
             "POSTED" => Some(true),
             "CANCELLED" => Some(false),
             _ => {
@@ -78,11 +78,11 @@ impl FilterRequest {
         CheckedFilter {
             referred: party(validator, PartyRole::Referred, self.referred),
             referred_by: party(validator, PartyRole::ReferredBy, self.referred_by),
-            classification: validator.entry(Classification, self.classification),
-            performed_by_business_unit: validator.entry(BusinessUnit, self.performed_by_business_unit),
-            performed_by_unit: validator.entry(Unit, self.performed_by_unit),
-            performed_by_tap: validator.entry(Tap, self.performed_by_tap),
-            performed_by_device: validator.entry(Device, self.performed_by_device),
+            classification: entry(validator, Classification, self.classification),
+            performed_by_business_unit: entry(validator, BusinessUnit, self.performed_by_business_unit),
+            performed_by_unit: entry(validator, Unit, self.performed_by_unit),
+            performed_by_tap: entry(validator, Tap, self.performed_by_tap),
+            performed_by_device: entry(validator, Device, self.performed_by_device),
             rest,
         }
     }
@@ -126,9 +126,17 @@ pub async fn count_codes<C: ConnectionTrait>(
     wait(&codes).map_or(Ok(()), |wait| Err(Codes::refusal(wait)))
 }
 
+/// An identifier without anything in it filters nothing.
+fn entry(validator: &mut Validator, kind: EntryKind, identifier: Option<EntryIdentifier>) -> Option<GivenEntry> {
+    validator.entry(kind, identifier.filter(|identifier| !identifier.is_empty()))
+}
+
 fn party(validator: &mut Validator, role: PartyRole, identifiers: PartyIdentifiers) -> Option<GivenParty> {
-    let is_given = identifiers.accounts_receivable.is_some() || identifiers.rewards_participant.is_some();
-    if is_given { validator.party(role, identifiers) } else { None }
+    let given = |identifier: Option<Box<PartyIdentifier>>| identifier.filter(|identifier| !identifier.is_empty());
+    let (accounts_receivable, rewards_participant) =
+        (given(identifiers.accounts_receivable), given(identifiers.rewards_participant));
+    let is_given = accounts_receivable.is_some() || rewards_participant.is_some();
+    if is_given { validator.party(role, PartyIdentifiers { accounts_receivable, rewards_participant }) } else { None }
 }
 
 fn date(validator: &mut Validator, field: &str, instant: Option<Instant>) -> Option<DateTime<Utc>> {

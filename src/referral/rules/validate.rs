@@ -96,7 +96,7 @@ impl Validator {
             || request.performed_by_tap.is_some()
             || request.performed_by_device.is_some();
         if !anywhere {
-            self.missing_one_of([BusinessUnit, Unit].map(EntryKind::attribute));
+            self.missing_one_of(&[BusinessUnit, Unit, Tap, Device].map(EntryKind::attribute));
         }
         let classification = self.entry(Classification, request.classification.take());
         let performed_by_business_unit = self.entry(BusinessUnit, request.performed_by_business_unit.take());
@@ -135,14 +135,14 @@ impl Validator {
         }
     }
 
-    /// Of several attributes one of which is given, the first that the release has is the one to name, unless it is
-    /// mandatory by itself: then that was said.
-    fn missing_one_of(&mut self, attributes: [&str; 2]) {
-        let mut rows = attributes.into_iter().filter_map(|name| ATTRIBUTES.iter().find(|row| row.name == name));
-        if let Some(row) = rows.find(|row| row.is_available_in(self.release))
-            && !row.is_mandatory_in(self.release)
-        {
-            self.violations.push(Violation::missing(row.name));
+    /// Of several attributes none is given: those that the release has are named, unless one of them is mandatory by
+    /// itself, for then that was said.
+    fn missing_one_of(&mut self, attributes: &[&str]) {
+        let rows = attributes.iter().filter_map(|name| ATTRIBUTES.iter().find(|row| row.name == *name));
+        let rows: Vec<_> = rows.filter(|row| row.is_available_in(self.release)).collect();
+        if !rows.iter().any(|row| row.is_mandatory_in(self.release)) {
+            let names: Vec<&str> = rows.iter().map(|row| row.name).collect();
+            self.violations.push(Violation::missing_one_of(&names));
         }
     }
 
@@ -250,7 +250,7 @@ impl Validator {
             (None, Some(identifier)) => (PartyKind::RewardsParticipant, identifier),
             (None, None) => {
                 let kinds = [PartyKind::AccountsReceivable, PartyKind::RewardsParticipant];
-                self.missing_one_of(kinds.map(|kind| party_attribute(role, kind)));
+                self.missing_one_of(&kinds.map(|kind| party_attribute(role, kind)));
                 return None;
             }
             (Some(account), Some(participant)) => {

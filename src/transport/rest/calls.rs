@@ -6,7 +6,8 @@ use serde_json::value::RawValue;
 
 use super::{
     json::{Object, Reading, members, refuse_violations},
-    parts::each_member,
+    parts::{each_member, is_empty_array},
+    query,
 };
 use crate::{
     contract::{
@@ -30,8 +31,11 @@ impl From<RawEvent> for EventRequest {
             return event.into();
         }
         let mut event = Event::new(kind);
+        event.reader.around = descriptor::<BulkCreateReferralEventsRequest>().ok();
         let text = std::str::from_utf8(&text).unwrap_or_default();
-        if !text.starts_with('{') || each_member(text, |name, value| event.member(name, value)).is_err() {
+        if !(text.starts_with('{') || is_empty_array(text))
+            || each_member(text, |name, value| event.member(name, value)).is_err()
+        {
             return Self { violations: vec![Violation::not_an_object()], ..Self::default() };
         }
         event.into()
@@ -83,17 +87,20 @@ pub fn bulk_call(body: &Bytes) -> Result<CreateCall<RawEvent>> {
     Ok(CreateCall { token: request.token, events, number_of_events, fields_set: request.fields_set, options })
 }
 
-/// Reads the request of one event: the attributes of the call and those of the event, in one object.
-pub fn create_call(body: &[u8]) -> Result<CreateCall<EventRequest>> {
+/// Reads the request of one event: the attributes of the call and those of the event, in one object; those of the call
+/// may come in the query too.
+pub fn create_call(body: &[u8], in_query: &str) -> Result<CreateCall<EventRequest>> {
     let kind = descriptor::<CreateReferralEventRequest>().map_err(Error::internal)?;
     let kind_of_event = descriptor::<ReferralCustomerEvent>().map_err(Error::internal)?;
     // The attributes of the event stand in the place of the event.
     let is_of_call = |name: &str| {
         kind.get_field_by_name(name).is_some_and(|attribute| !matches!(attribute.kind(), Kind::Message(_)))
     };
+    let in_query = query::to_json(in_query)?;
     let mut request = Object::new(kind.clone());
     let mut reader = Reading::default();
     let mut event = None;
+    members(in_query.as_bytes(), |name, value| reader.member(name, value, &mut request))?;
     members(body, |name, value| {
         if serde_json::from_str(name.get()).is_ok_and(|Text(name)| is_of_call(&name)) {
             reader.member(name, value, &mut request);

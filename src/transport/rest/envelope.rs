@@ -46,7 +46,7 @@ impl Responder {
         status::log(error);
         let row = status::row_of(error.kind());
         let message = status::message(error, Some(request_id));
-        let status = Status { code: row.code, description: row.description, message: &message };
+        let status = Status { code: row.code, description: &row.description, message: &message };
         let body = serde_json::to_vec(&Envelope { data: NoData {}, status }).unwrap_or_default();
         let mut response = response(if self.always_ok { StatusCode::OK } else { row.http }, body);
         // For the layers outside, whatever the HTTP status says.

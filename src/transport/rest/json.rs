@@ -15,7 +15,7 @@ use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 use prost_types::Timestamp;
 use serde_json::{error::Category, value::RawValue};
 
-use super::parts::{First, each_member};
+use super::parts::{First, each_member, is_empty_array};
 use crate::{
     contract::{
         MAXIMUM_EVENTS,
@@ -25,7 +25,7 @@ use crate::{
     },
     error::{Error, ErrorKind, Result},
     referral::violation::{Violation, ViolationKind},
-    text::printable,
+    text::{nearest, printable},
     transport::fields::MAXIMUM_NAMES,
 };
 
@@ -33,6 +33,7 @@ use crate::{
 const MAXIMUM_VIOLATIONS: usize = 100;
 /// The documentation has it as a number, the contract as text, which keeps a leading zero.
 const MAY_BE_A_NUMBER: &str = "one_time_password";
+const REQUEST_UNIQUE_IDENTIFIER: &str = "request_unique_identifier";
 
 /// Where in the document the reading is, and what was wrong so far.
 #[derive(Default)]
@@ -43,6 +44,8 @@ pub struct Reading<'a> {
     latest: Option<ViolationKind>,
     /// The set of messages of the object, unread.
     pub set: Option<Set<'a>>,
+    /// The message that the one being read stands in.
+    pub around: Option<MessageDescriptor>,
 }
 
 /// A set of messages, each a piece of the text.
@@ -91,10 +94,27 @@ impl<'a> Reading<'a> {
         self.add(ViolationKind::MalformedEvent, |reader| Violation::malformed(&reader.path_of(name), description));
     }
 
-    fn unknown_attribute(&mut self, name: &str) {
+    fn unknown_attribute(&mut self, name: &str, kind: &MessageDescriptor) {
         self.add(ViolationKind::UnknownAttribute, |reader| {
-            Violation::unknown_attribute(&reader.path_of(&printable(name)))
+            let name = printable(name);
+            Violation::unknown_attribute(&reader.path_of(&name), reader.hint(&name, kind))
         });
+    }
+
+    /// Where a name that does not exist in a message would be right, or which one was probably meant.
+    fn hint(&self, name: &str, kind: &MessageDescriptor) -> Option<String> {
+        if self.around.as_ref().is_some_and(|around| around.get_field_by_name(name).is_some()) {
+            return Some("it belongs one level up".to_owned());
+        }
+        let has_it = |field: &FieldDescriptor| {
+            let inner = field.kind().as_message().filter(|inner| inner.package_name() == kind.package_name()).cloned();
+            inner.is_some_and(|inner| inner.get_field_by_name(name).is_some())
+        };
+        if let Some(field) = kind.fields().find(has_it) {
+            return Some(format!("it belongs one level down, as in {}", field.name()));
+        }
+        let names: Vec<String> = kind.fields().map(|field| field.name().to_owned()).collect();
+        nearest(name, names.iter().map(String::as_str)).map(|meant| format!("perhaps {meant} is meant"))
     }
 
     /// Adds a violation. Of too many, one that comes later in the catalogue gives way, if there is one.
@@ -129,7 +149,7 @@ impl<'a> Reading<'a> {
     /// Reads one member of an object into its message.
     pub fn member(&mut self, name: &RawValue, value: &'a RawValue, into: &mut Object) {
         let Some(name) = self.name(name) else { return };
-        let Some(field) = into.kind.get_field_by_name(&name) else { return self.unknown_attribute(&name) };
+        let Some(field) = into.kind.get_field_by_name(&name) else { return self.unknown_attribute(&name, &into.kind) };
         let read = if value.get() == "null" { None } else { self.value(&field, value) };
         let is_repeated = into.attributes.contains_key(&field.number());
         let attribute = into.attributes.entry(field.number()).or_default();
@@ -149,14 +169,16 @@ impl<'a> Reading<'a> {
             Kind::String if field.is_list() => {
                 names(text).map(|names| encoding::string::encode_repeated(number, &names, &mut wire))
             }
+            Kind::String if name == REQUEST_UNIQUE_IDENTIFIER && is_scalar(text) => {
+                // As it was written: its event is told by it all the same.
+                self.malformed(name, "A text is expected");
+                encoding::string::encode(number, &text.to_owned(), &mut wire);
+                Ok(())
+            }
             Kind::String => string(name, text).map(|text| encoding::string::encode(number, &text, &mut wire)),
             Kind::Double => double(text).map(|double| encoding::double::encode(number, &double, &mut wire)),
-            Kind::Bool => serde_json::from_str(text)
-                .map(|flag| encoding::bool::encode(number, &flag, &mut wire))
-                .or(Err("true or false is expected")),
-            Kind::Uint32 => serde_json::from_str(text)
-                .map(|whole| encoding::uint32::encode(number, &whole, &mut wire))
-                .or(Err("A whole number is expected")),
+            Kind::Bool => flag(text).map(|flag| encoding::bool::encode(number, &flag, &mut wire)),
+            Kind::Uint32 => whole(text).map(|whole| encoding::uint32::encode(number, &whole, &mut wire)),
             Kind::Message(kind) if field.is_list() => serde_json::from_str(text)
                 .map(|messages| self.set = Some(Set { kind, messages }))
                 .or(Err("A set of events is expected")),
@@ -164,7 +186,7 @@ impl<'a> Reading<'a> {
                 encoding::message::encode(number, &self.date(name, text)?, &mut wire);
                 Ok(())
             }
-            Kind::Message(kind) if text.starts_with('{') => {
+            Kind::Message(kind) if text.starts_with('{') || is_empty_array(text) => {
                 encoding::bytes::encode(number, &self.object(name, text, kind), &mut wire);
                 Ok(())
             }
@@ -192,6 +214,7 @@ impl<'a> Reading<'a> {
     fn object(&mut self, name: &str, text: &'a str, kind: MessageDescriptor) -> Vec<u8> {
         let path = self.path_of(name);
         let outer = std::mem::replace(&mut self.path, path);
+        let around = self.around.replace(kind.clone());
         let mut object = Object::new(kind);
         if each_member(text, |name, value| self.member(name, value, &mut object)).is_err() {
             self.add(ViolationKind::MalformedEvent, |reader| {
@@ -199,12 +222,41 @@ impl<'a> Reading<'a> {
             });
         }
         self.path = outer;
+        self.around = around;
         object.wire()
     }
 }
 
 /// A value, or what is expected in its place.
 type Read<T> = Result<T, &'static str>;
+
+/// `true` or `false`, which may come as a text, as it does in a query.
+fn flag(text: &str) -> Read<bool> {
+    match text.trim_matches('"') {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err("true or false is expected"),
+    }
+}
+
+/// A whole number, which may come as a text, and with a fraction of zero.
+fn whole(text: &str) -> Read<u32> {
+    let digits = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
+    let digits = digits
+        .split_once('.')
+        .filter(|(_, zeros)| !zeros.is_empty() && zeros.trim_end_matches('0').is_empty())
+        .map_or(digits, |(digits, _)| digits);
+    if is_digits(digits) {
+        digits.parse().or(Err("The number is too large"))
+    } else {
+        Err("A whole number is expected")
+    }
+}
+
+/// A number, or true or false.
+fn is_scalar(text: &str) -> bool {
+    !text.starts_with(['"', '{', '['])
+}
 
 /// The names of several fields, separated by commas, or an array of names.
 fn names(text: &str) -> Read<Vec<String>> {
@@ -249,21 +301,36 @@ pub fn refuse_violations(violations: Vec<Violation>) -> Result<()> {
     let (kind, message) = match first.kind {
         ViolationKind::InvalidAttributeValue => return Err(first.into()),
         ViolationKind::UnknownAttribute => {
-            (ErrorKind::UnknownAttribute, format!("The attribute {} does not exist.", first.field))
+            let rest = first.description().trim_start_matches("The attribute does not exist");
+            (ErrorKind::UnknownAttribute, format!("The attribute {} does not exist{rest}.", first.field))
         }
-        _ => (ErrorKind::MalformedRequest, format!("The attribute {} cannot be read.", first.field)),
+        _ => {
+            let expected = begin_small(first.description());
+            (ErrorKind::MalformedRequest, format!("The attribute {} cannot be read: {expected}.", first.field))
+        }
     };
     Err(Error::new(kind, message).at_field(first.field))
 }
 
-/// Hands out the members of the body, which is an object.
+/// A sentence as the rest of another.
+fn begin_small(sentence: &str) -> String {
+    let mut characters = sentence.chars();
+    characters.next().map(|first| first.to_lowercase().chain(characters).collect()).unwrap_or_default()
+}
+
+/// Hands out the members of the body, which is an object. An empty body, and the empty array that PHP makes of an object
+/// without members, have none; what may stand before a text of UTF-8 is passed over.
 pub fn members<'a>(body: &'a [u8], take: impl FnMut(&'a RawValue, &'a RawValue)) -> Result<()> {
+    let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
     let text = std::str::from_utf8(body).map_err(|error| {
         let before = &body[..error.valid_up_to()];
         let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
         let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
         Error::new(ErrorKind::MalformedRequest, format!("The body is not UTF-8 at line {line} column {column}."))
     })?;
+    if text.trim().is_empty() || is_empty_array(text.trim()) {
+        return Ok(());
+    }
     each_member(text, take).map_err(|error| match error.classify() {
         Category::Data => Error::new(ErrorKind::MalformedRequest, "The body is not an object, at line 1 column 1."),
         _ => malformed_body(error),

@@ -8,4 +8,4 @@ mod query;
 mod routes;
 
 pub use envelope::Responder;
-pub use routes::router;
+pub use routes::{router, with_plain_path};

@@ -34,8 +34,17 @@ impl<'de, F: FnMut(&'de RawValue, &'de RawValue)> Visitor<'de> for Members<F> {
     }
 }
 
-/// Hands out the members of a text that is an object. Where it is none, they may have been handed out in part.
+/// What PHP makes of an object that has no members.
+pub fn is_empty_array(text: &str) -> bool {
+    text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).is_some_and(|inner| inner.trim().is_empty())
+}
+
+/// Hands out the members of a text that is an object, or an empty array. Where it is neither, they may have been handed
+/// out in part.
 pub fn each_member<'a>(text: &'a str, take: impl FnMut(&'a RawValue, &'a RawValue)) -> serde_json::Result<()> {
+    if is_empty_array(text) {
+        return Ok(());
+    }
     let mut deserializer = serde_json::Deserializer::from_str(text);
     Members(take).deserialize(&mut deserializer)?;
     deserializer.end()

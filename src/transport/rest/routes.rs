@@ -4,9 +4,10 @@ use axum::{
     Router,
     body::{Body, Bytes, HttpBody},
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, Response},
+    http::{HeaderMap, HeaderValue, Response, Uri, header},
     routing::{get, post},
 };
+use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
 use super::{
@@ -75,22 +76,23 @@ async fn bulk_call(body: Bytes) -> Result<CreateCall<RawEvent>> {
     tokio::task::spawn_blocking(move || calls::bulk_call(&body)).await.map_err(Error::internal)?
 }
 
-async fn create_referral_event(State(gateway): State<Gateway>, request: Request) -> Response<Body> {
+async fn create_referral_event(State(gateway): State<Gateway>, mut request: Request) -> Response<Body> {
     let api = &gateway.api;
+    let query = take_query(&mut request);
     gateway
         .serve_once(request, Method::CREATE, async |head, body| {
-            api.create_referral_event(head, calls::create_call(&body)?, ByDefault::Documented).await
+            api.create_referral_event(head, calls::create_call(&body, &query)?, ByDefault::Documented).await
         })
         .await
 }
 
 /// The event's attributes are the data itself.
 async fn get_referral_event(State(gateway): State<Gateway>, mut request: Request) -> Response<Body> {
-    let query = request.uri().query().unwrap_or_default().to_owned();
+    let query = take_query(&mut request);
     // A GET has no use for a body.
     *request.body_mut() = Body::empty();
     let call = async |head: &Head, _| {
-        let query = query::to_json(&query)?;
+        let query = query::of_identifier(&query)?;
         let response = gateway.api.get_referral_event(head, json::request(query.as_bytes())?).await?;
         Ok(response.customer_event)
     };
@@ -110,12 +112,23 @@ async fn cancel_referral_event(State(gateway): State<Gateway>, request: Request)
 async fn create_token(State(gateway): State<Gateway>, request: Request) -> Response<Body> {
     let peer = request::peer(request.extensions());
     let call = async |head: &Head, body: Bytes| gateway.api.create_token(head, peer, json::request(&body)?).await;
-    gateway.serve(request, Method::CREATE_TOKEN, call).await
+    let mut response = gateway.serve(request, Method::CREATE_TOKEN, call).await;
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 async fn release_token(State(gateway): State<Gateway>, request: Request) -> Response<Body> {
     let call = async |head: &Head, body: Bytes| gateway.api.release_token(head, json::request(&body)?).await;
     gateway.serve(request, Method::RELEASE_TOKEN, call).await
+}
+
+/// The query for a method that reads it; of one that is left to a method that does not, see [`Gateway::serve_once`].
+fn take_query(request: &mut Request) -> String {
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    if let Ok(path) = Uri::try_from(request.uri().path()) {
+        *request.uri_mut() = path;
+    }
+    query
 }
 
 async fn not_found(State(gateway): State<Gateway>, request: Request) -> Response<Body> {
@@ -152,6 +165,10 @@ impl Gateway {
         let headers = parts.headers;
         let mut holder = Holder::Anonymous;
         let result = self.api.within_time_limit(&headers, async {
+            if parts.uri.query().is_some_and(|query| !query.is_empty()) {
+                let message = "The method reads no query; its attributes belong into the body.";
+                return Err(Error::new(ErrorKind::MalformedRequest, message));
+            }
             check_media_type(&headers)?;
             let encoding = Encoding::of_content(&headers)?;
             let head = self.api.begin(headers.clone(), method, body.size_hint().lower()).await?;
@@ -175,6 +192,22 @@ impl Gateway {
         };
         body::charged(response, &self.api.budget, holder).await
     }
+}
+
+/// The request with its path as the routes have it: without slashes too many, and without escapes of what needs none.
+pub fn with_plain_path(mut request: Request) -> Request {
+    let path = request.uri().path();
+    if !(path.contains("//") || path.contains('%') || path.len() > 1 && path.ends_with('/')) {
+        return request;
+    }
+    let decoded = percent_decode_str(path).decode_utf8_lossy();
+    let parts: Vec<&str> = decoded.split('/').filter(|part| !part.is_empty()).collect();
+    let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+    // What is no path even so is none of ours, and stays as it is.
+    if let Ok(plain) = Uri::try_from(format!("/{}{query}", parts.join("/"))) {
+        *request.uri_mut() = plain;
+    }
+    request
 }
 
 /// A body is taken for JSON under whatever type the libraries of existing callers give it; the documented API asks for
