@@ -18,10 +18,9 @@ use clap::{Args, Parser, Subcommand, builder::RangedU64ValueParser, value_parser
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    config::{HASH_KEY, MissingKeys, SettingError, TOKEN_KEY},
+    config::{HASH_KEY, SettingError, TOKEN_KEY},
     error::Error,
     logging::Log,
-    secret::CodeHasher,
     storage::{Database, PoolOptions},
 };
 
@@ -159,15 +158,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
     match cli.command {
         Command::Serve(arguments) => serve::run(arguments, settings).await?,
         Command::Migrate => migrate::run(&settings).await?,
-        Command::Import(arguments) => {
-            let (database, keys) = keys::open(&settings, MissingKeys::KeepBesideDatabase, COMMAND_TIME_LIMIT).await?;
-            let hasher = CodeHasher::new(&keys.hash);
-            let all_imported = import::run(arguments, &database, &hasher).await?;
-            database.close().await?;
-            if !all_imported {
-                return Ok(ExitCode::FAILURE);
-            }
-        }
+        Command::Import(arguments) => return import::run(arguments, &settings).await,
         Command::Organisation(command) => organisation::run(command, &settings).await?,
         Command::User(command) => user::run(command, &settings).await?,
     }

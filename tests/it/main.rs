@@ -41,9 +41,14 @@ mod health;
 mod idempotency;
 mod identifiers;
 mod import_command;
+mod import_dates;
 mod import_files;
+mod import_formats;
 mod import_kinds;
+mod import_quotes;
+mod import_rejected;
 mod import_rows;
+mod import_runs;
 mod interleavings;
 mod isolation;
 mod keys;
@@ -126,9 +131,14 @@ fn main() {
         idempotency::tests(),
         identifiers::tests(),
         import_command::tests(),
+        import_dates::tests(),
         import_files::tests(),
+        import_formats::tests(),
         import_kinds::tests(),
+        import_quotes::tests(),
+        import_rejected::tests(),
         import_rows::tests(),
+        import_runs::tests(),
         interleavings::tests(),
         isolation::tests(),
         keys::tests(),
