@@ -216,7 +216,7 @@ impl<R: Read> Records<R> {
     /// Has the record end where its first line does, and the lines after it be records of their own.
     pub fn keep_first_line(&mut self) -> &[u8] {
         let raw = &self.window[self.start..self.start + self.length];
-        self.single_until = self.line + self.lines - 1;
+        self.single_until = self.single_until.max(self.line + self.lines - 1);
         let length = raw.iter().position(is_line_end).unwrap_or(raw.len());
         self.length = length;
         self.lines = 0;

@@ -60,6 +60,9 @@ async fn a_quote_that_swallows_lines_is_named_and_the_lines_in_it_are_rows(setup
     let ended = acme.load("accounts_receivable", accounts(&[(50, "\"A50,ACTIVE"), (100, "\"A100,ACTIVE")]));
     assert_eq!((ended.code, ended.counts()), (Some(1), counts(0, 0, 59_997, 2).as_str()));
     ended.assert_says(&["line 101: a quote on this line does not end on it"]);
+    let file = "number,state\n\"C1,ACTIVE\n\"C2,ACTIVE\nC3,\"ACTIVE\nC4,ACTIVE\n\"C5,ACTIVE\nC6,ACTIVE\n";
+    let ended = acme.load("accounts_receivable", file);
+    assert_eq!((ended.code, ended.counts()), (Some(1), counts(2, 0, 0, 4).as_str()));
     // A bad row among the lines is rejected by itself, and CRLF is one line end.
     let file =
         "number,state\r\nB1,ACTIVE\r\n\"B2,ACTIVE\r\nB3,ACTIVE\r\nB4,OPEN\r\nB5,ACTIVE\r\n\"B6\",ACTIVE\r\nB7\r\n";

@@ -42,6 +42,7 @@ mod idempotency;
 mod identifiers;
 mod import_command;
 mod import_dates;
+mod import_document;
 mod import_files;
 mod import_formats;
 mod import_kinds;
@@ -132,6 +133,7 @@ fn main() {
         identifiers::tests(),
         import_command::tests(),
         import_dates::tests(),
+        import_document::tests(),
         import_files::tests(),
         import_formats::tests(),
         import_kinds::tests(),

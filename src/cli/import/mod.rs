@@ -21,9 +21,8 @@ use crate::{
     config::MissingKeys,
     directory::{self, DirectoryKind, Encoding, End, ImportOptions, Target},
     error::{Error, ErrorKind},
-    id::OrganisationId,
     secret::CodeHasher,
-    storage::{Database, users},
+    storage::users,
 };
 
 /// Loads rows of the directory from a file, CSV with a header or NDJSON: inserts new rows, updates those that are
@@ -90,8 +89,11 @@ pub async fn run(arguments: ImportArguments, settings: &Settings) -> Result<Exit
     };
     let (database, keys) = keys::open(settings, MissingKeys::KeepBesideDatabase, COMMAND_TIME_LIMIT).await?;
     let hasher = CodeHasher::new(&keys.hash);
-    let organisation_id = find_organisation(&database, &organisation).await?;
-    let target = Target { database: &database, hasher: &hasher, organisation_id, kind };
+    let organisation = users::find_organisation(database.reader(), &organisation).await?.ok_or_else(|| {
+        let message = format!("there is no organisation {organisation:?}; `organisation add` makes one");
+        Error::new(ErrorKind::NotFound, message)
+    })?;
+    let target = Target { database: &database, hasher: &hasher, organisation_id: organisation.id, kind };
     let source = files::open(&file)?;
     let rejected = arguments.rejected.as_deref().map(|path| files::create(path, &source)).transpose()?;
     let options = ImportOptions {
@@ -117,14 +119,6 @@ pub async fn run(arguments: ImportArguments, settings: &Settings) -> Result<Exit
         End::Stopped => Ok(ExitCode::from(STOPPED)),
         End::Failed(error) => Err(error.into()),
     }
-}
-
-async fn find_organisation(database: &Database, name: &str) -> Result<OrganisationId, Failure> {
-    let found = users::find_organisation(database.reader(), name).await?.ok_or_else(|| {
-        let message = format!("there is no organisation {name:?}; `organisation add` makes one");
-        Error::new(ErrorKind::NotFound, message)
-    })?;
-    Ok(found.id)
 }
 
 /// Comes where the command is told to stop. It stops once the rows under way are in; told again, it ends at once.
