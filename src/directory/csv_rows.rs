@@ -47,6 +47,7 @@ pub fn read<R: Read>(mut records: Records<R>, reading: &Reading<'_>, needs_mark:
         }
         let (line, lines) = (record.line, record.lines);
         let source = |text: &[u8]| reading.keeps_rejected.then(|| header.source_of_text(text, delimiter));
+        let blanks_cut = batches.remarks.blanks_cut;
         let row = read_record(reading.checker, &header, &record, delimiter, &mut batches.remarks);
         let is_received = match row {
             _ if is_open => {
@@ -54,6 +55,8 @@ pub fn read<R: Read>(mut records: Records<R>, reading: &Reading<'_>, needs_mark:
                 batches.reject(line, fault, source(records.keep_first_line()))
             }
             Err(_) if lines > 1 && !is_one_row(&records, &header) => {
+                // Its cells are none.
+                batches.remarks.blanks_cut = blanks_cut;
                 let last = line + lines - 1;
                 let reason = format!(
                     "a quote that begins here takes {lines} lines, to line {last}; those after this one are read as rows \

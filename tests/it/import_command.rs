@@ -38,7 +38,7 @@ async fn the_command_fails_where_a_row_was_rejected(setup: Setup) {
     let lines: Vec<&str> = ended.stderr.lines().collect();
     let last = [
         "line 1001: alternative_code: missing",
-        "and 2 more",
+        "and 2 more: --rejected FILE writes all of them",
         "rejected rows by reason:",
         "1002 × alternative_code: missing: a new row needs it",
     ];

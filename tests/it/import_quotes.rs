@@ -77,11 +77,12 @@ async fn a_quote_that_swallows_lines_is_named_and_the_lines_in_it_are_rows(setup
 
 async fn a_file_of_one_column_loses_no_line_to_a_quote(setup: Setup) {
     let acme = Importer::new(setup);
-    let ended = acme.load("accounts_receivable", "number\nA1\n\"A2\nA3\nA4\"\nA5\n");
+    let ended = acme.load("accounts_receivable", "number\nA1\n\" A2\nA3\nA4\"\nA5\n");
     assert_eq!((ended.code, ended.counts()), (Some(1), counts(4, 0, 0, 1).as_str()));
     ended.assert_says(&[
         "line 3: a quote that begins here takes 3 lines, to line 5; those after this one are read as rows of their own",
     ]);
+    assert!(!ended.stderr.contains("blanks"), "{}", ended.stderr);
 }
 
 async fn a_cell_of_several_lines_is_one_row(setup: Setup) {

@@ -141,7 +141,7 @@ async fn a_summary_says_how_many_rows_failed_for_each_reason_and_what_helps(setu
     let ended = acme.load("rewards_participants", file);
     assert_eq!((ended.code, ended.counts()), (Some(1), counts(0, 0, 0, 3000).as_str()));
     ended.assert_says(&[
-        "and 2000 more",
+        "and 2000 more: --rejected FILE writes all of them",
         "rejected rows by reason:",
         "2998 × accounts_receivable_number: no such account receivable: import accounts_receivable first",
     ]);

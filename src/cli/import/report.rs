@@ -10,7 +10,7 @@ pub fn print(summary: &ImportSummary, end: &End, kind: DirectoryKind, is_dry_run
     for rejection in &summary.rejections {
         writeln!(errors, "line {}: {}", rejection.line, rejection.reason)?;
     }
-    more(&mut errors, summary.rejected, summary.rejections.len())?;
+    more(&mut errors, summary.rejected, summary.rejections.len(), ": --rejected FILE writes all of them")?;
     if summary.rejected > 0 {
         writeln!(errors, "rejected rows by reason:")?;
     }
@@ -52,7 +52,7 @@ fn remark(errors: &mut impl Write, summary: &ImportSummary, kind: DirectoryKind)
         let (line, first, name) = (repeat.line, repeat.first_line, &repeat.name);
         writeln!(errors, "line {line}: the {name} is on line {first} already; what comes last holds")?;
     }
-    more(errors, *repeated, repeats.len())?;
+    more(errors, *repeated, repeats.len(), "")?;
     if *blanks_cut > 0 {
         writeln!(errors, "blanks around {blanks_cut} cells were cut")?;
     }
@@ -62,9 +62,9 @@ fn remark(errors: &mut impl Write, summary: &ImportSummary, kind: DirectoryKind)
     Ok(())
 }
 
-fn more(errors: &mut impl Write, all: u64, named: usize) -> io::Result<()> {
+fn more(errors: &mut impl Write, all: u64, named: usize, hint: &str) -> io::Result<()> {
     match all - named as u64 {
         0 => Ok(()),
-        unnamed => writeln!(errors, "and {unnamed} more"),
+        unnamed => writeln!(errors, "and {unnamed} more{hint}"),
     }
 }
