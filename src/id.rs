@@ -22,7 +22,7 @@ impl fmt::Display for OrganisationId {
 }
 
 /// An entry of the directory, a place or a classification, in its organisation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, DeriveValueType)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, DeriveValueType)]
 pub struct EntryKey(pub i64);
 
 /// An account receivable in its organisation.

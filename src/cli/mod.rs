@@ -21,10 +21,9 @@ use clap::{
 };
 
 use crate::{
-    config::{HASH_KEY, MissingKeys, SettingError, TOKEN_KEY},
+    config::{HASH_KEY, SettingError, TOKEN_KEY},
     error::Error,
     logging::{self, Log},
-    secret::CodeHasher,
     storage::{Database, PoolOptions},
 };
 use values::{DAY, number};
@@ -242,15 +241,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
     match cli.command {
         Command::Serve(arguments) => serve::run(arguments, settings).await?,
         Command::Migrate(arguments) => migrate::run(arguments, &settings).await?,
-        Command::Import(arguments) => {
-            let (database, keys) = keys::open(&settings, MissingKeys::KeepBesideDatabase, COMMAND_TIME_LIMIT).await?;
-            let hasher = CodeHasher::new(&keys.hash);
-            let all_imported = import::run(arguments, &database, &hasher).await?;
-            database.close().await?;
-            if !all_imported {
-                return Ok(ExitCode::FAILURE);
-            }
-        }
+        Command::Import(arguments) => return import::run(arguments, &settings).await,
         Command::Organisation(command) => organisation::run(command, &settings).await?,
         Command::User(command) => user::run(command, &settings).await?,
     }

@@ -1,11 +1,15 @@
 //! The documented form of a date, and how serde reads and writes it.
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use std::sync::LazyLock;
+
+use chrono::{
+    DateTime, SecondsFormat, Utc,
+    format::{Item, Parsed, StrftimeItems, parse},
+};
 use prost_types::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
 use super::json::Text;
-use crate::date;
 
 /// As of an attribute of an event; an error where there is no such date.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
@@ -27,7 +31,19 @@ pub fn parse_date(text: &str) -> Option<DateTime<Utc>> {
         return None;
     }
     let without_colon = || DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f%z").ok();
-    date::read(text).or_else(|| without_colon().map(|date| date.to_utc()))
+    read(text).or_else(|| without_colon().map(|date| date.to_utc()))
+}
+
+/// It is chrono that reads, and takes more than the documented form.
+fn read(text: &str) -> Option<DateTime<Utc>> {
+    // Read once: a call may have five thousand dates.
+    static WITHOUT_OFFSET: LazyLock<Vec<Item>> = LazyLock::new(|| StrftimeItems::new("%Y-%m-%dT%H:%M:%S%.f").collect());
+    if let Ok(date) = DateTime::parse_from_rfc3339(text) {
+        return Some(date.to_utc());
+    }
+    let mut parsed = Parsed::new();
+    parse(&mut parsed, text, WITHOUT_OFFSET.iter()).ok()?;
+    Some(parsed.to_naive_datetime_with_offset(0).ok()?.and_utc())
 }
 
 /// Whether the text has the form of a date, be there such a date or not.

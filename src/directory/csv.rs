@@ -1,27 +1,45 @@
 //! CSV, a record at a time.
 //!
 //! The records are split by csv-core rather than by the csv crate above it: that one counts the blank lines before a
-//! record, and the line feed after a carriage return, to the record's line, and it reads an open quote to the end of
-//! the file.
+//! record, and the line feed after a carriage return, to the record's line, it reads an open quote to the end of the
+//! file, and what it has read it cannot read again in another way.
 
-use std::io::{self, BufRead};
+use std::io::{self, Read};
 
-use csv_core::ReadRecordResult;
+use csv_core::{ReadRecordResult, ReaderBuilder};
 
-use super::position::{MAXIMUM_ROW_BYTES, Position};
+use super::position::MAXIMUM_ROW_BYTES;
 
 pub struct Records<R> {
     source: R,
     reader: csv_core::Reader,
-    position: Position,
-    bytes: Vec<u8>,
+    delimiter: u8,
+    /// What was read of the source, from `start` to `end`; the record begins at `start`.
+    window: Vec<u8>,
+    start: usize,
+    end: usize,
+    is_at_end: bool,
+    /// The line of `start`, and whether a carriage return stands before it.
+    line: u64,
+    follows_return: bool,
+    /// The lines up to this one are a record each, whatever their quotes say.
+    single_until: u64,
+    length: usize,
+    lines: u64,
+    cells: Vec<u8>,
     ends: Vec<usize>,
+    cell_count: usize,
 }
 
-/// A record: its line, and its fields as they stand in the file, unquoted.
+/// A record: its line, and its cells as they stand in the file, unquoted.
+#[derive(Clone, Copy)]
 pub struct Record<'a> {
     pub line: u64,
-    bytes: &'a [u8],
+    /// How many lines it takes.
+    pub lines: u64,
+    /// As it stands in the file, with its line end.
+    pub raw: &'a [u8],
+    cells: &'a [u8],
     ends: &'a [usize],
 }
 
@@ -30,64 +48,250 @@ impl<'a> Record<'a> {
         self.ends.len()
     }
 
-    pub fn fields(&self) -> impl Iterator<Item = &'a [u8]> {
+    pub fn cells(&self) -> impl Iterator<Item = &'a [u8]> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        let bytes = self.bytes;
+        let bytes = self.cells;
         starts.zip(self.ends).map(move |(start, &end)| bytes.get(start..end).unwrap_or_default())
     }
 }
 
-impl<R: BufRead> Records<R> {
-    pub fn new(source: R, position: Position) -> Self {
-        Self { source, reader: csv_core::Reader::new(), position, bytes: vec![0; 4096], ends: vec![0; 64] }
+/// How the quotes of a record are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quoting {
+    Sound,
+    /// Something follows a quote that ends.
+    Doubtful,
+    /// A quote does not end.
+    Open,
+}
+
+impl<R: Read> Records<R> {
+    /// The records of a source whose first byte is on `line`.
+    pub fn new(source: R, line: u64) -> Self {
+        Self {
+            source,
+            reader: csv_core::Reader::new(),
+            delimiter: b',',
+            window: vec![0; 1 << 16],
+            start: 0,
+            end: 0,
+            is_at_end: false,
+            line,
+            follows_return: false,
+            single_until: 0,
+            length: 0,
+            lines: 0,
+            cells: vec![0; 4096],
+            ends: vec![0; 64],
+            cell_count: 0,
+        }
     }
 
-    /// How far the source has been read.
-    pub fn position(&self) -> Position {
-        self.position
+    pub fn delimiter(&self) -> u8 {
+        self.delimiter
     }
 
-    pub fn next(&mut self) -> io::Result<Option<Record<'_>>> {
+    pub fn split_by(&mut self, delimiter: u8) {
+        self.delimiter = delimiter;
+        self.reader = ReaderBuilder::new().delimiter(delimiter).build();
+    }
+
+    /// The next line that is not blank, without its end. It is still to be read.
+    pub fn peek_line(&mut self) -> io::Result<&[u8]> {
+        self.advance();
         self.skip_line_ends()?;
-        let line = self.position.line;
-        let start = self.position.bytes;
-        let (mut written, mut ended) = (0, 0);
         loop {
-            let input = self.source.fill_buf()?;
-            let (result, read, bytes, ends) =
-                self.reader.read_record(input, &mut self.bytes[written..], &mut self.ends[ended..]);
-            self.position.advance(&input[..read]);
-            self.source.consume(read);
-            written += bytes;
+            let read = &self.window[self.start..self.end];
+            let length = read.iter().position(is_line_end);
+            if let Some(length) =
+                length.or((self.is_at_end || read.len() as u64 > MAXIMUM_ROW_BYTES).then_some(read.len()))
+            {
+                return Ok(&self.window[self.start..self.start + length]);
+            }
+            self.fill()?;
+        }
+    }
+
+    /// Passes over the line that was peeked at.
+    pub fn skip_line(&mut self) -> io::Result<()> {
+        self.length = self.peek_line()?.len();
+        self.lines = 0;
+        self.advance();
+        self.skip_line_ends()
+    }
+
+    /// Reads the next record; answers whether there is one.
+    pub fn next(&mut self) -> io::Result<bool> {
+        self.advance();
+        self.skip_line_ends()?;
+        let (mut read, mut written, mut ended) = (0, 0, 0);
+        let is_single = self.is_single();
+        loop {
+            if self.start + read == self.end && !self.is_at_end && !is_single {
+                self.fill()?;
+            }
+            let mut input = &self.window[self.start..self.end];
+            if is_single {
+                // It is in the window, for the record that began before it was.
+                input = input.split_inclusive(is_line_end).next().unwrap_or_default();
+            }
+            let input = input.get(read..).unwrap_or_default();
+            let (result, bytes, cells, ends) =
+                self.reader.read_record(input, &mut self.cells[written..], &mut self.ends[ended..]);
+            read += bytes;
+            written += cells;
             ended += ends;
-            if self.position.bytes - start > MAXIMUM_ROW_BYTES {
+            if read as u64 > MAXIMUM_ROW_BYTES {
+                let line = self.line;
                 return Err(io::Error::other(format!(
-                    "line {line}: the row is longer than {MAXIMUM_ROW_BYTES} bytes; a quote may be open"
+                    "line {line}: the row is longer than {MAXIMUM_ROW_BYTES} bytes; a quote on that line may be open"
                 )));
             }
             match result {
                 ReadRecordResult::InputEmpty => {}
-                ReadRecordResult::OutputFull => self.bytes.resize(self.bytes.len() * 2, 0),
+                ReadRecordResult::OutputFull => self.cells.resize(self.cells.len() * 2, 0),
                 ReadRecordResult::OutputEndsFull => self.ends.resize(self.ends.len() * 2, 0),
-                ReadRecordResult::Record => {
-                    return Ok(Some(Record { line, bytes: &self.bytes[..written], ends: &self.ends[..ended] }));
-                }
-                ReadRecordResult::End => return Ok(None),
+                ReadRecordResult::Record => break,
+                ReadRecordResult::End => return Ok(false),
             }
         }
+        if is_single {
+            self.reader.reset();
+        }
+        (self.length, self.cell_count) = (read, ended);
+        let raw = &self.window[self.start..self.start + read];
+        self.lines = 1 + count_line_ends(raw.strip_suffix(b"\n").or(raw.strip_suffix(b"\r")).unwrap_or(raw));
+        Ok(true)
+    }
+
+    /// The record that was read last.
+    pub fn record(&self) -> Record<'_> {
+        let end = self.ends.get(self.cell_count.wrapping_sub(1)).copied().unwrap_or_default();
+        Record {
+            line: self.line,
+            lines: self.lines,
+            raw: &self.window[self.start..self.start + self.length],
+            cells: &self.cells[..end],
+            ends: &self.ends[..self.cell_count],
+        }
+    }
+
+    /// How the quotes of the record are. Those of nearly all records are sound: only one of several lines, and one at the
+    /// end of the file, need be asked about.
+    pub fn quoting(&self) -> Quoting {
+        let raw = self.record().raw;
+        let mut quoting = Quoting::Sound;
+        let mut rest = raw;
+        while !rest.is_empty() {
+            let Some(mut quoted) = rest.strip_prefix(b"\"") else {
+                rest = after(rest, |byte| *byte == self.delimiter || is_line_end(byte));
+                continue;
+            };
+            loop {
+                let Some(end) = quoted.iter().position(|byte| *byte == b'"') else { return Quoting::Open };
+                quoted = &quoted[end + 1..];
+                match quoted.strip_prefix(b"\"") {
+                    Some(goes_on) => quoted = goes_on,
+                    None => break,
+                }
+            }
+            if quoted.first().is_some_and(|byte| *byte != self.delimiter && !is_line_end(byte)) {
+                quoting = Quoting::Doubtful;
+            }
+            rest = after(quoted, |byte| *byte == self.delimiter || is_line_end(byte));
+        }
+        quoting
+    }
+
+    /// Whether the file ends with the record.
+    pub fn is_last(&self) -> bool {
+        self.is_at_end && self.start + self.length == self.end
+    }
+
+    /// Whether the record is one line, whatever its quotes say.
+    pub fn is_single(&self) -> bool {
+        self.line <= self.single_until
+    }
+
+    /// Has the record end where its first line does, and the lines after it be records of their own.
+    pub fn keep_first_line(&mut self) -> &[u8] {
+        let raw = &self.window[self.start..self.start + self.length];
+        self.single_until = self.single_until.max(self.line + self.lines - 1);
+        let length = raw.iter().position(is_line_end).unwrap_or(raw.len());
+        self.length = length;
+        self.lines = 0;
+        self.reader.reset();
+        &self.window[self.start..self.start + length]
+    }
+
+    fn advance(&mut self) {
+        let raw = &self.window[self.start..self.start + self.length];
+        self.follows_return = raw.last() == Some(&b'\r');
+        self.line += self.lines;
+        self.start += self.length;
+        (self.length, self.lines) = (0, 0);
     }
 
     /// Passes over blank lines, and the line feed of a line end whose carriage return ended the record before.
     fn skip_line_ends(&mut self) -> io::Result<()> {
         loop {
-            let input = self.source.fill_buf()?;
-            let blank = input.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-            let is_done = blank < input.len() || input.is_empty();
-            self.position.advance(&input[..blank]);
-            self.source.consume(blank);
-            if is_done {
+            while let Some(byte) = self.window[self.start..self.end].first().filter(|byte| is_line_end(byte)) {
+                let is_second_half = *byte == b'\n' && self.follows_return;
+                self.line += u64::from(!is_second_half);
+                self.follows_return = *byte == b'\r';
+                self.start += 1;
+            }
+            if self.start < self.end || self.is_at_end {
                 return Ok(());
             }
+            self.fill()?;
         }
+    }
+
+    /// Reads on, so that the window has more of the record.
+    fn fill(&mut self) -> io::Result<()> {
+        self.window.copy_within(self.start..self.end, 0);
+        (self.start, self.end) = (0, self.end - self.start);
+        if self.end == self.window.len() {
+            self.window.resize(self.end * 2, 0);
+        }
+        let read = self.source.read(&mut self.window[self.end..])?;
+        self.end += read;
+        self.is_at_end = read == 0;
+        Ok(())
+    }
+}
+
+fn is_line_end(byte: &u8) -> bool {
+    matches!(byte, b'\r' | b'\n')
+}
+
+/// How many lines end in `bytes`: with a line feed, a carriage return, or both.
+pub fn count_line_ends(bytes: &[u8]) -> u64 {
+    let ends = bytes.iter().filter(|byte| is_line_end(byte)).count();
+    let pairs = if ends < 2 { 0 } else { bytes.windows(2).filter(|pair| *pair == b"\r\n").count() };
+    (ends - pairs) as u64
+}
+
+/// What comes after the first byte that is meant.
+fn after(bytes: &[u8], is_meant: impl Fn(&u8) -> bool) -> &[u8] {
+    bytes.iter().position(is_meant).map_or(&[], |at| &bytes[at + 1..])
+}
+
+/// Appends a line of cells, quoted where they must be, without its end.
+pub fn write_line<'a>(line: &mut Vec<u8>, cells: impl IntoIterator<Item = &'a [u8]>, delimiter: u8) {
+    for (n, cell) in cells.into_iter().enumerate() {
+        if n > 0 {
+            line.push(delimiter);
+        }
+        if !cell.iter().any(|byte| *byte == delimiter || *byte == b'"' || is_line_end(byte)) {
+            line.extend_from_slice(cell);
+            continue;
+        }
+        line.push(b'"');
+        for byte in cell {
+            line.extend(std::iter::repeat_n(*byte, if *byte == b'"' { 2 } else { 1 }));
+        }
+        line.push(b'"');
     }
 }

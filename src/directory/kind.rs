@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// A kind of row that can be imported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DirectoryKind {
     BusinessUnits,
     Units,
@@ -31,6 +31,8 @@ pub struct Column {
     pub need: Need,
     /// No two rows have the same value.
     pub unique: bool,
+    /// A value for a row that can be imported after those of the kinds before.
+    pub example: &'static str,
     /// Where the value, or what it leads to, is stored; `is_default` is stored with the place, not with the TAP.
     pub(super) stored: Option<StoredColumn>,
 }
@@ -62,6 +64,10 @@ pub enum Need {
     /// A new row gets this; a row that is there keeps what it has.
     Default(&'static str),
 }
+
+/// What a file of rejected rows has for each of them beside the row itself; an import passes over them. They come first,
+/// so that they are in place beside a row of any number of cells.
+pub(super) const ERROR_COLUMNS: [&str; 2] = ["error_code", "error_description"];
 
 /// The position of `id` among the columns of every kind.
 pub(super) const ID: usize = 0;
@@ -133,6 +139,23 @@ impl DirectoryKind {
     pub(super) fn position(self, name: &str) -> Option<usize> {
         self.columns().iter().position(|column| column.name == name)
     }
+
+    /// The states that its rows can be in.
+    pub(super) fn states(self) -> Option<&'static [&'static str]> {
+        self.columns().iter().find_map(|column| match column.content {
+            Content::State(states) => Some(states),
+            _ => None,
+        })
+    }
+
+    /// The kind, other than this one, of which rows with these columns can be new.
+    pub(super) fn other_of(self, names: &[&str]) -> Option<Self> {
+        let has_all = |kind: &Self| names.iter().all(|name| kind.position(name).is_some());
+        let has_enough = |kind: &Self| {
+            kind.columns().iter().all(|column| column.need != Need::Mandatory || names.contains(&column.name))
+        };
+        Self::ALL.into_iter().find(|kind| *kind != self && has_all(kind) && has_enough(kind))
+    }
 }
 
 impl fmt::Display for DirectoryKind {
@@ -152,35 +175,42 @@ impl FromStr for DirectoryKind {
     }
 }
 
-static BUSINESS_UNIT_COLUMNS: [Column; 3] = [id(), natural_key("code"), name()];
+static BUSINESS_UNIT_COLUMNS: [Column; 3] = [id(), natural_key("code", DirectoryKind::BusinessUnits), name("Retail")];
 
 static UNIT_COLUMNS: [Column; 4] = [
     id(),
-    name(),
-    natural_key("alternative_code"),
+    name("Admin Unit"),
+    natural_key("alternative_code", DirectoryKind::Units),
     reference("business_unit_code", "business_unit_key", DirectoryKind::BusinessUnits),
 ];
 
 static TAP_COLUMNS: [Column; 6] = [
     id(),
-    natural_key("code"),
-    name(),
+    natural_key("code", DirectoryKind::Taps),
+    name("Till 1"),
     reference("business_unit_code", "business_unit_key", DirectoryKind::BusinessUnits),
     reference("unit_alternative_code", "unit_key", DirectoryKind::Units),
-    Column { stored: None, ..column("is_default", Content::Flag, Need::Optional) },
+    Column { stored: None, ..column("is_default", Content::Flag, Need::Optional, "true") },
 ];
 
-static DEVICE_COLUMNS: [Column; 3] =
-    [id(), natural_key("code"), reference("unit_alternative_code", "unit_key", DirectoryKind::Units)];
+static DEVICE_COLUMNS: [Column; 3] = [
+    id(),
+    natural_key("code", DirectoryKind::Devices),
+    reference("unit_alternative_code", "unit_key", DirectoryKind::Units),
+];
 
-static CLASSIFICATION_COLUMNS: [Column; 3] = [id(), name(), natural_key("alternative_code")];
+static CLASSIFICATION_COLUMNS: [Column; 3] =
+    [id(), name("Brought a friend"), natural_key("alternative_code", DirectoryKind::Classifications)];
 
-static ACCOUNT_COLUMNS: [Column; 3] =
-    [id(), natural_key("number"), state(&["ACTIVE", "SUSPENDED", "TERMINATED"], "ACTIVE")];
+static ACCOUNT_COLUMNS: [Column; 3] = [
+    id(),
+    natural_key("number", DirectoryKind::AccountsReceivable),
+    state(&["ACTIVE", "SUSPENDED", "TERMINATED"], "ACTIVE"),
+];
 
 static PARTICIPANT_COLUMNS: [Column; 4] = [
     id(),
-    natural_key("number"),
+    natural_key("number", DirectoryKind::RewardsParticipants),
     Column {
         need: Need::Mandatory,
         unique: true,
@@ -191,49 +221,64 @@ static PARTICIPANT_COLUMNS: [Column; 4] = [
 
 static ACCESS_TOKEN_COLUMNS: [Column; 10] = [
     id(),
-    natural_key("identifier"),
+    natural_key("identifier", DirectoryKind::AccessTokens),
     Column {
         unique: true,
-        ..code("authentication_code", text("authentication_code_hash"), Content::AuthenticationCode)
+        ..code("authentication_code", text("authentication_code_hash"), Content::AuthenticationCode, "7Q2X9K")
     },
-    code("pass_code", text("pass_code_hash"), Content::PassCode),
+    code("pass_code", text("pass_code_hash"), Content::PassCode, "0042"),
     state(&["EFFECTIVE", "NOT_EFFECTIVE", "PENDING_VERIFICATION"], "EFFECTIVE"),
-    column("effective_from", Content::Time, Need::Optional),
-    column("effective_to", Content::Time, Need::Optional),
+    column("effective_from", Content::Time, Need::Optional, "2026-01-01T00:00:00Z"),
+    column("effective_to", Content::Time, Need::Optional, "2030-12-31T23:59:59+02:00"),
     Column {
         need: Need::Mandatory,
         ..reference("rewards_participant_number", "participant_key", DirectoryKind::RewardsParticipants)
     },
-    Column { unique: true, ..code("one_time_password", ONE_TIME_PASSWORD_HASH, Content::OneTimePassword) },
-    column("one_time_password_expires_on", Content::Time, Need::Optional),
+    Column { unique: true, ..code("one_time_password", ONE_TIME_PASSWORD_HASH, Content::OneTimePassword, "318225") },
+    column("one_time_password_expires_on", Content::Time, Need::Optional, "2030-12-31T23:59:59Z"),
 ];
 
-const fn column(name: &'static str, content: Content, need: Need) -> Column {
+const fn column(name: &'static str, content: Content, need: Need, example: &'static str) -> Column {
     let sql_type = match content {
         Content::Time => SqlType::Timestamp,
         _ => SqlType::Text,
     };
-    Column { name, content, need, unique: false, stored: Some(StoredColumn { name, sql_type }) }
+    Column { name, content, need, unique: false, example, stored: Some(StoredColumn { name, sql_type }) }
 }
 
+/// Without an example, for a new row gets one of its own.
 const fn id() -> Column {
-    Column { unique: true, ..column("id", Content::Id, Need::Optional) }
+    Column { unique: true, ..column("id", Content::Id, Need::Optional, "") }
 }
 
-const fn natural_key(name: &'static str) -> Column {
-    Column { unique: true, ..column(name, Content::Text, Need::Mandatory) }
+const fn natural_key(name: &'static str, of: DirectoryKind) -> Column {
+    Column { unique: true, ..column(name, Content::Text, Need::Mandatory, example_of(of)) }
 }
 
-const fn name() -> Column {
-    Column { unique: true, ..column("name", Content::Text, Need::Optional) }
+/// The natural key of the row that is a kind's example.
+const fn example_of(kind: DirectoryKind) -> &'static str {
+    match kind {
+        DirectoryKind::BusinessUnits => "BU1",
+        DirectoryKind::Units => "ADMIN",
+        DirectoryKind::Taps => "TAP1",
+        DirectoryKind::Devices => "DEV1",
+        DirectoryKind::Classifications => "FRIEND",
+        DirectoryKind::AccountsReceivable => "ACR0000000001",
+        DirectoryKind::RewardsParticipants => "RP0000000001",
+        DirectoryKind::AccessTokens => "card-1",
+    }
+}
+
+const fn name(example: &'static str) -> Column {
+    Column { unique: true, ..column("name", Content::Text, Need::Optional, example) }
 }
 
 const fn state(states: &'static [&'static str], default: &'static str) -> Column {
-    column("state", Content::State(states), Need::Default(default))
+    column("state", Content::State(states), Need::Default(default), default)
 }
 
-const fn code(name: &'static str, stored: StoredColumn, content: Content) -> Column {
-    Column { stored: Some(stored), ..column(name, content, Need::Optional) }
+const fn code(name: &'static str, stored: StoredColumn, content: Content, example: &'static str) -> Column {
+    Column { stored: Some(stored), ..column(name, content, Need::Optional, example) }
 }
 
 const fn text(name: &'static str) -> StoredColumn {
@@ -242,5 +287,6 @@ const fn text(name: &'static str) -> StoredColumn {
 
 const fn reference(name: &'static str, stored: &'static str, to: DirectoryKind) -> Column {
     let stored = StoredColumn { name: stored, sql_type: SqlType::BigInteger };
-    Column { stored: Some(stored), ..column(name, Content::Reference(to), Need::Optional) }
+    let content = Content::Reference(to);
+    Column { stored: Some(stored), ..column(name, content, Need::Optional, example_of(to)) }
 }

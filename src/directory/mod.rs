@@ -5,23 +5,43 @@
 //! | module | does |
 //! |---|---|
 //! | `kind` | the eight kinds and the rules of their columns, as tables |
-//! | `source` | the file's format, found out from its first byte; batches of rows out of its bytes |
-//! | `csv`, `ndjson` | one row at a time, with its line number (`position`) |
+//! | `encoding`, `source` | its bytes in UTF-8, and the file's format, found out from its first bytes |
+//! | `header`, `csv_rows` | what separates the cells of CSV, what its columns are, and its records into rows |
+//! | `csv`, `ndjson` | one record at a time, with its line number |
 //! | `row` | a row's cells, each checked by its column's rule; codes become hashes here |
-//! | `plan` | what is to be inserted and updated and what is refused, decided without the database |
-//! | `import` | look-ups, plan and writes of a batch in one transaction, and the transaction again where it lost a race |
+//! | `batch` | rows on their way to the database; what names the same as an earlier row is noticed (`repeats`) |
+//! | `plan` | what is to be inserted and updated and what is refused, decided without the database (`taps`) |
+//! | `store` | look-ups, plan and writes of a batch in one transaction, and the transaction again where it lost a race |
+//! | `import` | all of it, batch after batch, until the end or until it is told to stop |
+//! | `rejected` | the rows that were refused (`rejection`: why), as a file that can be mended and imported |
 //!
 //! A row that is refused never refuses another; only a file whose header is wrong, or that cannot be read on, does.
 
+mod batch;
+mod columns;
 mod csv;
+mod csv_rows;
+mod encoding;
+mod header;
 mod import;
 mod kind;
 mod ndjson;
 mod plan;
 mod position;
+mod reading;
+mod rejected;
+mod rejection;
+mod repeats;
 mod row;
 mod source;
+mod store;
+mod summary;
+mod taps;
 
-pub use import::{ImportSummary, Progress, REJECTIONS_KEPT, import};
+pub use columns::{describe, template};
+pub use encoding::Encoding;
+pub use import::{End, ImportOptions, Progress, import, import_with};
 pub use kind::{Column, Content, DirectoryKind, Need};
-pub use row::Rejection;
+pub use rejection::{Cause, Code, Rejection};
+pub use store::Target;
+pub use summary::{ImportSummary, NAMED, Remarks, Repeat};

@@ -3,14 +3,16 @@
 use std::{
     fmt,
     io::{self, BufRead},
+    marker::PhantomData,
 };
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde_json::Value;
+use serde_json::{Value, json, value::RawValue};
 
 use super::{
-    kind::Content,
+    kind::{Content, DirectoryKind, ERROR_COLUMNS},
     position::{MAXIMUM_ROW_BYTES, Position},
+    rejection::{Code, Fault},
     row::{Cell, Checker, Row},
 };
 use crate::text::quoted;
@@ -29,11 +31,6 @@ pub enum Line<'a> {
 impl<R: BufRead> Lines<R> {
     pub fn new(source: R, position: Position) -> Self {
         Self { source, position, bytes: Vec::new() }
-    }
-
-    /// How far the source has been read.
-    pub fn position(&self) -> Position {
-        self.position
     }
 
     /// The next line that is not blank.
@@ -75,26 +72,59 @@ impl<R: BufRead> Lines<R> {
 }
 
 /// Reads the object of a line into a row, or says why it is none.
-pub fn read_row(checker: &Checker, line: u64, bytes: &[u8]) -> Result<Row, String> {
-    let text = std::str::from_utf8(bytes).map_err(|_| "not UTF-8")?;
+pub fn read_row(checker: &Checker, line: u64, bytes: &[u8]) -> Result<Row, Fault> {
+    let text = std::str::from_utf8(bytes).map_err(|_| Fault::new(Code::WrongEncoding, "not UTF-8"))?;
     // The parser's own message could quote the line, and with it a secret.
-    let object: Object = serde_json::from_str(text.trim_end()).map_err(|error| match error.column() {
-        0 => "not a JSON object".to_owned(),
-        column => format!("not a JSON object (column {column})"),
+    let object: Object<Value> = serde_json::from_str(text.trim_end()).map_err(|error| {
+        let place = if error.column() == 0 { String::new() } else { format!(" (column {})", error.column()) };
+        Fault::new(Code::NotAnObject, format!("not a JSON object{place}"))
     })?;
     let mut row = checker.row(line);
     for (name, value) in &object.0 {
         let Some(position) = checker.kind.position(name) else {
-            return Err(format!("{}: no such column", quoted(name)));
+            if ERROR_COLUMNS.contains(&name.as_str()) {
+                continue;
+            }
+            let suspect = other_kind(checker.kind, &object);
+            return Err(
+                Fault::new(Code::UnknownColumn, format!("{}: no such column", quoted(name))).suspecting(suspect)
+            );
         };
         let column = &checker.kind.columns()[position];
         if row.cells[position] != Cell::LeftOut {
-            return Err(format!("{name}: given twice"));
+            return Err(Fault::of(column, Code::RepeatedColumn, "given twice"));
         }
-        let text = scalar(column.content, value).ok_or_else(|| format!("{name}: of the wrong type"))?;
+        let text =
+            scalar(column.content, value).ok_or_else(|| Fault::of(column, Code::WrongType, "of the wrong type"))?;
         row.cells[position] = checker.check(column, &text)?;
     }
     Ok(row)
+}
+
+fn other_kind(kind: DirectoryKind, object: &Object<Value>) -> Option<DirectoryKind> {
+    kind.other_of(&object.0.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>())
+}
+
+/// Appends a line for a rejected row: the members of `error`, and the row's own; those of a line that is no object stay
+/// as they are, to be mended.
+pub fn write_rejected<'a>(text: &mut Vec<u8>, error: impl Iterator<Item = (&'static str, &'a str)>, row: &[u8]) {
+    let row = row.trim_ascii();
+    let mut members: Vec<Vec<u8>> =
+        error.map(|(name, value)| format!("{}:{}", json!(name), json!(value)).into()).collect();
+    let object: Option<Object<Box<RawValue>>> = serde_json::from_slice(row).ok();
+    let end: &[u8] = if object.is_some() || row.is_empty() { b"}\n" } else { b"\n" };
+    match object {
+        Some(Object(own)) => members.extend(
+            own.iter()
+                .filter(|(name, _)| !ERROR_COLUMNS.contains(&name.as_str()))
+                .map(|(name, value)| format!("{}:{}", json!(name), value.get()).into()),
+        ),
+        None if row.is_empty() => {}
+        None => members.push(row.strip_prefix(b"{").unwrap_or(row).to_vec()),
+    }
+    text.push(b'{');
+    text.extend_from_slice(&members.join(b",".as_slice()));
+    text.extend_from_slice(end);
 }
 
 /// The text that a CSV cell would hold. Whole numbers are taken for texts, as programs that write NDJSON make them of
@@ -111,24 +141,24 @@ fn scalar(content: Content, value: &Value) -> Option<String> {
 }
 
 /// An object with its names in order and any name given twice still twice, which a map would hide.
-struct Object(Vec<(String, Value)>);
+struct Object<V>(Vec<(String, V)>);
 
-impl<'de> Deserialize<'de> for Object {
+impl<'de, V: Deserialize<'de>> Deserialize<'de> for Object<V> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(ObjectVisitor)
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
     }
 }
 
-struct ObjectVisitor;
+struct ObjectVisitor<V>(PhantomData<V>);
 
-impl<'de> Visitor<'de> for ObjectVisitor {
-    type Value = Object;
+impl<'de, V: Deserialize<'de>> Visitor<'de> for ObjectVisitor<V> {
+    type Value = Object<V>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<V>, A::Error> {
         let mut members = Vec::new();
         while let Some(member) = map.next_entry()? {
             members.push(member);

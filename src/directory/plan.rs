@@ -11,11 +11,13 @@ use serde_json::Value as Json;
 use uuid::Uuid;
 
 use super::{
-    kind::{Content, DirectoryKind, ID, Need},
-    row::{Cell, Rejection, Row},
+    kind::{Column, Content, DirectoryKind, ID, Need},
+    rejection::{Code, Fault, Rejection},
+    row::{Cell, Row},
+    taps::{DefaultTaps, Place},
 };
 use crate::{
-    id::OrganisationId,
+    id::{EntryKey, OrganisationId},
     secret::CodeHasher,
     storage::directory::{Referred, Stored, StoredColumn},
     text::quoted,
@@ -29,21 +31,6 @@ pub struct StoredRows {
     pub stored: HashMap<(usize, String), Stored>,
 }
 
-/// A place that can have a default TAP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Home {
-    BusinessUnit(i64),
-    Unit(i64),
-}
-
-/// What becomes of a place's default TAP.
-#[derive(Debug, Default)]
-pub struct DefaultTap {
-    pub set: Option<i64>,
-    /// Not the default any more, where one of these is it.
-    pub cleared: Vec<i64>,
-}
-
 /// What is to be written for a chunk.
 #[derive(Default)]
 pub struct Plan {
@@ -51,8 +38,10 @@ pub struct Plan {
     pub inserts: Vec<Vec<Json>>,
     /// By the positions of the columns that are written: each a key and the values.
     pub updates: BTreeMap<Vec<usize>, Vec<Vec<Json>>>,
-    pub default_taps: BTreeMap<Home, DefaultTap>,
+    pub default_taps: DefaultTaps,
     pub updated: u64,
+    /// The rows that say what is stored already.
+    pub unchanged: u64,
     pub rejections: Vec<Rejection>,
     /// How many rows of the chunk are decided; the next one has to wait until these are written.
     pub done: usize,
@@ -90,14 +79,14 @@ pub struct Planner<'a> {
 
 /// Why a row is not decided for writing.
 enum Refusal {
-    Rejected(String),
+    Rejected(Fault),
     /// It touches what an earlier row of the chunk changes.
     NotYet,
 }
 
-impl From<String> for Refusal {
-    fn from(reason: String) -> Self {
-        Self::Rejected(reason)
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Self {
+        Self::Rejected(fault)
     }
 }
 
@@ -115,14 +104,17 @@ impl<'a> Planner<'a> {
             match self.target(row, &touched) {
                 Ok(Some(target)) => {
                     touched.insert(target.key);
-                    plan.updated += 1;
-                    self.update(&mut plan, row, target);
+                    if self.update(&mut plan, row, target) {
+                        plan.updated += 1;
+                    } else {
+                        plan.unchanged += 1;
+                    }
                 }
                 Ok(None) => {
                     self.insert(&mut plan, row, next_key);
                     next_key += 1;
                 }
-                Err(Refusal::Rejected(reason)) => plan.rejections.push(Rejection { line: row.line, reason }),
+                Err(Refusal::Rejected(fault)) => plan.rejections.push(row.refuse(fault)),
                 Err(Refusal::NotYet) => break,
             }
             plan.done += 1;
@@ -142,8 +134,8 @@ impl<'a> Planner<'a> {
         let target = match (row.id(), self.stored(row, ID), self.stored(row, self.natural())) {
             (Some(id), None, Some(other)) => {
                 let (id, value, other) = (quoted(id), quoted(&other.natural_key), quoted(&other.id));
-                let reason = format!("id: no {noun} has the id {id}, and {natural} {value} is of the one with {other}");
-                return Err(Refusal::Rejected(reason));
+                let reason = format!("no {noun} has the id {id}, and {natural} {value} is of the one with {other}");
+                return Err(Fault::of(self.column(ID), Code::UnknownId, reason).into());
             }
             (Some(_), by_id, _) => by_id,
             (None, _, by_natural) => by_natural,
@@ -164,24 +156,28 @@ impl<'a> Planner<'a> {
         Ok(target)
     }
 
-    fn check_references(&self, row: &Row) -> Result<(), String> {
+    fn check_references(&self, row: &Row) -> Result<(), Fault> {
         for (position, column) in self.kind.columns().iter().enumerate() {
             if let (Content::Reference(to), Some(given)) = (column.content, row.text(position))
                 && self.referred(row, position).is_none()
             {
                 let (noun, key) = (to.noun(), to.natural_key());
-                return Err(format!("{}: no {noun} has the {key} {}", column.name, quoted(given)));
+                let reason = format_args!("no {noun} has the {key} {}", quoted(given));
+                return Err(Fault::of(column, Code::NotFound(to), reason));
             }
         }
         Ok(())
     }
 
-    fn check_mandatory(&self, row: &Row) -> Result<(), String> {
+    fn check_mandatory(&self, row: &Row) -> Result<(), Fault> {
         for (position, column) in self.kind.columns().iter().enumerate() {
             if column.need == Need::Mandatory && matches!(row.cells[position], Cell::LeftOut | Cell::Empty) {
                 return Err(match row.id() {
-                    Some(id) => format!("{}: missing, and no row has the id {}", column.name, quoted(id)),
-                    None => format!("{}: missing", column.name),
+                    Some(id) => {
+                        let reason = format_args!("missing, and no row has the id {}", quoted(id));
+                        Fault::of(column, Code::Missing, reason)
+                    }
+                    None => Fault::of(column, Code::Missing, "missing"),
                 });
             }
         }
@@ -189,49 +185,53 @@ impl<'a> Planner<'a> {
     }
 
     /// Refuses a value that `holder` has, which is not the row's own.
-    fn check_free(&self, row: &Row, position: usize, holder: &Stored, own: Option<&Stored>) -> Result<(), String> {
-        let column = &self.kind.columns()[position];
-        let (name, noun, natural) = (column.name, self.kind.noun(), quoted(&holder.natural_key));
+    fn check_free(&self, row: &Row, position: usize, holder: &Stored, own: Option<&Stored>) -> Result<(), Fault> {
+        let column = self.column(position);
+        let (noun, natural) = (self.kind.noun(), quoted(&holder.natural_key));
         let given = row.text(position).unwrap_or_default();
-        Err(match column.content {
+        let reason = match column.content {
             // A password that is stored already stays as it is, used or not, so it takes nothing from another.
-            Content::OneTimePassword if own.is_some_and(|own| own.one_time_password_hash.as_deref() == Some(given)) => {
+            Content::OneTimePassword if own.is_some_and(|own| self.is_stored(own, position, &given.into())) => {
                 return Ok(());
             }
-            Content::AuthenticationCode | Content::OneTimePassword => format!("{name}: another {noun} has the same"),
-            Content::Reference(to) => format!("{name}: the {} {} is of the {noun} {natural}", to.noun(), quoted(given)),
-            _ => format!("{name}: {} is of the {noun} with the id {}", quoted(given), quoted(&holder.id)),
-        })
+            Content::AuthenticationCode | Content::OneTimePassword => format!("another {noun} has the same"),
+            Content::Reference(to) => format!("the {} {} is of the {noun} {natural}", to.noun(), quoted(given)),
+            _ => format!("{} is of the {noun} with the id {}", quoted(given), quoted(&holder.id)),
+        };
+        Err(Fault::of(column, Code::Taken, reason))
     }
 
-    fn check_place(&self, row: &Row, target: Option<&Stored>) -> Result<(), String> {
+    fn check_place(&self, row: &Row, target: Option<&Stored>) -> Result<(), Fault> {
         let place = self.place(row, target);
         if let (Some(_), Some(of_unit), Some(own)) = (place.unit, place.unit_business_unit, place.business_unit)
             && of_unit != own
         {
-            let given = if row.text(self.position("unit_alternative_code")).is_some() {
-                "unit_alternative_code: the unit"
-            } else {
-                "business_unit_code: the TAP's unit"
+            let unit = self.position("unit_alternative_code");
+            let (at_fault, whose) = match row.text(unit) {
+                Some(_) => (unit, "the unit"),
+                None => (self.position("business_unit_code"), "the TAP's unit"),
             };
-            return Err(format!("{given} belongs to another business unit than the TAP"));
+            let reason = format_args!("{whose} belongs to another business unit than the TAP");
+            return Err(Fault::of(self.column(at_fault), Code::WrongPlace, reason));
         }
         if row.cell(self.kind, "is_default") == &Cell::Flag(true) && place.home().is_none() {
-            return Err("is_default: the TAP has neither a unit nor a business unit".to_owned());
+            let column = self.column(self.position("is_default"));
+            return Err(Fault::of(column, Code::WrongPlace, "the TAP has neither a unit nor a business unit"));
         }
         Ok(())
     }
 
-    fn check_period(&self, row: &Row, target: Option<&Stored>) -> Result<(), String> {
-        let end = |name: &str, stored: Option<DateTime<Utc>>| match row.cell(self.kind, name) {
+    fn check_period(&self, row: &Row, target: Option<&Stored>) -> Result<(), Fault> {
+        let end = |name: &str| match row.cell(self.kind, name) {
             Cell::Time(time) => Some(*time),
-            Cell::LeftOut => stored,
+            Cell::LeftOut => target.and_then(|target| time(self.stored_value(target, self.position(name))?)),
             _ => None,
         };
-        let from = end("effective_from", target.and_then(|target| target.effective_from));
-        let to = end("effective_to", target.and_then(|target| target.effective_to));
-        match (from, to) {
-            (Some(from), Some(to)) if to < from => Err("effective_to: before effective_from".to_owned()),
+        match (end("effective_from"), end("effective_to")) {
+            (Some(from), Some(to)) if to < from => {
+                let column = self.column(self.position("effective_to"));
+                Err(Fault::of(column, Code::WrongPeriod, "before effective_from"))
+            }
             _ => Ok(()),
         }
     }
@@ -251,51 +251,44 @@ impl<'a> Planner<'a> {
         }
         plan.inserts.push(values);
         if self.kind == DirectoryKind::Taps && row.cell(self.kind, "is_default") == &Cell::Flag(true) {
-            self.place(row, None).make_default(plan, key);
+            self.place(row, None).make_default(EntryKey(key), &mut plan.default_taps);
         }
     }
 
-    fn update(&self, plan: &mut Plan, row: &Row, target: &Stored) {
+    /// Answers whether the row changes anything.
+    fn update(&self, plan: &mut Plan, row: &Row, target: &Stored) -> bool {
         let mut positions = Vec::new();
         let mut values = vec![Json::from(target.key)];
+        let mut differs = false;
         for (position, column) in self.kind.columns().iter().enumerate() {
+            let keeps = self.keeps_expiry(row, column.name);
             let is_written = match &row.cells[position] {
                 _ if position == ID || column.stored.is_none() => false,
-                Cell::LeftOut => column.name == EXPIRY && !self.keeps_expiry(row, column.name),
+                Cell::LeftOut => !keeps,
                 Cell::Empty => column.need == Need::Optional,
                 _ => row.text(position) != Some(&target.natural_key) || position != self.natural(),
             };
             if is_written {
+                let value = if keeps { self.value(row, position, &target.id) } else { Json::Null };
+                differs |= !self.is_stored(target, position, &value);
                 positions.push(position);
-                let keeps = self.keeps_expiry(row, column.name);
-                values.push(if keeps { self.value(row, position, &target.id) } else { Json::Null });
+                values.push(value);
             }
         }
-        if !positions.is_empty() {
+        if differs {
             plan.updates.entry(positions).or_default().push(values);
         }
-        if self.kind == DirectoryKind::Taps {
-            self.update_default_tap(plan, row, target);
-        }
-    }
-
-    /// A TAP stays the default only of the place where it is.
-    fn update_default_tap(&self, plan: &mut Plan, row: &Row, target: &Stored) {
-        let stored = Place {
-            unit: target.unit_key,
-            unit_business_unit: target.unit_business_unit_key,
-            business_unit: target.business_unit_key,
-        };
-        let place = self.place(row, Some(target));
         let is_default = row.cell(self.kind, "is_default");
-        if let Some(home) = stored.home()
-            && (place.home() != Some(home) || matches!(is_default, Cell::Flag(false) | Cell::Empty))
-        {
-            plan.default_taps.entry(home).or_default().cleared.push(target.key);
-        }
-        if is_default == &Cell::Flag(true) {
-            place.make_default(plan, target.key);
-        }
+        let taps = &mut plan.default_taps;
+        let changes_default = self.kind == DirectoryKind::Taps
+            && self.place(row, Some(target)).take_over(
+                EntryKey(target.key),
+                is_default,
+                &self.stored_place(target),
+                target.default_tap_key,
+                taps,
+            );
+        differs || changes_default
     }
 
     /// Whether the row's one-time password, where it says something of one, leaves an expiry to keep.
@@ -319,20 +312,27 @@ impl<'a> Planner<'a> {
 
     /// Where the TAP of `row` will be.
     fn place(&self, row: &Row, target: Option<&Stored>) -> Place {
+        let stored = target.map(|target| self.stored_place(target));
         let (unit, business_unit) = (self.position("unit_alternative_code"), self.position("business_unit_code"));
-        let mut place = Place { unit: None, unit_business_unit: None, business_unit: None };
-        if row.cells[unit] == Cell::LeftOut {
-            place.unit = target.and_then(|target| target.unit_key);
-            place.unit_business_unit = target.and_then(|target| target.unit_business_unit_key);
-        } else if let Some(referred) = self.referred(row, unit) {
-            place.unit = Some(referred.key);
-            place.unit_business_unit = referred.business_unit_key;
+        let mut place = stored.unwrap_or_default();
+        if row.cells[unit] != Cell::LeftOut {
+            let referred = self.referred(row, unit);
+            place.unit = referred.map(|referred| EntryKey(referred.key));
+            place.unit_business_unit = referred.and_then(|referred| referred.business_unit_key);
         }
-        place.business_unit = match &row.cells[business_unit] {
-            Cell::LeftOut => target.and_then(|target| target.business_unit_key),
-            _ => self.referred(row, business_unit).map(|referred| referred.key),
-        };
+        if row.cells[business_unit] != Cell::LeftOut {
+            place.business_unit = self.referred(row, business_unit).map(|referred| EntryKey(referred.key));
+        }
         place
+    }
+
+    fn stored_place(&self, stored: &Stored) -> Place {
+        let key = |name| self.stored_value(stored, self.position(name))?.as_i64().map(EntryKey);
+        Place {
+            unit: key("unit_alternative_code"),
+            unit_business_unit: stored.unit_business_unit_key,
+            business_unit: key("business_unit_code"),
+        }
     }
 
     fn natural(&self) -> usize {
@@ -341,6 +341,26 @@ impl<'a> Planner<'a> {
 
     fn position(&self, name: &str) -> usize {
         self.kind.position(name).unwrap_or(ID)
+    }
+
+    fn column(&self, position: usize) -> &'static Column {
+        &self.kind.columns()[position]
+    }
+
+    /// What a stored row has in a column, if anything.
+    fn stored_value<'s>(&self, stored: &'s Stored, position: usize) -> Option<&'s Json> {
+        let of_stored = self.kind.columns()[..position].iter().filter(|column| column.stored.is_some()).count();
+        stored.values.get(of_stored).filter(|value| !value.is_null())
+    }
+
+    /// Whether a stored row has this value.
+    fn is_stored(&self, stored: &Stored, position: usize, value: &Json) -> bool {
+        let has = self.stored_value(stored, position).unwrap_or(&Json::Null);
+        match self.column(position).content {
+            // The databases write it in forms of their own.
+            Content::Time => time(has) == time(value),
+            _ => has == value,
+        }
     }
 
     /// The row that a reference names.
@@ -358,27 +378,11 @@ impl<'a> Planner<'a> {
     }
 }
 
+fn time(stored: &Json) -> Option<DateTime<Utc>> {
+    stored.as_str()?.parse().ok()
+}
+
 const EXPIRY: &str = "one_time_password_expires_on";
-
-/// Where a TAP is.
-struct Place {
-    unit: Option<i64>,
-    unit_business_unit: Option<i64>,
-    business_unit: Option<i64>,
-}
-
-impl Place {
-    /// The place whose default the TAP can be.
-    fn home(&self) -> Option<Home> {
-        self.unit.map(Home::Unit).or(self.business_unit.map(Home::BusinessUnit))
-    }
-
-    fn make_default(&self, plan: &mut Plan, tap: i64) {
-        if let Some(home) = self.home() {
-            plan.default_taps.entry(home).or_default().set = Some(tap);
-        }
-    }
-}
 
 /// The stored columns of a kind at `positions`.
 pub fn stored_columns(kind: DirectoryKind, positions: impl IntoIterator<Item = usize>) -> Vec<StoredColumn> {

@@ -1,8 +1,11 @@
 //! A row's cells, each checked by itself.
 
-use chrono::{DateTime, Datelike, SubsecRound, Timelike, Utc};
+use chrono::{DateTime, SubsecRound, Utc};
 
-use super::kind::{Column, Content, DirectoryKind, ID};
+use super::{
+    kind::{Column, Content, DirectoryKind, ID},
+    rejection::{Code, Fault, Rejection},
+};
 use crate::{
     date,
     id::OrganisationId,
@@ -11,17 +14,8 @@ use crate::{
 };
 
 /// The most characters of a text, and of an id.
-const TEXT_LENGTH: usize = 255;
-const ID_LENGTH: usize = 64;
-
-/// A row that was not imported.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rejection {
-    /// The line on which the row begins; the first is 1.
-    pub line: u64,
-    /// Begins with the column at fault, where one is. Holds no secret.
-    pub reason: String,
-}
+pub const TEXT_LENGTH: usize = 255;
+pub const ID_LENGTH: usize = 64;
 
 /// A row whose cells hold what their columns take.
 #[derive(Clone, Debug)]
@@ -29,6 +23,8 @@ pub struct Row {
     pub line: u64,
     /// One for each column of the kind.
     pub cells: Vec<Cell>,
+    /// The row as it is to stand in the file of rejected rows, where one is wanted.
+    pub source: Option<Box<[u8]>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +41,10 @@ pub enum Cell {
 }
 
 impl Row {
+    pub fn refuse(&self, fault: Fault) -> Rejection {
+        Rejection::new(self.line, fault, self.source.clone())
+    }
+
     pub fn text(&self, position: usize) -> Option<&str> {
         match self.cells.get(position) {
             Some(Cell::Text(text)) => Some(text),
@@ -72,40 +72,52 @@ pub struct Checker {
 impl Checker {
     /// A row of no cells yet.
     pub fn row(&self, line: u64) -> Row {
-        Row { line, cells: vec![Cell::LeftOut; self.kind.columns().len()] }
+        Row { line, cells: vec![Cell::LeftOut; self.kind.columns().len()], source: None }
     }
 
     /// What a cell's text means, or why its column does not take it.
-    pub fn check(&self, column: &Column, given: &str) -> Result<Cell, String> {
-        self.read(column.content, given).map_err(|reason| format!("{}: {reason}", column.name))
-    }
-
-    fn read(&self, content: Content, given: &str) -> Result<Cell, String> {
+    pub fn check(&self, column: &Column, given: &str) -> Result<Cell, Fault> {
         if given.is_empty() {
             return Ok(Cell::Empty);
         }
+        let content = column.content;
         let limit = if matches!(content, Content::Id) { ID_LENGTH } else { TEXT_LENGTH };
         if text::is_longer_than(given, limit) {
-            return Err(format!("longer than {limit} characters"));
+            return Err(Fault::of(column, Code::TextTooLong, format_args!("longer than {limit} characters")));
         }
         if text::has_control_character(given) {
-            return Err("holds a control character".to_owned());
+            return Err(Fault::of(column, Code::ControlCharacter, "holds a control character"));
         }
         if text::is_blank(given) {
-            return Err("blank".to_owned());
+            return Err(Fault::of(column, Code::Blank, "blank"));
         }
         let secret = || Secret::new(given);
         Ok(match content {
             Content::Id | Content::Text | Content::Reference(_) => Cell::Text(given.to_owned()),
-            Content::State(states) if states.contains(&given) => Cell::Text(given.to_owned()),
-            Content::State(states) => return Err(format!("not one of {}", states.join(", "))),
-            Content::Flag => Cell::Flag(flag(given).ok_or("neither true nor false")?),
-            Content::Time => Cell::Time(time(given)?),
+            Content::State(states) => Cell::Text(state(column, states, given)?.to_owned()),
+            Content::Flag => match flag(given) {
+                Some(flag) => Cell::Flag(flag),
+                None => return Err(Fault::of(column, Code::NotAFlag, "neither true nor false")),
+            },
+            Content::Time => match date::read(given) {
+                // PostgreSQL keeps no more.
+                Ok(time) => Cell::Time(time.trunc_subsecs(6)),
+                Err(reason) => return Err(Fault::of(column, Code::NotADate, reason)),
+            },
             Content::AuthenticationCode => Cell::Text(self.hasher.authentication_code(self.organisation_id, &secret())),
             Content::OneTimePassword => Cell::Text(self.hasher.one_time_password(self.organisation_id, &secret())),
             Content::PassCode => Cell::PassCode(secret()),
         })
     }
+}
+
+fn state(column: &Column, states: &[&'static str], given: &str) -> Result<&'static str, Fault> {
+    let same = |states: &[&'static str]| states.iter().copied().find(|state| state.eq_ignore_ascii_case(given));
+    same(states).ok_or_else(|| {
+        let of_another = |kind: &DirectoryKind| kind.states().is_some_and(|states| same(states).is_some());
+        Fault::of(column, Code::UnknownState, format_args!("not one of {}", states.join(", ")))
+            .suspecting(DirectoryKind::ALL.into_iter().find(of_another))
+    })
 }
 
 fn flag(given: &str) -> Option<bool> {
@@ -116,27 +128,4 @@ fn flag(given: &str) -> Option<bool> {
         _ if given.eq_ignore_ascii_case("false") => Some(false),
         _ => None,
     }
-}
-
-/// Reads `2016-06-22T15:00:00`, with a fraction and an offset or `Z` where given; without an offset it is UTC. What
-/// is finer than a microsecond is cut off, because PostgreSQL keeps no more.
-fn time(given: &str) -> Result<DateTime<Utc>, String> {
-    const FORM: &str = "not a date and time like 2016-06-22T15:00:00, with an offset or Z where it is not UTC";
-    // chrono reads shorter and longer forms too; only the documented one is taken.
-    let shape = given.as_bytes().get(..19).ok_or(FORM)?;
-    let is_documented = shape.iter().zip(b"0000-00-00T00:00:00").all(|(byte, form)| match form {
-        b'0' => byte.is_ascii_digit(),
-        _ => byte == form,
-    });
-    if !is_documented {
-        return Err(FORM.to_owned());
-    }
-    let time = date::read(given).ok_or(FORM)?;
-    if time.nanosecond() >= 1_000_000_000 {
-        return Err("a leap second".to_owned());
-    }
-    if !(1..=9999).contains(&time.year()) {
-        return Err("not in the years 1 to 9999".to_owned());
-    }
-    Ok(time.trunc_subsecs(6))
 }

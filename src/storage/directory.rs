@@ -2,13 +2,12 @@
 //! Eight tables, and updates of whichever columns a file has: here alone statements are put together, by what the tables
 //! have in common; what one of them has alone stands in its [`Table`].
 
-use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement, Value};
 use serde::Deserialize;
 use serde_json::Value as Json;
 
 use super::sql::{find_json_rows, json};
-use crate::id::OrganisationId;
+use crate::id::{EntryKey, OrganisationId};
 
 /// A table of the directory.
 #[derive(Debug)]
@@ -16,10 +15,9 @@ pub struct Table {
     pub name: &'static str,
     /// The column, beside `id`, by which other rows and files name a row.
     pub natural_key: &'static str,
-    /// Those columns of [`Stored`] that the table has, and what they are. The rest are NULL.
-    facts: &'static [(&'static str, &'static str)],
-    /// Whether the facts are of the row's unit `u`, too.
-    has_units: bool,
+    has_business_unit: bool,
+    /// Whether its rows are at a unit or a business unit, and may be the default there.
+    has_place: bool,
 }
 
 /// How a value travels in JSON to a column.
@@ -42,43 +40,17 @@ pub const ONE_TIME_PASSWORD_HASH: StoredColumn =
     StoredColumn { name: "one_time_password_hash", sql_type: SqlType::Text };
 
 pub static BUSINESS_UNITS: Table = plain("business_units", "code");
-pub static UNITS: Table =
-    Table { facts: &[("business_unit_key", "t.business_unit_key")], ..plain("units", "alternative_code") };
-pub static TAPS: Table = Table {
-    facts: &[
-        ("business_unit_key", "t.business_unit_key"),
-        ("unit_key", "t.unit_key"),
-        ("unit_business_unit_key", "u.business_unit_key"),
-    ],
-    has_units: true,
-    ..plain("taps", "code")
-};
+pub static UNITS: Table = Table { has_business_unit: true, ..plain("units", "alternative_code") };
+pub static TAPS: Table = Table { has_business_unit: true, has_place: true, ..plain("taps", "code") };
 pub static DEVICES: Table = plain("devices", "code");
 pub static CLASSIFICATIONS: Table = plain("classifications", "alternative_code");
 pub static ACCOUNTS_RECEIVABLE: Table = plain("accounts_receivable", "number");
 pub static REWARDS_PARTICIPANTS: Table = plain("rewards_participants", "number");
-pub static ACCESS_TOKENS: Table = Table {
-    facts: &[
-        ("effective_from", "t.effective_from"),
-        ("effective_to", "t.effective_to"),
-        ("one_time_password_hash", "t.one_time_password_hash"),
-    ],
-    ..plain("access_tokens", "identifier")
-};
+pub static ACCESS_TOKENS: Table = plain("access_tokens", "identifier");
 
 const fn plain(name: &'static str, natural_key: &'static str) -> Table {
-    Table { name, natural_key, facts: &[], has_units: false }
+    Table { name, natural_key, has_business_unit: false, has_place: false }
 }
-
-/// Every fact in the order of [`Stored`], and its type where a table hasn't got it.
-const FACTS: [(&str, &str); 6] = [
-    ("business_unit_key", "BIGINT"),
-    ("unit_key", "BIGINT"),
-    ("unit_business_unit_key", "BIGINT"),
-    ("effective_from", "TIMESTAMPTZ"),
-    ("effective_to", "TIMESTAMPTZ"),
-    ("one_time_password_hash", "TEXT"),
-];
 
 /// A row that is there, found by `given` in the `arm`th of the columns asked.
 #[derive(Clone, Debug, Deserialize)]
@@ -88,29 +60,39 @@ pub struct Stored {
     pub key: i64,
     pub id: String,
     pub natural_key: String,
-    pub business_unit_key: Option<i64>,
-    pub unit_key: Option<i64>,
     /// The business unit of a TAP's unit.
-    pub unit_business_unit_key: Option<i64>,
-    pub effective_from: Option<DateTime<Utc>>,
-    pub effective_to: Option<DateTime<Utc>>,
-    pub one_time_password_hash: Option<String>,
+    pub unit_business_unit_key: Option<EntryKey>,
+    /// The default TAP of the place where a TAP is.
+    pub default_tap_key: Option<EntryKey>,
+    /// What it has in the columns that were asked for.
+    pub values: Vec<Json>,
 }
 
 /// Looks rows up by `columns`, each of them unique. `sought` has tuples of values, one for each column, `None` where
 /// nothing is sought (keys as decimal text). What a tuple finds by several columns is answered for the first of them
-/// alone. A one-time password finds only the access token for which it is live.
+/// alone. A one-time password finds only the access token for which it is live. Of what is found, `values` are answered.
 pub async fn find_many_by_unique<C: ConnectionTrait>(
     connection: &C,
     organisation_id: OrganisationId,
     table: &Table,
     columns: &[StoredColumn],
     sought: &[Vec<Option<String>>],
+    values: &[StoredColumn],
 ) -> Result<Vec<Stored>, DbErr> {
     let backend = connection.get_database_backend();
-    let (facts, each) = (facts(table), each_tuple(backend));
+    let each = each_tuple(backend);
     let Table { name, natural_key, .. } = table;
-    let unit = match (table.has_units, backend) {
+    let (unit_business_unit, default_tap) = if table.has_place {
+        let of_business_unit = "SELECT b.default_tap_key FROM business_units b \
+                                WHERE b.organisation_id = $1 AND b.key = t.business_unit_key";
+        let default_tap =
+            format!("CASE WHEN t.unit_key IS NOT NULL THEN u.default_tap_key ELSE ({of_business_unit}) END");
+        ("u.business_unit_key", default_tap)
+    } else {
+        ("CAST(NULL AS BIGINT)", "CAST(NULL AS BIGINT)".to_owned())
+    };
+    let asked: String = values.iter().enumerate().map(|(n, value)| format!(", t.{} AS v{n}", value.name)).collect();
+    let unit = match (table.has_place, backend) {
         (false, _) => "",
         (true, DbBackend::Postgres) => {
             "LEFT JOIN LATERAL (SELECT * FROM units u WHERE u.organisation_id = $1 AND u.key = t.unit_key OFFSET 0) \
@@ -127,24 +109,18 @@ pub async fn find_many_by_unique<C: ConnectionTrait>(
         let is_live = if *column == ONE_TIME_PASSWORD_HASH { "AND t.one_time_password_live" } else { "" };
         let found_before: String = (0..arm).map(|before| format!(" AND ({}) IS NOT TRUE", equals(before))).collect();
         arms.push(format!(
-            "SELECT {arm} AS arm, k.value ->> {arm} AS given, t.key, t.id, t.{natural_key} AS natural_key, {facts} \
+            "SELECT {arm} AS arm, k.value ->> {arm} AS given, t.key, t.id, t.{natural_key} AS natural_key, \
+             {unit_business_unit} AS unit_business_unit_key, {default_tap} AS default_tap_key{asked} \
              FROM {each} {} {unit}",
             join(backend, name, "t", &format!("{} {is_live}{found_before}", equals(arm)))
         ));
     }
-    let values = vec![organisation_id.into(), json(&sought)];
-    let columns: Vec<&str> =
-        ["arm", "given", "key", "id", "natural_key"].into_iter().chain(FACTS.map(|fact| fact.0)).collect();
+    let parameters = vec![organisation_id.into(), json(&sought)];
+    let asked: Vec<String> = (0..values.len()).map(|n| format!("v{n}")).collect();
+    let asked = array_of(backend, &asked.join(", "));
+    let columns = ["arm", "given", "key", "id", "natural_key", "unit_business_unit_key", "default_tap_key", &asked];
     let sql = rows_of(backend, &columns, &format!("FROM ({}) AS found", arms.join(" UNION ALL ")));
-    find_json_rows(connection, Statement::from_sql_and_values(backend, sql, values)).await
-}
-
-fn facts(table: &Table) -> String {
-    let fact = |(name, sql_type): &(&str, &str)| match table.facts.iter().find(|(own, _)| own == name) {
-        Some((_, expression)) => format!("{expression} AS {name}"),
-        None => format!("CAST(NULL AS {sql_type}) AS {name}"),
-    };
-    FACTS.iter().map(fact).collect::<Vec<_>>().join(", ")
+    find_json_rows(connection, Statement::from_sql_and_values(backend, sql, parameters)).await
 }
 
 /// A row that another row refers to.
@@ -153,7 +129,7 @@ pub struct Referred {
     pub given: String,
     pub key: i64,
     /// The business unit of a unit.
-    pub business_unit_key: Option<i64>,
+    pub business_unit_key: Option<EntryKey>,
 }
 
 /// Looks up what other rows refer to, by its natural key.
@@ -166,8 +142,7 @@ pub async fn find_many_referred<C: ConnectionTrait>(
     let backend = connection.get_database_backend();
     let each = each_text(backend);
     let Table { name, natural_key, .. } = table;
-    let business_unit = table.facts.iter().find(|(fact, _)| *fact == "business_unit_key");
-    let business_unit = business_unit.map_or("CAST(NULL AS BIGINT)", |(_, expression)| expression);
+    let business_unit = if table.has_business_unit { "t.business_unit_key" } else { "CAST(NULL AS BIGINT)" };
     let named = join(backend, name, "t", &format!("t.{natural_key} = k.value"));
     let sql = rows_of(backend, &["k.value", "t.key", business_unit], &format!("FROM {each} {named}"));
     let values = vec![organisation_id.into(), json(&natural_keys)];
@@ -247,7 +222,7 @@ fn update(backend: DbBackend, table: &Table, types: &[SqlType], assignments: &st
     )
 }
 
-/// Has PostgreSQL see how many rows the table holds by now. Until it looks by itself, it takes a new organisation to
+/// Has PostgreSQL see how many rows the table holds by now, in a transaction as far as that sees. Until it looks by itself, it takes a new organisation to
 /// have a few rows, and reads all of them to find some. SQLite's plans don't depend on that.
 pub async fn analyze<C: ConnectionTrait>(connection: &C, table: &Table) -> Result<(), DbErr> {
     if connection.get_database_backend() == DbBackend::Postgres {
@@ -271,7 +246,7 @@ pub async fn set_default_taps<C: ConnectionTrait>(
     connection: &C,
     organisation_id: OrganisationId,
     table: &Table,
-    places_and_taps: &[(i64, i64)],
+    places_and_taps: &[(EntryKey, EntryKey)],
 ) -> Result<(), DbErr> {
     write_default_taps(connection, organisation_id, table, "n.v0", "", places_and_taps).await
 }
@@ -281,7 +256,7 @@ pub async fn clear_default_taps<C: ConnectionTrait>(
     connection: &C,
     organisation_id: OrganisationId,
     table: &Table,
-    places_and_taps: &[(i64, i64)],
+    places_and_taps: &[(EntryKey, EntryKey)],
 ) -> Result<(), DbErr> {
     write_default_taps(connection, organisation_id, table, "NULL", "AND t.default_tap_key = n.v0", places_and_taps)
         .await
@@ -293,7 +268,7 @@ async fn write_default_taps<C: ConnectionTrait>(
     table: &Table,
     tap: &str,
     condition: &str,
-    places_and_taps: &[(i64, i64)],
+    places_and_taps: &[(EntryKey, EntryKey)],
 ) -> Result<(), DbErr> {
     if places_and_taps.is_empty() {
         return Ok(());
@@ -349,16 +324,22 @@ fn join(backend: DbBackend, table: &str, alias: &str, condition: &str) -> String
 
 /// Selects rows for [`find_json_rows`].
 fn rows_of(backend: DbBackend, columns: &[&str], from: &str) -> String {
-    let columns = columns.join(", ");
+    let row = array_of(backend, &columns.join(", "));
     match backend {
         DbBackend::Postgres => format!(
-            "SELECT '[' || string_agg(s.row, ',') || ']' AS rows \
-             FROM (SELECT CAST(json_build_array({columns}) AS TEXT) AS row {from}) AS s"
+            "SELECT '[' || string_agg(s.row, ',') || ']' AS rows FROM (SELECT CAST({row} AS TEXT) AS row {from}) AS s"
         ),
         // A text from here on, rather than JSON that JSON is made of.
         _ => format!(
-            "SELECT '[' || group_concat(s.row, ',') || ']' AS rows \
-             FROM (SELECT json_array({columns}) || '' AS row {from}) AS s"
+            "SELECT '[' || group_concat(s.row, ',') || ']' AS rows FROM (SELECT {row} || '' AS row {from}) AS s"
         ),
+    }
+}
+
+/// The JSON array of some columns.
+fn array_of(backend: DbBackend, columns: &str) -> String {
+    match backend {
+        DbBackend::Postgres => format!("json_build_array({columns})"),
+        _ => format!("json_array({columns})"),
     }
 }

@@ -45,9 +45,15 @@ mod help;
 mod idempotency;
 mod identifiers;
 mod import_command;
+mod import_dates;
+mod import_document;
 mod import_files;
+mod import_formats;
 mod import_kinds;
+mod import_quotes;
+mod import_rejected;
 mod import_rows;
+mod import_runs;
 mod interleavings;
 mod isolation;
 mod keys;
@@ -138,9 +144,15 @@ fn main() {
         idempotency::tests(),
         identifiers::tests(),
         import_command::tests(),
+        import_dates::tests(),
+        import_document::tests(),
         import_files::tests(),
+        import_formats::tests(),
         import_kinds::tests(),
+        import_quotes::tests(),
+        import_rejected::tests(),
         import_rows::tests(),
+        import_runs::tests(),
         interleavings::tests(),
         isolation::tests(),
         keys::tests(),

@@ -143,8 +143,14 @@ async fn the_commands_run_behind_a_pooler(setup: Setup) {
         ended.stdout
     };
     import("units", "name,alternative_code\nAdmin Unit,U1\n");
-    assert_eq!(import("accounts_receivable", &accounts), "inserted 5000, updated 0, rejected 0\n");
-    assert_eq!(import("accounts_receivable", &accounts), "inserted 0, updated 5000, rejected 0\n");
+    assert_eq!(
+        import("accounts_receivable", &accounts),
+        "inserted 5000, updated 0, unchanged 0, rejected 0: 5000 rows read\n"
+    );
+    assert_eq!(
+        import("accounts_receivable", &accounts),
+        "inserted 0, updated 0, unchanged 5000, rejected 0: 5000 rows read\n"
+    );
     import("rewards_participants", "number,accounts_receivable_number\nRP01,ACR1\nRP02,ACR2\n");
     let server = workplace.serve(&[]);
     let request = json!({"token": server.login("pw").await, "referral_customer_events_set": [event("1", "01", "02")]});

@@ -82,11 +82,11 @@ impl Directory {
         self.try_import(kind, source).await.expect("an import")
     }
 
-    /// Imports a file and expects nothing rejected; answers the rows inserted and updated.
+    /// Imports a file and expects nothing rejected; answers how many rows are new, and how many were there.
     pub async fn load(&self, kind: &str, source: &str) -> (u64, u64) {
         let summary = self.import(kind, source).await;
         assert_eq!(summary.rejections, [], "{source}");
-        (summary.inserted, summary.updated)
+        (summary.inserted, summary.updated + summary.unchanged)
     }
 
     /// Imports a file, and answers the rejected rows as `line: reason`.

@@ -165,6 +165,11 @@ impl Workplace {
         self.command(arguments).stdin(Stdio::null()).stdout(stdout).stderr(stderr).spawn().expect("a process")
     }
 
+    /// The same of a command that is given an input bit by bit.
+    pub fn spawn_with_input(&self, arguments: &[&str], stdout: Stdio, stderr: Stdio) -> Child {
+        self.command(arguments).stdout(stdout).stderr(stderr).spawn().expect("a process")
+    }
+
     fn start(&self, arguments: Vec<&str>, stderr: Stdio) -> Process {
         let mut child = self.command(&arguments).stderr(stderr).spawn().expect("a process");
         let output = Arc::new(Mutex::new(String::new()));

@@ -1,0 +1,284 @@
+//! Batches of rows into the database: a transaction each, and how one that lost is run again.
+
+use std::collections::HashMap;
+
+use sea_orm::{ConnectionTrait, DbErr};
+
+use super::{
+    kind::{Content, DirectoryKind, ID},
+    plan::{Plan, Planner, StoredRows, count_until_repeat, stored_columns},
+    rejection::{Code, Fault, Rejection},
+    row::Row,
+    taps::Home,
+};
+use crate::{
+    error::Result,
+    id::OrganisationId,
+    retry::Attempts,
+    secret::CodeHasher,
+    storage::{
+        Database, Transaction,
+        counters::{self, Counter},
+        directory::{self, BUSINESS_UNITS, StoredColumn, UNITS},
+        is_contention, is_unique_violation,
+        party_states::{self, PartyKeys},
+    },
+};
+
+/// The most rows that are looked up and written in one go.
+const CHUNK_ROWS: usize = 1000;
+/// The rows of a transaction: enough of them that its commit is cheap, few enough that other writers wait a moment.
+pub const BATCH_ROWS: usize = 4 * CHUNK_ROWS;
+/// How often a transaction is run that loses against others.
+const ATTEMPTS: u32 = 8;
+
+/// Where the rows go.
+#[derive(Clone, Copy)]
+pub struct Target<'a> {
+    pub database: &'a Database,
+    pub hasher: &'a CodeHasher,
+    pub organisation_id: OrganisationId,
+    pub kind: DirectoryKind,
+}
+
+pub struct Store<'a> {
+    target: Target<'a>,
+    /// That of a dry run, for the whole file, so that each row finds what the rows before it would have written.
+    dry_run: Option<Transaction>,
+}
+
+/// What became of some rows.
+#[derive(Default)]
+pub struct Outcome {
+    pub inserted: u64,
+    pub updated: u64,
+    pub unchanged: u64,
+    pub rejections: Vec<Rejection>,
+}
+
+impl Outcome {
+    fn add(&mut self, other: Self) {
+        self.inserted += other.inserted;
+        self.updated += other.updated;
+        self.unchanged += other.unchanged;
+        self.rejections.extend(other.rejections);
+    }
+}
+
+impl<'a> Store<'a> {
+    /// A store that writes nothing in the end where `is_dry_run`.
+    pub async fn open(target: Target<'a>, is_dry_run: bool) -> Result<Self> {
+        let dry_run = if is_dry_run { Some(target.database.begin().await?) } else { None };
+        Ok(Self { target, dry_run })
+    }
+
+    /// Stores a batch, in one transaction unless it collides with rows that another import writes meanwhile: then in
+    /// halves, down to the row that collides.
+    pub async fn store_batch(&self, rows: &[Row]) -> Result<Outcome> {
+        if let Some(transaction) = &self.dry_run {
+            return Ok(self.store_rows(transaction, rows).await?);
+        }
+        let mut outcome = Outcome::default();
+        let mut parts = vec![rows];
+        while let Some(rows) = parts.pop() {
+            match self.store(rows).await? {
+                Some(stored) => outcome.add(stored),
+                None if rows.len() > 1 => {
+                    let (first, second) = rows.split_at(rows.len() / 2);
+                    parts.extend([second, first]);
+                }
+                None => {
+                    let fault = || Fault::new(Code::Busy, "collides with a row that is being written at the same time");
+                    outcome.rejections.extend(rows.iter().map(|row| row.refuse(fault())));
+                }
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// Stores `rows` in a transaction; `None` where a unique key refused one of them.
+    async fn store(&self, rows: &[Row]) -> Result<Option<Outcome>> {
+        // The look-up of the next attempt sees the other's row; only halves help against one that it doesn't.
+        let is_lost_race = |error: &DbErr| is_contention(error) || (rows.len() == 1 && is_unique_violation(error));
+        let mut attempts = Attempts::up_to(ATTEMPTS);
+        loop {
+            let transaction = self.target.database.begin().await?;
+            let stored = match self.store_rows(&transaction, rows).await {
+                Ok(outcome) => transaction.commit().await.map(|()| outcome),
+                Err(error) => {
+                    // Why it failed says more than why it could not be rolled back.
+                    _ = transaction.rollback().await;
+                    Err(error)
+                }
+            };
+            match stored {
+                Ok(outcome) => return Ok(Some(outcome)),
+                Err(error) if is_lost_race(&error) && !attempts.is_last() => attempts.next().await,
+                Err(error) if is_unique_violation(&error) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    async fn store_rows<C: ConnectionTrait>(&self, connection: &C, rows: &[Row]) -> Result<Outcome, DbErr> {
+        counters::take(connection, self.target.organisation_id, Counter::DirectoryVersion, 1).await?;
+        let mut outcome = Outcome::default();
+        let mut rest = rows;
+        let mut limit = CHUNK_ROWS;
+        while !rest.is_empty() {
+            let chunk = &rest[..rest.len().min(limit)];
+            let chunk = &chunk[..count_until_repeat(self.target.kind, chunk)];
+            let plan = self.store_chunk(connection, chunk).await?;
+            // Where rows wait for each other, small chunks spare looking the waiting ones up again and again.
+            limit = if plan.done < chunk.len() { plan.done * 2 } else { (limit * 2).min(CHUNK_ROWS) };
+            rest = &rest[plan.done..];
+            outcome.add(Outcome {
+                inserted: plan.inserts.len() as u64,
+                updated: plan.updated,
+                unchanged: plan.unchanged,
+                rejections: plan.rejections,
+            });
+        }
+        Ok(outcome)
+    }
+
+    /// Stores as many rows of a chunk as need not wait for each other: at least one.
+    async fn store_chunk<C: ConnectionTrait>(&self, connection: &C, rows: &[Row]) -> Result<Plan, DbErr> {
+        let known = self.look_up(connection, rows).await?;
+        let Target { kind, hasher, organisation_id, .. } = self.target;
+        let planner = Planner { kind, hasher, organisation_id, known: &known };
+        let first_key = match planner.count_new(rows) {
+            0 => 0,
+            count => counters::take(connection, organisation_id, Counter::DirectoryKey, count).await?,
+        };
+        let plan = planner.plan(rows, first_key);
+        let table = kind.table();
+        let (inserted, updated) = plan.keys();
+        if kind == DirectoryKind::RewardsParticipants && !updated.is_empty() {
+            party_states::forget_participants(connection, organisation_id, &updated).await?;
+        }
+        if !plan.inserts.is_empty() {
+            let columns = stored_columns(kind, 0..kind.columns().len());
+            directory::insert_many(connection, organisation_id, table, &columns, &plan.inserts).await?;
+        }
+        for (positions, updates) in &plan.updates {
+            let columns = stored_columns(kind, positions.iter().copied());
+            directory::update_many(connection, organisation_id, table, &columns, updates).await?;
+        }
+        match kind {
+            DirectoryKind::RewardsParticipants => {
+                let written = [inserted, updated].concat();
+                party_states::note_ineffective_participants(connection, organisation_id, &written).await?;
+                party_states::note_account_states(connection, organisation_id, PartyKeys::Participants(&written))
+                    .await?;
+            }
+            DirectoryKind::AccountsReceivable if !updated.is_empty() => {
+                party_states::note_account_states(connection, organisation_id, PartyKeys::Accounts(&updated)).await?;
+            }
+            _ => self.store_default_taps(connection, &plan).await?,
+        }
+        Ok(plan)
+    }
+
+    async fn look_up<C: ConnectionTrait>(&self, connection: &C, rows: &[Row]) -> Result<StoredRows, DbErr> {
+        let Target { kind, organisation_id, .. } = self.target;
+        let mut known = StoredRows { referred: HashMap::new(), stored: HashMap::new() };
+        for (position, column) in kind.columns().iter().enumerate() {
+            let Content::Reference(to) = column.content else { continue };
+            let mut given: Vec<&str> = rows.iter().filter_map(|row| row.text(position)).collect();
+            given.sort_unstable();
+            given.dedup();
+            if given.is_empty() {
+                continue;
+            }
+            let found = directory::find_many_referred(connection, organisation_id, to.table(), &given).await?;
+            known.referred.extend(found.into_iter().map(|referred| ((position, referred.given.clone()), referred)));
+        }
+        let (positions, columns): (Vec<usize>, Vec<StoredColumn>) = self.unique_columns().unzip();
+        let sought: Vec<Vec<Option<String>>> = rows
+            .iter()
+            .map(|row| positions.iter().map(|&position| self.sought(row, position, &known)).collect())
+            .collect();
+        let values = stored_columns(kind, 0..kind.columns().len());
+        let found =
+            directory::find_many_by_unique(connection, organisation_id, kind.table(), &columns, &sought, &values)
+                .await?;
+        for stored in found {
+            if let Some(&position) = usize::try_from(stored.arm).ok().and_then(|arm| positions.get(arm)) {
+                known.stored.insert((position, stored.given.clone()), stored);
+            }
+        }
+        Ok(known)
+    }
+
+    /// The unique columns with their positions: those first that say which row is meant.
+    fn unique_columns(&self) -> impl Iterator<Item = (usize, StoredColumn)> {
+        let columns = self.target.kind.columns();
+        let natural_key = self.target.kind.natural_key();
+        let mut positions: Vec<usize> = (0..columns.len()).filter(|&position| columns[position].unique).collect();
+        positions.sort_by_key(|&position| (position != ID, columns[position].name != natural_key));
+        positions.into_iter().filter_map(|position| Some((position, columns[position].stored?)))
+    }
+
+    /// What `row` gives to a unique column, as the database holds it.
+    fn sought(&self, row: &Row, position: usize, known: &StoredRows) -> Option<String> {
+        let value = row.text(position)?.to_owned();
+        match self.target.kind.columns()[position].content {
+            Content::Reference(_) => Some(known.referred.get(&(position, value))?.key.to_string()),
+            _ => Some(value),
+        }
+    }
+
+    /// Statistics are a help: an import that cannot make them goes on without.
+    pub async fn analyze(&self) {
+        let table = self.target.kind.table();
+        let analyzed = match &self.dry_run {
+            Some(transaction) => directory::analyze(transaction, table).await,
+            None => directory::analyze(self.target.database.writer(), table).await,
+        };
+        if let Err(error) = analyzed {
+            tracing::warn!(%error, table = table.name, "the table cannot be analyzed");
+        }
+    }
+
+    /// Ends it, after so many rows.
+    pub async fn close(self, inserted: u64, updated: u64) -> Result<()> {
+        if let Some(transaction) = self.dry_run {
+            transaction.rollback().await?;
+        } else if inserted + updated >= BATCH_ROWS as u64 / 2 {
+            self.vacuum().await;
+        } else if inserted > 0 {
+            // What sessions planned when the table had other rows ends with this, too.
+            self.analyze().await;
+        }
+        Ok(())
+    }
+
+    /// A help likewise.
+    async fn vacuum(&self) {
+        let table = self.target.kind.table();
+        if let Err(error) = directory::vacuum(self.target.database.writer(), table).await {
+            tracing::warn!(%error, table = table.name, "the table cannot be vacuumed");
+        }
+    }
+
+    async fn store_default_taps<C: ConnectionTrait>(&self, connection: &C, plan: &Plan) -> Result<(), DbErr> {
+        let mut changes = [(&UNITS, Vec::new(), Vec::new()), (&BUSINESS_UNITS, Vec::new(), Vec::new())];
+        let [(_, unit_cleared, unit_set), (_, business_unit_cleared, business_unit_set)] = &mut changes;
+        for (home, default_tap) in &plan.default_taps {
+            let (place, cleared, set) = match *home {
+                Home::Unit(key) => (key, &mut *unit_cleared, &mut *unit_set),
+                Home::BusinessUnit(key) => (key, &mut *business_unit_cleared, &mut *business_unit_set),
+            };
+            match default_tap.set {
+                Some(tap) => set.push((place, tap)),
+                None => cleared.extend(default_tap.cleared.iter().map(|&tap| (place, tap))),
+            }
+        }
+        for (table, cleared, set) in &changes {
+            directory::clear_default_taps(connection, self.target.organisation_id, table, cleared).await?;
+            directory::set_default_taps(connection, self.target.organisation_id, table, set).await?;
+        }
+        Ok(())
+    }
+}
