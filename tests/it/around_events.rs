@@ -181,7 +181,7 @@ async fn an_attribute_that_cannot_be_read_says_what_is_expected(setup: Setup) {
         (
             LIST,
             r#"{"performed_on_from": "yesterday"}"#,
-            "performed_on_from cannot be read: a date is expected, such as 2016-06-22T15:00:00",
+            "performed_on_from cannot be read: a date and time is expected, such as 2016-06-22T15:00:00",
         ),
         (
             LIST,

@@ -216,13 +216,14 @@ impl Validator {
 
     /// The date to the microsecond, which is what both databases keep.
     pub fn date(&mut self, field: impl Display, instant: Instant) -> Option<DateTime<Utc>> {
-        let date = u32::try_from(instant.nanoseconds)
-            .ok()
-            .filter(|nanoseconds| *nanoseconds < 1_000_000_000)
-            .and_then(|nanoseconds| DateTime::from_timestamp(instant.seconds, nanoseconds))
-            .filter(|date| (1..=9999).contains(&date.year()));
+        let nanoseconds = u32::try_from(instant.nanoseconds).ok().filter(|nanoseconds| *nanoseconds < 1_000_000_000);
+        let date = nanoseconds.and_then(|nanoseconds| DateTime::from_timestamp(instant.seconds, nanoseconds));
+        let date = date.filter(|date| (1..=9999).contains(&date.year()));
         if date.is_none() {
-            let description = "The date is outside the years 1 to 9999";
+            let description = match nanoseconds {
+                Some(_) => "The date is outside the years 1 to 9999",
+                None => "The nanoseconds of the date are not 0 to 999999999",
+            };
             self.violations.push(Violation::invalid_value(&field.to_string(), description));
         }
         date.map(|date| date.trunc_subsecs(6))

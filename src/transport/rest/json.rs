@@ -19,10 +19,11 @@ use super::parts::{First, each_member, is_empty_array};
 use crate::{
     contract::{
         MAXIMUM_EVENTS,
-        date::{looks_like_a_date, parse_date, timestamp},
+        date::timestamp,
         descriptor,
         json::{Text, is_digits},
     },
+    date::{self, NotADate},
     error::{Error, ErrorKind, Result},
     referral::violation::{Violation, ViolationKind},
     text::{nearest, printable},
@@ -33,6 +34,8 @@ use crate::{
 const MAXIMUM_VIOLATIONS: usize = 100;
 /// The documentation has it as a number, the contract as text, which keeps a leading zero.
 const MAY_BE_A_NUMBER: &str = "one_time_password";
+const DATE_EXPECTED: &str = "A date and time is expected, such as 2016-06-22T15:00:00, with a fraction if need be, and with Z \
+                             or an offset such as +02:00 where it is not UTC";
 const REQUEST_UNIQUE_IDENTIFIER: &str = "request_unique_identifier";
 
 /// Where in the document the reading is, and what was wrong so far.
@@ -199,15 +202,14 @@ impl<'a> Reading<'a> {
 
     fn date(&mut self, name: &str, text: &str) -> Option<Timestamp> {
         let text = serde_json::from_str::<String>(text).unwrap_or_default();
-        let date = parse_date(&text).map(timestamp);
-        if date.is_none() && looks_like_a_date(&text) {
-            self.add(ViolationKind::InvalidAttributeValue, |reader| {
-                Violation::invalid_value(&reader.path_of(name), "There is no such date")
-            });
-        } else if date.is_none() {
-            self.malformed(name, "A date is expected, such as 2016-06-22T15:00:00");
+        match date::read(&text) {
+            Ok(date) => return Some(timestamp(date)),
+            Err(NotADate::Form) => self.malformed(name, DATE_EXPECTED),
+            Err(fault) => self.add(ViolationKind::InvalidAttributeValue, |reader| {
+                Violation::invalid_value(&reader.path_of(name), &format!("The text is {fault}"))
+            }),
         }
-        date
+        None
     }
 
     /// Reads a message within another. On the wire it is the same as bytes.
