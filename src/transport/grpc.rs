@@ -72,13 +72,14 @@ impl ReferralEventService for GrpcService {
         &self,
         request: Request<CreateReferralEventRequest>,
     ) -> Result<Response<CreateReferralEventResponse>, Status> {
-        self.serve_once(request, async |head, mut request| {
-            // Of an event that is given twice the last one is meant.
-            let event = request.referral_customer_event.pop();
+        self.serve_once(request, async |head, request| {
+            // Pieces of a message that follow each other are the message.
+            let pieces = request.referral_customer_event;
+            let event = (!pieces.is_empty()).then(|| RawEvent(pieces.concat().into()));
             let call = CreateCall {
                 token: request.token,
                 number_of_events: usize::from(event.is_some()),
-                events: event.into_iter().map(RawEvent).collect(),
+                events: event.into_iter().collect(),
                 fields_set: request.fields_set,
                 options: Options { validate_only: request.validate_only.unwrap_or_default(), ..Options::default() },
             };
