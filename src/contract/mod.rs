@@ -11,8 +11,9 @@ pub use generated::*;
 pub mod date;
 pub mod json;
 
-/// The comments of the contract are laid out for readers of the contract.
-#[allow(clippy::doc_lazy_continuation, clippy::doc_overindented_list_items)]
+/// The comments of the contract are laid out for readers of the contract. What derives from a message uses its
+/// deprecated fields.
+#[allow(clippy::doc_lazy_continuation, clippy::doc_overindented_list_items, deprecated)]
 mod generated {
     tonic::include_proto!("referral.v1");
 }

@@ -17,6 +17,7 @@ use crate::{
     secret::Secret,
 };
 
+#[allow(deprecated, reason = "what is deprecated is accepted")]
 impl From<contract::ReferralCustomerEvent> for EventRequest {
     fn from(event: contract::ReferralCustomerEvent) -> Self {
         Self {
