@@ -13,7 +13,13 @@ use tonic_prost_build::{Builder, Config};
 const PACKAGE: &str = "referral.v1";
 /// The message of an event to create.
 const EVENT: &str = "ReferralCustomerEvent";
-const FILES: [&str; 2] = ["referral/v1/referral_event_service.proto", "referral/v1/authentication_service.proto"];
+/// With what they import, and with what errors carry, which is in no message of ours.
+const FILES: [&str; 4] = [
+    "referral/v1/referral_event_service.proto",
+    "referral/v1/authentication_service.proto",
+    "google/rpc/error_details.proto",
+    "google/rpc/status.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=proto");

@@ -36,6 +36,6 @@ impl From<TokenFault> for Error {
             }
             TokenFault::Released => "The token was released, or its user is no longer there.".to_owned(),
         };
-        Self::new(ErrorKind::InvalidToken, message).at_field("token")
+        Self::new(ErrorKind::InvalidToken, message)
     }
 }

@@ -1,6 +1,6 @@
 //! `fields_set`: which fields of an answer the caller wants.
 
-use std::{cell::LazyCell, collections::BTreeSet};
+use std::collections::BTreeSet;
 
 use prost::{
     DecodeError, Message, Name,
@@ -41,8 +41,8 @@ impl Fields {
     /// Reads the names of fields of the answer to a bulk call.
     pub fn of_bulk(fields_set: &[String], by_default: ByDefault) -> Result<Self> {
         let exist = || {
-            let of_events = [names_of::<ProcessedCustomerEvent>(), names_of::<UnprocessedCustomerEvent>()];
-            of_events.concat().into_iter().chain([SUMMARY.to_owned()]).collect()
+            let of_events = [names_of::<ProcessedCustomerEvent>()?, names_of::<UnprocessedCustomerEvent>()?];
+            Ok(of_events.concat().into_iter().chain([SUMMARY.to_owned()]).collect())
         };
         Self::read(fields_set, exist, (by_default == ByDefault::Documented).then_some(&DOCUMENTED))
     }
@@ -58,15 +58,19 @@ impl Fields {
     }
 
     /// Reads names, each of which may be several, separated by commas.
-    fn read(fields_set: &[String], exist: fn() -> Vec<String>, by_default: Option<&[&str]>) -> Result<Self> {
-        let exist = LazyCell::new(exist);
+    fn read(fields_set: &[String], exist: fn() -> Result<Vec<String>>, by_default: Option<&[&str]>) -> Result<Self> {
+        let mut known = None;
         let names = fields_set.iter().flat_map(|names| names.split(',')).map(str::trim);
         let mut wanted = BTreeSet::new();
         for name in names.filter(|name| !name.is_empty()) {
             // A text may have millions of names, and there are few fields.
             if !wanted.contains(name) {
-                if !exist.iter().any(|known| known == name) {
-                    return Err(unknown(name, &exist));
+                if known.is_none() {
+                    known = Some(exist()?);
+                }
+                let known = known.as_deref().unwrap_or_default();
+                if !known.iter().any(|known| known == name) {
+                    return Err(unknown(name, known));
                 }
                 wanted.insert(name.to_owned());
             }
@@ -125,9 +129,9 @@ fn decode<M: Message + Default>(mut wire: &[u8], numbers: &[u32]) -> Result<M, D
     Ok(message)
 }
 
-fn names_of<M: Name>() -> Vec<String> {
-    let names = descriptor::<M>().map(|message| message.fields().map(|field| field.name().to_owned()).collect());
-    names.unwrap_or_default()
+fn names_of<M: Name>() -> Result<Vec<String>> {
+    let message = descriptor::<M>().map_err(Error::internal)?;
+    Ok(message.fields().map(|field| field.name().to_owned()).collect())
 }
 
 fn unknown(name: &str, names: &[String]) -> Error {

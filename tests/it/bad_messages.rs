@@ -3,7 +3,8 @@
 use prost::Message;
 use prost_types::Timestamp;
 use referral_events::contract::{
-    BulkCreateReferralEventsRequest, BulkCreateReferralEventsResponse, MAXIMUM_REQUEST_SIZE, ReferralCustomerEvent,
+    BulkCreateReferralEventsRequest, BulkCreateReferralEventsResponse, CreateReferralEventRequest,
+    MAXIMUM_REQUEST_SIZE, ReferralCustomerEvent,
 };
 use serde_json::{Value, json};
 use tonic::{Code, Status};
@@ -18,6 +19,7 @@ tests! {
         an_event_that_is_no_message_fails_alone,
         what_stands_there_too_often_is_counted_and_not_kept,
         what_the_contract_does_not_have_is_not_read,
+        an_event_that_comes_in_pieces_is_put_together,
         a_message_that_is_too_large_leaves_the_connection,
         numbers_that_are_not_finite_are_invalid_values,
         dates_outside_the_years_1_to_9999_are_invalid_values;
@@ -157,6 +159,32 @@ async fn what_stands_there_too_often_is_counted_and_not_kept(setup: Setup) {
     // The names of fields, too.
     assert_malformed(&server.call_with_bytes(BULK, call(&[0x1a, 0]), &[]).await.expect_err("a refusal"));
     server.assert_serving().await;
+}
+
+async fn an_event_that_comes_in_pieces_is_put_together(setup: Setup) {
+    let server = Server::start(setup).await;
+    let piece = |event: Value| -> Vec<u8> {
+        let call: CreateReferralEventRequest =
+            message("CreateReferralEventRequest", json!({"token": server.token, "referral_customer_event": event}));
+        call.encode_to_vec()
+    };
+    // Of what is in several of them the last counts; what is a message itself is put together too.
+    let pieces = [
+        piece(json!({"performed_on": "2016-06-22T15:00:00Z", "description": "first", "udf_string_1": "kept",
+            "referred_by_rewards_participant_identifier": {"access_token_identifier": {"identifier": "t20@example.com"}}})),
+        piece(json!({"performed_by_unit_identifier": {"name": "Admin Unit"}})),
+        piece(json!({"description": "last", "referred_rewards_participant_identifier": {"number": "RP01"},
+            "referred_by_rewards_participant_identifier": {"access_token_identifier": {"pass_code": "2020"}}})),
+    ];
+    server.call_with_bytes(CREATE, pieces.concat(), &[]).await.expect("an answer");
+    let stored = server.stored_events().await.remove(0);
+    assert_eq!((stored.description.as_deref(), stored.udf_string_1.as_deref()), (Some("last"), Some("kept")));
+    // The end of one piece is not in the next.
+    let mut cut = piece(json!({"description": "first"}));
+    cut.extend([0x12, 2, 0x42, 0x7f]);
+    cut.extend(piece(json!({"description": "last"})));
+    let status = server.call_with_bytes(CREATE, cut, &[]).await.expect_err("a refusal");
+    assert_eq!(status.get_error_details().error_info().expect("an ErrorInfo").reason, "MalformedEventException");
 }
 
 async fn what_the_contract_does_not_have_is_not_read(setup: Setup) {

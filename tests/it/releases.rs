@@ -12,7 +12,9 @@ use referral_events::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Server, Setup, Transport, Workplace, answer, envelope, event, message, tests, with};
+use crate::support::{
+    Answer, Server, Setup, Transport, Workplace, answer, deprecated_fields, envelope, event, message, tests, with,
+};
 
 tests! {
     Both:
@@ -24,6 +26,7 @@ tests! {
         the_use_of_deprecated_attributes_is_told;
     Once:
         the_table_says_what_is_documented,
+        the_contract_marks_what_the_newest_release_has_deprecated,
         the_document_has_the_table,
         what_is_no_release_is_refused_at_start,
         operators_read_who_uses_deprecated_attributes;
@@ -117,6 +120,16 @@ async fn every_release_has_and_demands_the_documented_attributes(setup: Setup) {
             .collect();
         assert_eq!(failures, expected, "{name}");
     }
+}
+
+async fn the_contract_marks_what_the_newest_release_has_deprecated(_: Setup) {
+    let mut expected: Vec<&str> =
+        DOCUMENTED.iter().filter(|row| row.3.is_some()).map(|(attribute, ..)| *attribute).collect();
+    expected.sort_unstable();
+    assert_eq!(
+        deprecated_fields(),
+        expected.iter().map(|name| format!("ReferralCustomerEvent.{name}")).collect::<Vec<_>>()
+    );
 }
 
 async fn a_one_time_password_is_of_release_13(setup: Setup) {

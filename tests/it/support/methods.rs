@@ -5,7 +5,7 @@ use std::{sync::LazyLock, time::Duration};
 
 use bytes::Bytes;
 use prost_reflect::{
-    DescriptorPool, DynamicMessage, Kind, MessageDescriptor, MethodDescriptor, SerializeOptions, Value,
+    DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor, SerializeOptions, Value,
 };
 use referral_events::contract::DESCRIPTOR_SET;
 use serde_json::Value as Json;
@@ -101,6 +101,21 @@ pub fn leaves() -> Vec<(String, Leaf)> {
 pub fn fields(message: &str) -> Vec<String> {
     let message = pool().get_message_by_name(&format!("referral.v1.{message}")).expect("a message");
     message.fields().map(|field| field.name().to_owned()).collect()
+}
+
+/// The fields that the contract marks as deprecated, each with its message.
+pub fn deprecated_fields() -> Vec<String> {
+    let pool = pool();
+    let fields = pool.all_messages().filter(|message| message.package_name() == "referral.v1").flat_map(|message| {
+        let is_deprecated = |field: &FieldDescriptor| {
+            field.field_descriptor_proto().options.as_ref().is_some_and(|options| options.deprecated())
+        };
+        let name = message.name().to_owned();
+        message.fields().filter(is_deprecated).map(|field| format!("{name}.{}", field.name())).collect::<Vec<_>>()
+    });
+    let mut fields: Vec<String> = fields.collect();
+    fields.sort_unstable();
+    fields
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -50,7 +50,7 @@ pub use importer::{Importer, counts};
 pub use imports::{Directory, time};
 pub use looking_back::numbers;
 pub use message::message;
-pub use methods::{Leaf, Method, call_with_bytes, fields, leaves, method, methods};
+pub use methods::{Leaf, Method, call_with_bytes, deprecated_fields, fields, leaves, method, methods};
 pub use pgbouncer::Bouncer;
 pub use postgres::Cluster;
 pub use process::{Ended, Process, Workplace, signal};
