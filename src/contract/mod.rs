@@ -33,13 +33,20 @@ pub const MAXIMUM_EVENTS: usize = 1000;
 /// text of four-byte characters has 40 MB.
 pub const MAXIMUM_REQUEST_SIZE: usize = 48 * 1024 * 1024;
 
+/// The largest answer as a message of protobuf, in bytes: what clients of gRPC read unless told otherwise.
+pub const MAXIMUM_ANSWER_SIZE: usize = 4 * 1024 * 1024;
+
+/// Every file of the contract. They are read when this is first asked for, which a server does as it starts.
+pub fn files() -> Result<&'static DescriptorPool, String> {
+    static FILES: LazyLock<Result<DescriptorPool, DescriptorError>> =
+        LazyLock::new(|| DescriptorPool::decode(DESCRIPTOR_SET));
+    FILES.as_ref().map_err(|error| format!("the contract cannot be read: {error}"))
+}
+
 /// What the contract says of the message.
 pub fn descriptor<M: Name>() -> Result<MessageDescriptor, String> {
-    static CONTRACT: LazyLock<Result<DescriptorPool, DescriptorError>> =
-        LazyLock::new(|| DescriptorPool::decode(DESCRIPTOR_SET));
-    let contract = CONTRACT.as_ref().map_err(|error| format!("the contract cannot be read: {error}"))?;
     let name = M::full_name();
-    contract.get_message_by_name(&name).ok_or_else(|| format!("{name} is not in the contract"))
+    files()?.get_message_by_name(&name).ok_or_else(|| format!("{name} is not in the contract"))
 }
 
 /// A `Debug` that names the message and shows nothing of it.

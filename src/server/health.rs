@@ -16,9 +16,17 @@ use axum::{
     middleware::Next,
     routing::get,
 };
+use futures_util::{StreamExt, stream, stream::BoxStream};
 use tokio::sync::{Mutex, Notify};
-use tonic::{Code, Status, server::NamedService};
-use tonic_health::{ServingStatus, pb::health_server, server::HealthReporter};
+use tonic::{Code, Response as GrpcResponse, Status, server::NamedService};
+use tonic_health::{
+    ServingStatus,
+    pb::{
+        HealthCheckRequest, HealthCheckResponse, health_check_response,
+        health_server::{self, HealthServer},
+    },
+    server::{HealthReporter, HealthService},
+};
 
 use crate::{
     contract::services::{
@@ -61,12 +69,13 @@ pub struct Health {
 
 impl Health {
     /// With the service that answers for it over gRPC.
-    pub async fn new(database: Database) -> (Self, health_server::HealthServer<impl health_server::Health>) {
-        let (reporter, service) = tonic_health::server::health_reporter();
+    pub async fn new(database: Database) -> (Self, HealthServer<impl health_server::Health>) {
+        let reporter = HealthReporter::new();
+        let service = GrpcHealth(HealthService::from_health_reporter(reporter.clone()));
         let health =
             Self { database, reporter, is_stopping: Arc::default(), doubt: Arc::default(), telling: Arc::default() };
         health.tell().await;
-        (health, service)
+        (health, HealthServer::new(service))
     }
 
     /// Says from now on that the service is not ready, because it stops.
@@ -122,6 +131,36 @@ impl Health {
             get(answer).fallback(method_not_allowed)
         };
         Router::new().route("/livez", of(|_| Ok(()))).route("/readyz", of(Self::check)).with_state(self.clone())
+    }
+}
+
+/// The service of tonic-health, but that who watches a service that there is not is told so and waits on, as the protocol of
+/// gRPC's health has it; tonic-health ends the stream.
+struct GrpcHealth(HealthService);
+
+#[tonic::async_trait]
+impl health_server::Health for GrpcHealth {
+    type WatchStream = BoxStream<'static, Result<HealthCheckResponse, Status>>;
+
+    async fn check(
+        &self,
+        request: tonic::Request<HealthCheckRequest>,
+    ) -> Result<GrpcResponse<HealthCheckResponse>, Status> {
+        self.0.check(request).await
+    }
+
+    async fn watch(
+        &self,
+        request: tonic::Request<HealthCheckRequest>,
+    ) -> Result<GrpcResponse<Self::WatchStream>, Status> {
+        let statuses = match self.0.watch(request).await {
+            Ok(known) => known.into_inner().boxed(),
+            Err(_) => {
+                let status = health_check_response::ServingStatus::ServiceUnknown.into();
+                stream::iter([Ok(HealthCheckResponse { status })]).chain(stream::pending()).boxed()
+            }
+        };
+        Ok(GrpcResponse::new(statuses))
     }
 }
 

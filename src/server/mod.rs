@@ -5,6 +5,7 @@ mod connections;
 pub mod descriptors;
 mod health;
 mod observe;
+mod reflection;
 
 use std::{
     sync::atomic::Ordering,
@@ -34,13 +35,13 @@ use crate::{
     auth::Authenticator,
     config::{Config, Keys},
     contract::{
-        DESCRIPTOR_SET, MAXIMUM_REQUEST_SIZE,
+        MAXIMUM_REQUEST_SIZE,
         services::{
             authentication_service_server::AuthenticationServiceServer,
             referral_event_service_server::ReferralEventServiceServer,
         },
     },
-    error::{Error, Result},
+    error::Result,
     guessing::Guessing,
     referral::ReferralEvents,
     secret::CodeHasher,
@@ -157,11 +158,8 @@ fn grpc_router(api: &Api, health: HealthServer<impl health_server::Health>) -> R
     let router = Routes::new(events)
         .add_service(authentication)
         .add_service(health.accept_compressed(Gzip).accept_compressed(Zstd))
-        .add_service(reflection()?.build_v1().map_err(Error::internal)?.accept_compressed(Gzip).accept_compressed(Zstd))
-        .add_service(
-            reflection()?.build_v1alpha().map_err(Error::internal)?.accept_compressed(Gzip).accept_compressed(Zstd),
-        )
         .into_axum_router()
+        .merge(reflection::router()?)
         .fallback(grpc::no_such_method)
         .layer(middleware::from_fn_with_state(api.clone(), grpc::within_limits));
     Ok(router)
@@ -200,9 +198,3 @@ const EXPOSED_HEADERS: [&str; 6] = [
     REQUEST_ID_HEADER,
     IDEMPOTENCY_REPLAYED_HEADER,
 ];
-
-fn reflection() -> Result<tonic_reflection::server::Builder<'static>> {
-    Ok(tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET))
-}

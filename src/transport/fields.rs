@@ -41,7 +41,7 @@ impl Fields {
     /// Reads the names of fields of the answer to a bulk call.
     pub fn of_bulk(fields_set: &[String], by_default: ByDefault) -> Result<Self> {
         let exists = |name: &str| {
-            has::<ProcessedCustomerEvent>(name) || has::<UnprocessedCustomerEvent>(name) || name == SUMMARY
+            Ok(has::<ProcessedCustomerEvent>(name)? || has::<UnprocessedCustomerEvent>(name)? || name == SUMMARY)
         };
         Self::read(fields_set, exists, (by_default == ByDefault::Documented).then_some(&DOCUMENTED))
     }
@@ -57,13 +57,13 @@ impl Fields {
     }
 
     /// Reads names, each of which may be several, separated by commas.
-    fn read(fields_set: &[String], exists: impl Fn(&str) -> bool, by_default: Option<&[&str]>) -> Result<Self> {
+    fn read(fields_set: &[String], exists: impl Fn(&str) -> Result<bool>, by_default: Option<&[&str]>) -> Result<Self> {
         let names = fields_set.iter().flat_map(|names| names.split(',')).map(str::trim);
         let mut wanted = BTreeSet::new();
         for name in names.filter(|name| !name.is_empty()) {
             // A text may have millions of names, and there are few fields.
             if !wanted.contains(name) {
-                if !exists(name) {
+                if !exists(name)? {
                     return Err(unknown(name));
                 }
                 wanted.insert(name.to_owned());
@@ -114,8 +114,9 @@ fn decode<M: Message + Default>(mut wire: &[u8], numbers: &[u32]) -> Result<M, D
     Ok(message)
 }
 
-fn has<M: Name>(name: &str) -> bool {
-    descriptor::<M>().is_ok_and(|message| message.get_field_by_name(name).is_some())
+fn has<M: Name>(name: &str) -> Result<bool> {
+    let message = descriptor::<M>().map_err(Error::internal)?;
+    Ok(message.get_field_by_name(name).is_some())
 }
 
 fn unknown(name: &str) -> Error {

@@ -10,7 +10,7 @@ use axum::{
 };
 use http_body::Frame;
 use http_body_util::StreamBody;
-use tonic::{Request, Response, Status, metadata::MetadataValue};
+use tonic::{Code, Request, Response, Status, metadata::MetadataValue};
 
 use super::{
     api::{Answer, Api, CreateCall},
@@ -170,7 +170,13 @@ impl GrpcService {
 /// message has been read, and the reading has its limits too.
 pub async fn within_limits(State(api): State<Api>, request: HttpRequest, next: Next) -> HttpResponse<Body> {
     let path = request.uri().path();
-    let Some(rpc) = path.strip_prefix(CONTRACT) else { return next.run(request).await };
+    let Some(rpc) = path.strip_prefix(CONTRACT) else {
+        let answer = next.run(request).await;
+        return match Status::from_header_map(answer.headers()) {
+            Some(status) if status.code() == Code::OutOfRange => in_usual_terms(status).into_http(),
+            _ => answer,
+        };
+    };
     let request_id = request.extensions().get::<RequestId>().cloned();
     let Some(method) = rpc.split_once('/').and_then(|(_, name)| Method::of_rpc(name)) else {
         return no_such_method(request).await;
@@ -197,6 +203,15 @@ pub async fn within_limits(State(api): State<Api>, request: HttpRequest, next: N
         status::grpc_status(&error, request_id.as_ref()).into_http()
     });
     body::charged(answer, &api.budget, holder).await
+}
+
+/// The refusal of a message that is too large, by a service that is not ours. Where others say RESOURCE_EXHAUSTED, tonic
+/// says OUT_OF_RANGE.
+pub fn in_usual_terms(status: Status) -> Status {
+    if status.code() != Code::OutOfRange {
+        return status;
+    }
+    status::grpc_status(&Error::new(ErrorKind::RequestTooLarge, "The message is larger than 4 MiB."), None)
 }
 
 /// Answers a call of a method that does not exist; tonic would say nothing but the code.

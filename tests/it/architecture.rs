@@ -34,7 +34,10 @@ const MAY_USE: [(&str, &[&str]); 19] = [
             "clock",
         ],
     ),
-    ("server", &["config", "transport", "contract", "referral", "auth", "guessing", "storage", "secret", "error"]),
+    (
+        "server",
+        &["config", "transport", "contract", "referral", "auth", "guessing", "storage", "secret", "error", "text"],
+    ),
     ("config", &["clock", "referral", "guessing", "storage", "secret", "error"]),
     ("transport", &["contract", "auth", "referral", "secret", "error", "text", "date", "id"]),
     ("contract", &["date"]),

@@ -15,7 +15,8 @@ tests! {
         a_call_by_grpc_web_is_answered_whole,
         a_refused_call_by_grpc_web_says_why,
         what_calls_itself_grpc_and_is_none_is_refused_before_it_does_anything,
-        an_unknown_method_is_named;
+        an_unknown_method_is_named,
+        too_much_metadata_is_refused_and_leaves_the_connection;
     Rest:
         json_is_read_under_whatever_type_it_comes,
         what_says_that_it_is_no_json_is_refused,
@@ -144,6 +145,17 @@ async fn an_unknown_method_is_named(setup: Setup) {
         assert!(status.message().contains(path), "{status:?}");
         assert_eq!(status.get_error_details().error_info().expect("ErrorInfo").reason, "NotFoundException");
     }
+}
+
+async fn too_much_metadata_is_refused_and_leaves_the_connection(setup: Setup) {
+    let server = Server::start(setup).await;
+    let large = "x".repeat(20 * 1024);
+    for path in [format!("/{RPC}"), "/grpc.health.v1.Health/Check".to_owned()] {
+        let status = server.call_with_bytes(&path, Vec::new(), &[("x-large", &large)]).await.expect_err("a refusal");
+        // HTTP/2 itself refuses it, before it is known to be gRPC.
+        assert!(status.code() == Code::Unknown && status.message().contains("431"), "{status:?}");
+    }
+    server.assert_serving().await;
 }
 
 async fn json_is_read_under_whatever_type_it_comes(setup: Setup) {

@@ -58,7 +58,11 @@ impl From<Event<'_>> for EventRequest {
     fn from(Event { object, reader }: Event<'_>) -> Self {
         match object.message::<ReferralCustomerEvent>() {
             Ok(event) => Self { violations: reader.into_violations(), ..event.into() },
-            Err(_) => Self { violations: vec![Violation::not_a_message()], ..Self::default() },
+            Err(error) => {
+                // Its parts were written by us.
+                tracing::error!("an event is not put together: {error:?}");
+                Self { violations: vec![Violation::not_a_message()], ..Self::default() }
+            }
         }
     }
 }
