@@ -228,5 +228,5 @@ impl Authenticator {
 
 /// The same for every reason that a token is not accepted.
 pub fn invalid_token() -> Error {
-    Error::new(ErrorKind::InvalidToken, "The token is not valid.").at_field("token")
+    Error::new(ErrorKind::InvalidToken, "The token is not valid.")
 }

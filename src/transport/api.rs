@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use super::{
     admission::{Admission, Permit},
     budget::{Budget, Holder},
-    convert::{bulk_response, create_response},
+    convert::{EVENT, bulk_response, create_response},
     deprecation,
     fields::{ByDefault, Fields},
     head::{Access, Head, Method, too_large},
@@ -171,7 +171,7 @@ impl Api {
             options: call.options,
         };
         let fields = |fields_set: &[String]| Fields::of_one(fields_set, by_default);
-        let limit = |events: usize| if events == 0 { Err(missing("referral_customer_event")) } else { Ok(()) };
+        let limit = |events: usize| if events == 0 { Err(missing(EVENT)) } else { Ok(()) };
         let (fields, mut answer) = self.create(head, call, "create", fields, limit, create_response).await?;
         fields.keep(std::slice::from_mut(&mut answer.message))?;
         Ok(answer)

@@ -1,9 +1,12 @@
 //! Between the contract and the domain.
 
+use prost::{Message, length_delimiter_len};
+
+use super::status;
 use crate::{
     contract::{
         self, BulkCreateReferralEventsResponse, BulkSummary, ConflictingEvent, CreateReferralEventResponse,
-        ProcessedCustomerEvent, UnprocessedCustomerEvent,
+        MAXIMUM_ANSWER_SIZE, ProcessedCustomerEvent, UnprocessedCustomerEvent,
     },
     error::{Error, ErrorKind, Result},
     referral::{
@@ -127,6 +130,9 @@ impl From<contract::AccessTokenIdentifier> for AccessTokenIdentifier {
     }
 }
 
+/// Where the event stands in the request of a call of one.
+pub const EVENT: &str = "referral_customer_event";
+
 /// The whole answer to a bulk call: each event in one of the two sets, each set in request order.
 pub fn bulk_response(report: &Report) -> BulkCreateReferralEventsResponse {
     let mut response = BulkCreateReferralEventsResponse::default();
@@ -152,7 +158,7 @@ pub fn bulk_response(report: &Report) -> BulkCreateReferralEventsResponse {
                     error_code: first.map(|violation| violation.kind.code().to_owned()),
                     error_description: first.map(Violation::error_description),
                     index,
-                    violations: violations.iter().map(violation).collect(),
+                    violations: first.map(violation).into_iter().collect(),
                     retryable: Some(violations.iter().all(|violation| violation.kind.is_retryable())),
                     conflicting_event: cause
                         .map(|event| ConflictingEvent { id: Some(id(event)), number: Some(number(event)) }),
@@ -164,7 +170,37 @@ pub fn bulk_response(report: &Report) -> BulkCreateReferralEventsResponse {
     summary.replayed = Some(replayed_events);
     summary.unprocessed = Some(count(response.unprocessed_customer_events_set.len()));
     response.summary = Some(summary);
+    add_violations(report, &mut response);
     response
+}
+
+/// What a message takes within another one whose field has a number up to 15.
+pub fn size_within(message: &impl Message) -> usize {
+    let length = message.encoded_len();
+    1 + length_delimiter_len(length) + length
+}
+
+/// Adds what else is wrong with the events, in their order, for as long as the answer does not become too large.
+fn add_violations(report: &Report, response: &mut BulkCreateReferralEventsResponse) {
+    /// What it takes at most to say of an event how many violations are left out, and for its longer length.
+    const RESERVED: usize = 80;
+    let reserved = response.unprocessed_customer_events_set.len() * RESERVED;
+    let mut room = MAXIMUM_ANSWER_SIZE.saturating_sub(response.encoded_len() + reserved);
+    let violations = report.iter().filter_map(|reported| match &reported.outcome {
+        Outcome::Unprocessed { violations, .. } => Some(violations),
+        Outcome::Processed { .. } => None,
+    });
+    for (event, violations) in response.unprocessed_customer_events_set.iter_mut().zip(violations) {
+        for more in violations.iter().skip(1).map(violation) {
+            let Some(left) = room.checked_sub(size_within(&more)) else { break };
+            room = left;
+            event.violations.push(more);
+        }
+        let left_out = status::left_out(violations.len() - event.violations.len());
+        if let Some(description) = event.violations.last_mut().and_then(|last| last.error_description.as_mut()) {
+            description.push_str(&left_out);
+        }
+    }
 }
 
 /// The answer to a call of one event; what is wrong with the event refuses the call.
@@ -181,9 +217,10 @@ pub fn create_response(report: &Report) -> Result<CreateReferralEventResponse> {
 fn refused(violations: &[Violation]) -> Error {
     let Some(first) = violations.first() else { return Error::internal("a refused event has no violation") };
     let error = Error::new(ErrorKind::EventRefused(first.kind), first.error_description());
-    violations
-        .iter()
-        .fold(error, |error, violation| error.with_violation(&violation.field, violation.error_description()))
+    violations.iter().fold(error, |error, violation| {
+        let path = [EVENT, &violation.field].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(".");
+        error.with_violation(path, violation.error_description())
+    })
 }
 
 fn violation(violation: &Violation) -> contract::Violation {

@@ -2,20 +2,23 @@
 
 use super::{
     api::{Api, sender},
-    convert::{instant, unboxed},
+    convert::{instant, size_within, unboxed},
     customer_event::{CANCELLED, customer_event},
     fields::Fields,
     head::Head,
 };
 use crate::{
     contract::{
-        CancelReferralEventRequest, CancelReferralEventResponse, CustomerEventIdentifier, GetReferralEventRequest,
-        GetReferralEventResponse, ListReferralEventsRequest, ListReferralEventsResponse,
+        CancelReferralEventRequest, CancelReferralEventResponse, CustomerEvent, CustomerEventIdentifier,
+        GetReferralEventRequest, GetReferralEventResponse, ListReferralEventsRequest, ListReferralEventsResponse,
+        MAXIMUM_ANSWER_SIZE,
     },
     error::Result,
     referral::{EventIdentifier, FilterRequest, ListRequest, event::PartyIdentifiers},
 };
 
+/// More than it is.
+const SIZE_OF_A_PAGE_TOKEN: usize = 1024;
 /// What a list costs, in events that are created.
 const COST_OF_A_LIST: usize = 200;
 
@@ -43,10 +46,17 @@ impl Api {
         let caller = self.caller(head, request.token.take()).await?;
         let fields = Fields::of_event(&request.fields_set)?;
         let permit = self.reads.enter(caller.organisation_id, COST_OF_A_LIST).await?;
-        let listed = self.referral_events.list(sender(&caller), request.into(), permit).await?;
-        let mut customer_events_set: Vec<_> = listed.events.into_iter().map(customer_event).collect();
+        let mut listed = self.referral_events.list(sender(&caller), request.into(), permit).await?;
+        let numbers: Vec<_> = listed.events.iter().map(|event| event.identity.number).collect();
+        let mut customer_events_set: Vec<_> = listed.events.drain(..).map(customer_event).collect();
         fields.keep(&mut customer_events_set)?;
-        Ok(ListReferralEventsResponse { customer_events_set, next_page_token: listed.next_page_token })
+        let room = how_many_have_room(&customer_events_set);
+        let cut_after = (room < numbers.len()).then(|| numbers.get(room - 1)).flatten();
+        customer_events_set.truncate(room);
+        Ok(ListReferralEventsResponse {
+            customer_events_set,
+            next_page_token: listed.next_page_token(cut_after.copied()),
+        })
     }
 
     pub async fn cancel_referral_event(
@@ -66,6 +76,16 @@ impl Api {
             life_cycle_state: Some(CANCELLED.to_owned()),
         })
     }
+}
+
+/// How many events have room in one answer, one at least.
+fn how_many_have_room(events: &[CustomerEvent]) -> usize {
+    let mut size = SIZE_OF_A_PAGE_TOKEN;
+    let has_room = |event: &&CustomerEvent| {
+        size += size_within(*event);
+        size <= MAXIMUM_ANSWER_SIZE
+    };
+    events.iter().take_while(has_room).count().max(1)
 }
 
 impl From<CustomerEventIdentifier> for EventIdentifier {

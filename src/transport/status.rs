@@ -159,16 +159,42 @@ pub fn grpc_status(error: &Error, request_id: Option<&RequestId>) -> Status {
     let message = message(error, request_id);
     let mut details = ErrorDetails::new();
     details.set_error_info(row.code, ERROR_DOMAIN, []);
-    if let (Some(field), Code::InvalidArgument) = (error.field(), row.grpc) {
+    if let Some(field) = error.field() {
         details.add_bad_request_violation(field, &message);
     }
-    for (field, description) in error.violations() {
-        details.add_bad_request_violation(field, description);
+    let told = violations_told(error.violations());
+    let left_out = left_out(error.violations().len() - told.len());
+    for (n, (field, description)) in (1..).zip(told) {
+        let more = if n == told.len() { &*left_out } else { "" };
+        details.add_bad_request_violation(field, format!("{description}{more}"));
     }
     if let Some(wait) = retry_after(error) {
         details.set_retry_info(Some(wait));
     }
     Status::with_error_details(row.grpc, message, details)
+}
+
+/// Of what is wrong as much as there is room for in the head of an answer, and the first in any case.
+fn violations_told(violations: &[(String, String)]) -> &[(String, String)] {
+    /// In bytes. Clients read heads of 8 KiB; what is not ASCII takes thrice its length in the message, and details come
+    /// in base64.
+    const ROOM: usize = 1536;
+    let mut size = 0;
+    let has_room = |(field, description): &&(String, String)| {
+        size += field.len() + description.len();
+        size <= ROOM
+    };
+    let told = violations.iter().take_while(has_room).count().max(1);
+    violations.get(..told).unwrap_or_default()
+}
+
+/// What is added to the last violation that is told where there are more of them.
+pub fn left_out(violations: usize) -> String {
+    match violations {
+        0 => String::new(),
+        1 => " 1 more violation of the event is left out.".to_owned(),
+        more => format!(" {more} more violations of the event are left out."),
+    }
 }
 
 /// Logs an error once, at the boundary: failures of ours with their cause, the caller's mistakes quietly, among them

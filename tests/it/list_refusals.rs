@@ -1,11 +1,14 @@
 //! Filters of lists that are refused, each for what it says.
 
 use serde_json::{Value, json};
+use tonic::Code;
+use tonic_types::StatusExt;
 
-use crate::support::{Server, Setup, event, numbers, tests};
+use crate::support::{Server, Setup, event, method, numbers, tests};
 
 tests! {
     Both: a_filter_that_names_nothing_is_refused, a_filter_that_is_malformed_is_refused;
+    Grpc: the_refusal_names_the_filter_by_its_path;
 }
 
 async fn a_filter_that_names_nothing_is_refused(setup: Setup) {
@@ -87,5 +90,34 @@ async fn a_filter_that_is_malformed_is_refused(setup: Setup) {
     for (request, code) in cases {
         let answer = server.list(request.clone()).await;
         assert_eq!(answer.code, format!("{code}Exception"), "{request}");
+    }
+}
+
+async fn the_refusal_names_the_filter_by_its_path(setup: Setup) {
+    let server = Server::start(setup).await;
+    let long = "x".repeat(256);
+    for (filter, code, field) in [
+        (
+            json!({"referred_accounts_receivable_identifier": {"number": "ACR99"}}),
+            Code::NotFound,
+            "referred_accounts_receivable_identifier.number",
+        ),
+        (
+            json!({"performed_by_tap_identifier": {"name": "Till 9"}}),
+            Code::NotFound,
+            "performed_by_tap_identifier.name",
+        ),
+        (json!({"classification_identifier": {"name": long}}), Code::InvalidArgument, "classification_identifier.name"),
+        (json!({"number_of_results": 1001}), Code::InvalidArgument, "number_of_results"),
+        (json!({"page_token": "x"}), Code::InvalidArgument, "page_token"),
+        (json!({"fields_set": ["x"]}), Code::InvalidArgument, "fields_set"),
+    ] {
+        let mut request = filter.clone();
+        request["token"] = json!(server.token);
+        let status = server.call_grpc(&method("ListReferralEvents"), request, &[]).await.expect_err("a refusal");
+        assert_eq!(status.code(), code, "{filter}: {status:?}");
+        let details = status.get_error_details();
+        let violations = &details.bad_request().unwrap_or_else(|| panic!("no BadRequest: {filter}")).field_violations;
+        assert_eq!(violations.iter().map(|violation| violation.field.as_str()).collect::<Vec<_>>(), [field]);
     }
 }

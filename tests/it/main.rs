@@ -5,6 +5,7 @@
 
 mod access;
 mod access_tokens;
+mod answer_sizes;
 mod api_examples;
 mod arbitrary_events;
 mod architecture;
@@ -92,6 +93,7 @@ fn main() {
     let tests = [
         access::tests(),
         access_tokens::tests(),
+        answer_sizes::tests(),
         api_examples::tests(),
         arbitrary_events::tests(),
         architecture::tests(),

@@ -1,9 +1,12 @@
 //! Creating one event: its id and number, or a refusal.
 
+use prost::Message;
+use referral_events::contract::CreateReferralEventRequest;
 use serde_json::{Value, json};
+use tonic::Code;
 use tonic_types::StatusExt;
 
-use crate::support::{Server, Setup, event, tests};
+use crate::support::{Server, Setup, event, message, method, tests};
 
 tests! {
     Both:
@@ -124,21 +127,30 @@ async fn an_attribute_that_is_given_twice_refuses_the_call(setup: Setup) {
 
 async fn the_refusal_names_every_attribute_at_fault(setup: Setup) {
     let server = Server::start(setup).await;
-    let mut request: referral_events::contract::CreateReferralEventRequest =
-        crate::support::message("CreateReferralEventRequest", json!({"referral_customer_event": unnamed("98", "99")}));
-    request.token = Some(server.token.clone());
-    let status = server.events_client().create_referral_event(request).await.expect_err("a refusal");
-    assert_eq!(status.code(), tonic::Code::NotFound);
-    let details = status.get_error_details();
-    let fields: Vec<&str> = details
-        .bad_request()
-        .expect("a BadRequest")
-        .field_violations
-        .iter()
-        .map(|violation| violation.field.as_str())
-        .collect();
-    assert_eq!(
-        fields,
-        ["referred_rewards_participant_identifier.number", "referred_by_rewards_participant_identifier.number"]
-    );
+    let path = method("CreateReferralEvent").grpc_path();
+    let bearer = format!("Bearer {}", server.token);
+    let request: CreateReferralEventRequest =
+        message("CreateReferralEventRequest", json!({"referral_customer_event": unnamed("98", "99")}));
+    // The event is the second field; in it the third is no message.
+    let no_message = vec![0x12, 2, 0x1a, 7];
+    for (code, bytes, fields) in [
+        (
+            Code::NotFound,
+            request.encode_to_vec(),
+            [
+                "referral_customer_event.referred_rewards_participant_identifier.number",
+                "referral_customer_event.referred_by_rewards_participant_identifier.number",
+            ]
+            .as_slice(),
+        ),
+        (Code::InvalidArgument, no_message, &["referral_customer_event"]),
+        (Code::InvalidArgument, Vec::new(), &["referral_customer_event"]),
+    ] {
+        let status = server.call_with_bytes(&path, bytes, &[("authorization", &bearer)]).await.expect_err("a refusal");
+        assert_eq!(status.code(), code, "{status:?}");
+        let details = status.get_error_details();
+        let violations = &details.bad_request().expect("a BadRequest").field_violations;
+        let named: Vec<&str> = violations.iter().map(|violation| violation.field.as_str()).collect();
+        assert_eq!(named, fields);
+    }
 }

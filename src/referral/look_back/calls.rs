@@ -16,7 +16,7 @@ use crate::{
         rules::validate::{Validator, given},
         violation::Violation,
     },
-    secret::equal_in_constant_time,
+    secret::{CodeHasher, equal_in_constant_time},
     storage::{
         counters,
         directory_names::find_names_of,
@@ -45,11 +45,38 @@ pub struct ListRequest {
 }
 
 /// A page of a list of events, the newest first.
-#[derive(Debug)]
 pub struct Listed {
     pub events: Vec<CustomerEvent>,
-    /// `None` on the last page.
-    pub next_page_token: Option<String>,
+    /// The number below which the next page begins; `None` on the last page.
+    next_below: Option<i64>,
+    tokens: PageTokens,
+}
+
+impl Listed {
+    /// The token of the next page, which begins after the event of this number where this page is cut there; `None` on the
+    /// last page.
+    pub fn next_page_token(&self, cut_after: Option<EventNumber>) -> Option<String> {
+        cut_after.map(|EventNumber(last)| last).or(self.next_below).map(|below| self.tokens.token(below))
+    }
+}
+
+/// The page tokens of one list: the number below which a page begins, and proof that it was we who said so, of this list.
+struct PageTokens {
+    hasher: CodeHasher,
+    organisation_id: OrganisationId,
+    list: String,
+}
+
+impl PageTokens {
+    fn token(&self, below: i64) -> String {
+        let proof = self.hasher.page_token(self.organisation_id, &self.list, below);
+        format!("{below:016x}{proof}")
+    }
+
+    fn read(&self, token: &str) -> Option<i64> {
+        let below = i64::from_str_radix(token.get(..16)?, 16).ok()?;
+        equal_in_constant_time(token, &self.token(below)).then_some(below)
+    }
 }
 
 const DEFAULT_NUMBER_OF_RESULTS: u32 = 100;
@@ -108,8 +135,9 @@ impl ReferralEvents {
             Err(violations) => return Err(refuse_first(violations)),
         };
         let list = serde_json::to_string(&filter).map_err(Error::internal)?;
+        let tokens = PageTokens { hasher: self.hasher.clone(), organisation_id, list };
         let below = match request.page_token.filter(|token| !token.is_empty()) {
-            Some(token) => self.read_page_token(organisation_id, &list, &token).ok_or_else(|| {
+            Some(token) => tokens.read(&token).ok_or_else(|| {
                 Error::new(ErrorKind::InvalidPageToken, "The page token is not of this list.").at_field("page_token")
             })?,
             None => i64::MAX,
@@ -126,7 +154,8 @@ impl ReferralEvents {
         transaction.commit().await?;
         Ok(Listed {
             events: events.into_iter().map(|row| CustomerEvent::new(row, &names)).collect(),
-            next_page_token: next_below.map(|below| self.page_token(organisation_id, &list, below)),
+            next_below,
+            tokens,
         })
     }
 
@@ -160,17 +189,6 @@ impl ReferralEvents {
         };
         let (identity, _) = to_its_end(cancel, |(_, is_cancelled_now)| usize::from(*is_cancelled_now)).await?;
         Ok(identity)
-    }
-
-    /// The number below which a page begins, and proof that it was we who said so, of this list.
-    fn page_token(&self, organisation_id: OrganisationId, list: &str, below: i64) -> String {
-        let proof = self.hasher.page_token(organisation_id, list, below);
-        format!("{below:016x}{proof}")
-    }
-
-    fn read_page_token(&self, organisation_id: OrganisationId, list: &str, token: &str) -> Option<i64> {
-        let below = i64::from_str_radix(token.get(..16)?, 16).ok()?;
-        equal_in_constant_time(token, &self.page_token(organisation_id, list, below)).then_some(below)
     }
 }
 

@@ -45,9 +45,17 @@ pub fn validate(requests: Vec<EventRequest>, now: DateTime<Utc>, release: Releas
         let identifier = request_unique_identifier.as_deref();
         let is_shared = identifier.and_then(|identifier| times_used.get(identifier)).is_some_and(|times| *times > 1);
         let event = Validator::new(now, release).event(request, identifier, is_shared);
-        Checked { request_unique_identifier, event }
+        Checked { request_unique_identifier: request_unique_identifier.map(cut), event }
     };
     requests.into_iter().map(check).collect()
+}
+
+/// A name as it is answered. One that is too long would take as much room in the answer as in the call.
+fn cut(mut name: String) -> String {
+    if let Some((end, _)) = name.char_indices().nth(MAXIMUM_TEXT_LENGTH) {
+        name.truncate(end);
+    }
+    name
 }
 
 /// A blank text of an attribute whose presence matters counts as not given.
@@ -84,7 +92,8 @@ impl Validator {
             Some(identifier) => {
                 self.text("request_unique_identifier", identifier);
                 if is_shared {
-                    self.violations.push(Violation::duplicate_request_unique_identifier(identifier));
+                    let identifier = cut(identifier.to_owned());
+                    self.violations.push(Violation::duplicate_request_unique_identifier(&identifier));
                 }
             }
         }

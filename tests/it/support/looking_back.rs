@@ -138,6 +138,20 @@ impl Server {
         transaction.commit().await.expect("a commit");
     }
 
+    /// Inserts events of which each has nearly 17 KB of text.
+    pub async fn insert_large(&self, numbers: std::ops::RangeInclusive<i64>) {
+        let (organisation_id, referrer) = (self.acme().await, self.account("60").await);
+        let large = |number| referral_event::Model {
+            description: Some("🎈".repeat(4000)),
+            udf_string_1: Some("🎈".repeat(255)),
+            ..new_event(organisation_id, &(number, Utc::now(), None), referrer)
+        };
+        let transaction = self.database.begin().await.expect("a transaction");
+        let rows = numbers.map(large).collect();
+        assert!(bulk_load::insert_events(&transaction, rows).await.expect("an insert"));
+        transaction.commit().await.expect("a commit");
+    }
+
     /// Inserts referrals in force, by which each of the accounts was referred by the next. Their numbers begin at a million.
     pub async fn insert_chain(&self, account_keys: &[AccountKey]) {
         let organisation_id = self.acme().await;
