@@ -134,8 +134,8 @@ impl Health {
     }
 }
 
-/// The service of tonic-health, which refuses to watch a service that it does not know. Who watches is to be told so, and
-/// to wait until it is known; none comes to be here.
+/// The service of tonic-health, but that who watches a service that there is not is told so and waits on, as the protocol of
+/// gRPC's health has it; tonic-health ends the stream.
 struct GrpcHealth(HealthService);
 
 #[tonic::async_trait]

@@ -3,7 +3,7 @@
 //! The service of tonic-reflection gives each file without those that it imports, and ends the stream at a name that it
 //! does not know; so there is one here.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use axum::{Router, extract::Request, http::Uri};
 use futures_util::{StreamExt, stream::BoxStream};
@@ -48,7 +48,7 @@ pub fn router() -> Result<Router> {
 struct Reflection {
     files: DescriptorPool,
     /// The file of whatever has a name.
-    files_by_symbol: HashMap<String, FileDescriptor>,
+    files_by_symbol: Arc<HashMap<String, FileDescriptor>>,
 }
 
 impl Reflection {
@@ -57,7 +57,7 @@ impl Reflection {
         for more in [tonic_health::pb::FILE_DESCRIPTOR_SET, v1::FILE_DESCRIPTOR_SET, v1alpha::FILE_DESCRIPTOR_SET] {
             files.decode_file_descriptor_set(more).map_err(Error::internal)?;
         }
-        let files_by_symbol = files_by_symbol(&files);
+        let files_by_symbol = Arc::new(files_by_symbol(&files));
         Ok(Self { files, files_by_symbol })
     }
 
