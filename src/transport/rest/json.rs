@@ -190,7 +190,8 @@ impl<'a> Reading<'a> {
                 Ok(())
             }
             Kind::Message(kind) if text.starts_with('{') || is_empty_array(text) => {
-                encoding::bytes::encode(number, &self.object(name, text, kind), &mut wire);
+                let around = field.parent_message().clone();
+                encoding::bytes::encode(number, &self.object(name, text, kind, around), &mut wire);
                 Ok(())
             }
             Kind::Message(_) => Err("An object is expected"),
@@ -213,10 +214,10 @@ impl<'a> Reading<'a> {
     }
 
     /// Reads a message within another. On the wire it is the same as bytes.
-    fn object(&mut self, name: &str, text: &'a str, kind: MessageDescriptor) -> Vec<u8> {
+    fn object(&mut self, name: &str, text: &'a str, kind: MessageDescriptor, around: MessageDescriptor) -> Vec<u8> {
         let path = self.path_of(name);
         let outer = std::mem::replace(&mut self.path, path);
-        let around = self.around.replace(kind.clone());
+        let around = self.around.replace(around);
         let mut object = Object::new(kind);
         if each_member(text, |name, value| self.member(name, value, &mut object)).is_err() {
             self.add(ViolationKind::MalformedEvent, |reader| {
