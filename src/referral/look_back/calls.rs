@@ -20,7 +20,7 @@ use crate::{
     storage::{
         counters,
         directory_names::find_names_of,
-        event_pages::{self, Page},
+        event_pages::{self, Order, Page},
         number_ranges::{self, NumberRange},
         referral_events::{self, EventName},
         to_its_end,
@@ -40,11 +40,12 @@ pub struct EventIdentifier {
 #[derive(Debug, Default)]
 pub struct ListRequest {
     pub filter: FilterRequest,
+    pub order: Option<String>,
     pub number_of_results: Option<u32>,
     pub page_token: Option<String>,
 }
 
-/// A page of a list of events, the newest first.
+/// A page of a list of events, in the order that was asked for.
 #[derive(Debug)]
 pub struct Listed {
     pub events: Vec<CustomerEvent>,
@@ -54,6 +55,8 @@ pub struct Listed {
 
 const DEFAULT_NUMBER_OF_RESULTS: u32 = 100;
 const MAXIMUM_NUMBER_OF_RESULTS: u32 = 1000;
+const NEWEST_FIRST: &str = "NEWEST_FIRST";
+const OLDEST_FIRST: &str = "OLDEST_FIRST";
 
 impl ReferralEvents {
     /// The event that the identifier names. Here and below, `permit` is held until the database has done its part.
@@ -78,7 +81,8 @@ impl ReferralEvents {
     }
 
     /// A page of a list of events. Numbers rise in the order in which events come to be seen, so that pages that each
-    /// begin below the last number of the page before miss none and have none twice.
+    /// begin after the last number of the page before miss none and have none twice; what is created meanwhile comes
+    /// before the first page, or at the end of a list of the oldest first.
     pub async fn list(&self, sender: Sender, request: ListRequest, permit: impl Send + 'static) -> Result<Listed> {
         let this = self.clone();
         let find = async move {
@@ -97,6 +101,7 @@ impl ReferralEvents {
             let description = format!("The number is not 1 to {MAXIMUM_NUMBER_OF_RESULTS}");
             validator.violations.push(Violation::invalid_value("number_of_results", &description));
         }
+        let order = order(&mut validator, request.order.as_deref());
         let filter = request.filter.check(&mut validator);
         refuse(validator.violations)?;
         filter::count_codes(self.database.reader(), &self.guessing, &sender, &self.hasher, &filter, now).await?;
@@ -107,26 +112,34 @@ impl ReferralEvents {
             Ok(filter) => filter,
             Err(violations) => return Err(refuse_first(violations)),
         };
-        let list = serde_json::to_string(&filter).map_err(Error::internal)?;
-        let below = match request.page_token.filter(|token| !token.is_empty()) {
-            Some(token) => self.read_page_token(organisation_id, &list, &token).ok_or_else(|| {
+        let mut list = serde_json::to_string(&filter).map_err(Error::internal)?;
+        if order == Order::OldestFirst {
+            list.push_str(OLDEST_FIRST);
+        }
+        let after = request.page_token.filter(|token| !token.is_empty()).map(|token| {
+            self.read_page_token(organisation_id, &list, &token).ok_or_else(|| {
                 Error::new(ErrorKind::InvalidPageToken, "The page token is not of this list.").at_field("page_token")
-            })?,
-            None => i64::MAX,
-        };
+            })
+        });
+        let after = after.transpose()?;
         let mut range = NumberRange::ALL;
         if filter.created_on_from.is_some() || filter.created_on_to.is_some() {
             let (from, to) = (filter.created_on_from, filter.created_on_to);
             range = number_ranges::find_number_range(&transaction, organisation_id, from, to).await?;
         }
-        range.below = range.below.min(below);
-        let Page { events, next_below } =
-            event_pages::find_page(&transaction, organisation_id, &filter, range, number_of_results as usize).await?;
+        match (order, after) {
+            (_, None) => {}
+            (Order::NewestFirst, Some(after)) => range.below = range.below.min(after),
+            (Order::OldestFirst, Some(after)) => range.above = range.above.max(after),
+        }
+        let limit = number_of_results as usize;
+        let Page { events, next_after } =
+            event_pages::find_page(&transaction, organisation_id, &filter, order, range, limit).await?;
         let names = find_names_of(&transaction, organisation_id, &events).await?;
         transaction.commit().await?;
         Ok(Listed {
             events: events.into_iter().map(|row| CustomerEvent::new(row, &names)).collect(),
-            next_page_token: next_below.map(|below| self.page_token(organisation_id, &list, below)),
+            next_page_token: next_after.map(|after| self.page_token(organisation_id, &list, after)),
         })
     }
 
@@ -162,15 +175,27 @@ impl ReferralEvents {
         Ok(identity)
     }
 
-    /// The number below which a page begins, and proof that it was we who said so, of this list.
-    fn page_token(&self, organisation_id: OrganisationId, list: &str, below: i64) -> String {
-        let proof = self.hasher.page_token(organisation_id, list, below);
-        format!("{below:016x}{proof}")
+    /// The number after which a page begins, and proof that it was we who said so, of this list.
+    fn page_token(&self, organisation_id: OrganisationId, list: &str, after: i64) -> String {
+        let proof = self.hasher.page_token(organisation_id, list, after);
+        format!("{after:016x}{proof}")
     }
 
     fn read_page_token(&self, organisation_id: OrganisationId, list: &str, token: &str) -> Option<i64> {
-        let below = i64::from_str_radix(token.get(..16)?, 16).ok()?;
-        equal_in_constant_time(token, &self.page_token(organisation_id, list, below)).then_some(below)
+        let after = i64::from_str_radix(token.get(..16)?, 16).ok()?;
+        equal_in_constant_time(token, &self.page_token(organisation_id, list, after)).then_some(after)
+    }
+}
+
+fn order(validator: &mut Validator, order: Option<&str>) -> Order {
+    match order {
+        None | Some(NEWEST_FIRST) => Order::NewestFirst,
+        Some(OLDEST_FIRST) => Order::OldestFirst,
+        Some(_) => {
+            let description = format!("The order is neither {NEWEST_FIRST} nor {OLDEST_FIRST}");
+            validator.violations.push(Violation::invalid_value("order", &description));
+            Order::NewestFirst
+        }
     }
 }
 
