@@ -100,9 +100,9 @@ impl CodeHasher {
         mac.finalize().into_bytes().to_vec()
     }
 
-    /// What tells a page token of ours: of the list of an organisation, and the number below which the page begins.
-    pub fn page_token(&self, organisation_id: OrganisationId, list: &str, below: i64) -> String {
-        self.hash(&["page_token", &organisation_id.to_string(), list, &below.to_string()])
+    /// What tells a page token of ours: of the list of an organisation, and the number after which the page begins.
+    pub fn page_token(&self, organisation_id: OrganisationId, list: &str, after: i64) -> String {
+        self.hash(&["page_token", &organisation_id.to_string(), list, &after.to_string()])
     }
 
     /// What tells this key from others, and nothing else of it.

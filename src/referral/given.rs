@@ -65,6 +65,8 @@ impl GivenEntry {
 pub enum PartyRole {
     Referred,
     ReferredBy,
+    /// One of the two, whichever it is: only filters ask that.
+    Either,
 }
 
 /// Which of the two identifier objects names a party.
@@ -125,5 +127,7 @@ pub fn party_attribute(role: PartyRole, kind: PartyKind) -> &'static str {
         (PartyRole::Referred, PartyKind::RewardsParticipant) => "referred_rewards_participant_identifier",
         (PartyRole::ReferredBy, PartyKind::AccountsReceivable) => "referred_by_accounts_receivable_identifier",
         (PartyRole::ReferredBy, PartyKind::RewardsParticipant) => "referred_by_rewards_participant_identifier",
+        (PartyRole::Either, PartyKind::AccountsReceivable) => "referred_or_referred_by_accounts_receivable_identifier",
+        (PartyRole::Either, PartyKind::RewardsParticipant) => "referred_or_referred_by_rewards_participant_identifier",
     }
 }

@@ -6,10 +6,18 @@ use crate::{guessing::Guessing, referral::ReferralEvents, storage::Database};
 
 /// Keeps the log of a SQLite database short, beside the calls.
 pub async fn checkpoint(database: Database) {
+    let mut is_failing = false;
     loop {
         tokio::time::sleep(Duration::from_millis(200)).await;
-        if let Err(error) = database.checkpoint().await {
-            tracing::warn!(?error, "the log is not brought into the file; it is tried again");
+        let outcome = database.checkpoint().await;
+        let was_failing = std::mem::replace(&mut is_failing, outcome.is_err());
+        match outcome {
+            // It is tried so often that the log would be full of the same line.
+            Err(error) if !was_failing => {
+                tracing::warn!(?error, "the log is not brought into the file; it is tried again and again");
+            }
+            Ok(()) if was_failing => tracing::info!("the log is brought into the file again"),
+            _ => {}
         }
     }
 }

@@ -38,13 +38,16 @@ pub async fn find_many_in_turn<C: ConnectionTrait>(
     FailedGuess::find_by_statement(FIND_IN_TURN.with(connection, values)).all(connection).await
 }
 
-/// Rows are stored in one order, so that two that store the same rows don't wait for each other.
+/// A row of a later version than the first is stored in place of another alone: where that is gone, it was forgotten. On
+/// PostgreSQL it is locked, so that it does not go between the look and the change.
 const STORE: Sql = Sql {
     postgres: "\
 INSERT INTO failed_guesses (subject, failures, free_at, version)
 SELECT CAST(k.value ->> 0 AS BIGINT), CAST(k.value ->> 1 AS BIGINT), CAST(k.value ->> 2 AS BIGINT),
     CAST(k.value ->> 3 AS BIGINT)
-FROM jsonb_array_elements($1::jsonb) AS k(value) WHERE TRUE ORDER BY 1
+FROM jsonb_array_elements($1::jsonb) AS k(value)
+WHERE CAST(k.value ->> 3 AS BIGINT) = 1
+    OR EXISTS (SELECT 1 FROM failed_guesses f WHERE f.subject = CAST(k.value ->> 0 AS BIGINT) FOR UPDATE)
 ON CONFLICT (subject) DO UPDATE
 SET failures = excluded.failures, free_at = excluded.free_at, version = excluded.version
 WHERE failed_guesses.version = excluded.version - 1
@@ -53,7 +56,9 @@ RETURNING subject",
 INSERT INTO failed_guesses (subject, failures, free_at, version)
 SELECT CAST(k.value ->> 0 AS BIGINT), CAST(k.value ->> 1 AS BIGINT), CAST(k.value ->> 2 AS BIGINT),
     CAST(k.value ->> 3 AS BIGINT)
-FROM json_each($1) AS k WHERE TRUE ORDER BY 1
+FROM json_each($1) AS k
+WHERE CAST(k.value ->> 3 AS BIGINT) = 1
+    OR EXISTS (SELECT 1 FROM failed_guesses f WHERE f.subject = CAST(k.value ->> 0 AS BIGINT))
 ON CONFLICT (subject) DO UPDATE
 SET failures = excluded.failures, free_at = excluded.free_at, version = excluded.version
 WHERE failed_guesses.version = excluded.version - 1
@@ -61,9 +66,12 @@ RETURNING subject",
 };
 
 /// Stores each row that is of the version after the one that is there, or the first where none is. Answers the subjects
-/// of those stored: another call has changed the others first.
+/// of those stored: another call has changed the others first. They are stored in one order, so that two that store the
+/// same rows don't wait for each other.
 pub async fn store<C: ConnectionTrait>(connection: &C, rows: &[FailedGuess]) -> Result<Vec<i64>, DbErr> {
-    let rows: Vec<[i64; 4]> = rows.iter().map(|row| [row.subject, row.failures, row.free_at, row.version]).collect();
+    let mut rows: Vec<[i64; 4]> =
+        rows.iter().map(|row| [row.subject, row.failures, row.free_at, row.version]).collect();
+    rows.sort_unstable();
     let stored = connection.query_all_raw(STORE.with(connection, vec![json(&rows)])).await?;
     stored.iter().map(|row| row.try_get("", "subject")).collect()
 }

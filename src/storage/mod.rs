@@ -19,6 +19,7 @@ pub mod directory_entries;
 pub mod directory_names;
 pub mod entity;
 mod error;
+mod event_page_statements;
 pub mod event_pages;
 pub mod failed_guesses;
 pub mod idempotency;

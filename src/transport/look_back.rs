@@ -110,18 +110,28 @@ impl From<ListReferralEventsRequest> for ListRequest {
                 accounts_receivable: unboxed(request.referred_by_accounts_receivable_identifier),
                 rewards_participant: unboxed(request.referred_by_rewards_participant_identifier),
             },
+            referred_or_referred_by: PartyIdentifiers {
+                accounts_receivable: unboxed(request.referred_or_referred_by_accounts_receivable_identifier),
+                rewards_participant: unboxed(request.referred_or_referred_by_rewards_participant_identifier),
+            },
             classification: unboxed(request.classification_identifier),
             performed_by_business_unit: unboxed(request.performed_by_business_unit_identifier),
             performed_by_unit: unboxed(request.performed_by_unit_identifier),
             performed_by_tap: unboxed(request.performed_by_tap_identifier),
             performed_by_device: unboxed(request.performed_by_device_identifier),
             external_system: request.external_system,
+            external_system_reference_number: request.external_system_reference_number,
             life_cycle_state: request.life_cycle_state,
             performed_on_from: request.performed_on_from.map(instant),
             performed_on_to: request.performed_on_to.map(instant),
             created_on_from: request.created_on_from.map(instant),
             created_on_to: request.created_on_to.map(instant),
         };
-        Self { filter, number_of_results: request.number_of_results, page_token: request.page_token }
+        Self {
+            filter,
+            order: request.order,
+            number_of_results: request.number_of_results,
+            page_token: request.page_token,
+        }
     }
 }

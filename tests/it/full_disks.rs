@@ -1,12 +1,12 @@
 //! A disk that is full, and then is not: the service says so, and is well again by itself.
 
-use std::fs;
+use std::{fmt::Write, fs, time::Duration};
 
 use serde_json::{Value, json};
 use sqlx::{Connection, Executor, SqliteConnection};
 
 use crate::support::{
-    Cluster, Server, Setup, SmallDisk,
+    Cluster, Server, Setup, SmallDisk, Workplace,
     faults::{assert_readable, assert_unavailable, assert_well, over, referral},
     method, tests,
 };
@@ -15,7 +15,8 @@ tests! {
     PostgresOnSmallDisk:
         a_full_disk_of_postgresql_makes_the_service_unavailable;
     SqliteOnSmallDisk:
-        a_full_disk_of_sqlite_makes_the_service_unavailable;
+        a_full_disk_of_sqlite_makes_the_service_unavailable,
+        that_the_log_is_not_brought_into_the_file_is_logged_once_and_its_end_too;
 }
 
 /// Events of so much text that a disk is soon full of them; each refers a party that no other number's does.
@@ -80,4 +81,30 @@ async fn a_full_disk_of_sqlite_makes_the_service_unavailable(setup: Setup) {
     let disk = SmallDisk::new(32);
     let mut server = over(setup, format!("sqlite:{}", disk.path().join("test.db").display())).await;
     assert_full_disk_is_survived(&mut server, &disk).await;
+}
+
+async fn that_the_log_is_not_brought_into_the_file_is_logged_once_and_its_end_too(_: Setup) {
+    let disk = SmallDisk::new(16);
+    let url = format!("sqlite:{}", disk.path().join("test.db").display());
+    let mut workplace = Workplace::new();
+    workplace.set("DATABASE_URL", &url);
+    workplace.add_caller("pw");
+    let server = workplace.serve(&[]);
+    // Who reads keeps what is written from then on out of the file.
+    let mut reader = SqliteConnection::connect(&url).await.expect("a connection");
+    reader.execute("BEGIN").await.expect("a beginning");
+    reader.fetch_one("SELECT count(*) FROM accounts_receivable").await.expect("a count");
+    let mut accounts = String::from("number\n");
+    for n in 0..5000 {
+        writeln!(accounts, "ACR{n}").expect("a line");
+    }
+    workplace.run_well(&["import", "--organisation", "acme", "accounts_receivable", "-"], &accounts);
+    disk.fill();
+    reader.execute("ROLLBACK").await.expect("an end");
+    server.wait_for_output("the log is not brought into the file").await;
+    // It is tried five times a second.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(server.output().matches("the log is not brought into the file").count(), 1, "{}", server.output());
+    disk.free();
+    server.wait_for_output("the log is brought into the file again").await;
 }

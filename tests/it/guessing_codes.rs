@@ -19,7 +19,8 @@ tests! {
         guesses_at_once_do_not_run_ahead_of_the_count,
         the_pass_codes_of_one_access_token_are_counted_over_all_callers,
         an_access_token_that_does_not_exist_is_guarded_like_one_that_does,
-        honest_mistakes_get_through_in_several_calls;
+        honest_mistakes_get_through_in_several_calls,
+        the_repeat_of_an_answered_call_is_no_guess;
     NoCalls: old_failures_are_removed;
 }
 
@@ -314,4 +315,29 @@ async fn old_failures_are_removed(setup: Setup) {
     send(&server, &server.token, json!([by_code("1", "01", wrong(1))])).await.0.assert_outcome(&[], &[("1", INVALID)]);
     assert!(!server.dump("failed_guesses").await.is_empty());
     until("they are gone", async || server.dump("failed_guesses").await.is_empty()).await;
+}
+
+async fn the_repeat_of_an_answered_call_is_no_guess(setup: Setup) {
+    let server = Server::start_with(setup, strict()).await;
+    let guesses =
+        |n: usize| call(&server.token, json!([by_code("1", "01", wrong(n)), by_code("2", "02", wrong(n + 1))]));
+    let expected = [("1", INVALID), ("2", INVALID)];
+    let (first, _) = server.bulk_under("key", guesses(1)).await;
+    first.assert_outcome(&[], &expected);
+    let repeat = async || {
+        for _ in 0..5 {
+            let (again, is_marked) = server.bulk_under("key", guesses(1)).await;
+            again.assert_outcome(&[], &expected);
+            assert!(is_marked);
+        }
+    };
+    repeat().await;
+    // There are two guesses left of four, and no more.
+    let (others, _) = server.bulk_under("another key", guesses(3)).await;
+    others.assert_outcome(&[], &expected);
+    refuse(&server, &server.token, json!([by_code("1", "01", wrong(5))])).await;
+    // Who has to wait is told what was told before, and of the other content of a key nothing.
+    repeat().await;
+    let (other_content, _) = server.bulk_under("key", guesses(5)).await;
+    other_content.assert_refused("IdempotencyKeyReused");
 }

@@ -25,6 +25,8 @@ tests! {
         who_has_had_a_token_does_not_wait_for_others_guesses;
     Grpc: waits_grow_up_to_the_longest_and_coming_early_makes_none_longer;
     Rest: who_comes_from_elsewhere_does_not_wait_for_others_guesses, calls_are_served_while_others_log_in_without_end;
+    // On SQLite what is held has the one connection that writes.
+    Postgres: a_guess_beside_a_right_login_does_not_bring_back_what_was_forgotten;
     NoCalls:
         whatever_is_wrong_takes_the_same_look_ups_and_time,
         logins_whose_callers_left_are_hashed_one_after_another;
@@ -309,4 +311,21 @@ async fn logins_whose_callers_left_are_hashed_one_after_another(setup: Setup) {
     let grown = peak(process.id()) - before;
     // Beside the hashes there are the connections; forty hashes at once would be 760 MiB.
     assert!(grown < (most + 3) * HASH, "{grown} KiB");
+}
+
+async fn a_guess_beside_a_right_login_does_not_bring_back_what_was_forgotten(setup: Setup) {
+    let server = Server::start_with(setup, strict()).await;
+    let replica = server.replica().await;
+    for _ in 0..2 {
+        let (answer, _) = log_in(&server, credentials("acme", "carla", "wrong")).await;
+        answer.assert_refused("InvalidCredentials");
+    }
+    // Between the look-up of what was counted and the count.
+    let held = server.hold_at("INSERT INTO failed_guesses");
+    let owner = async { _ = replica.login("acme", "carla").await };
+    let ((guess, _), ()) = tokio::join!(log_in(&server, credentials("acme", "carla", "wrong")), held.meanwhile(owner));
+    guess.assert_refused("InvalidCredentials");
+    // That guess is the first of three again.
+    let (guesses, _) = guess_until_told_to_wait(&server, "acme", "carla").await;
+    assert_eq!(guesses, 2);
 }

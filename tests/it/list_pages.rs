@@ -11,6 +11,7 @@ use crate::support::{Server, Setup, event, numbers, tests};
 tests! {
     Both:
         pages_stay_as_they_are_while_others_create_and_cancel,
+        what_is_created_meanwhile_ends_a_list_of_the_oldest_first,
         the_number_of_results_is_1_to_1000,
         a_token_of_another_list_is_refused,
         a_list_is_of_one_moment;
@@ -53,6 +54,37 @@ async fn pages_stay_as_they_are_while_others_create_and_cancel(setup: Setup) {
     assert!(last > newest, "nothing was created meanwhile");
 }
 
+async fn what_is_created_meanwhile_ends_a_list_of_the_oldest_first(setup: Setup) {
+    let server = Server::start(setup).await;
+    let mut expected = populate(&server).await;
+    let filters = [
+        json!({}),
+        json!({"life_cycle_state": "POSTED"}),
+        json!({"referred_by_accounts_receivable_identifier": {"number": "ACR60"}}),
+        json!({"referred_or_referred_by_accounts_receivable_identifier": {"number": "ACR60"}}),
+        json!({"created_on_from": "2020-01-01T00:00:00Z"}),
+    ];
+    for (n, mut list) in filters.into_iter().enumerate() {
+        (list["order"], list["number_of_results"]) = (json!("OLDEST_FIRST"), json!(20));
+        let (mut listed, mut pages) = (Vec::new(), 0);
+        loop {
+            let page = server.list(list.clone()).await;
+            listed.extend(numbers(&page));
+            pages += 1;
+            if pages == 2 {
+                let sent = json!([event("1", &format!("0{}", n + 1), "60")]);
+                let created = server.send(sent).await.processed().remove(0);
+                expected.push(created["number"].as_str().and_then(|number| number.parse().ok()).expect("a number"));
+            }
+            match page.data.get("next_page_token") {
+                Some(token) => list["page_token"] = token.clone(),
+                None => break,
+            }
+        }
+        assert_eq!((listed, pages), (expected.clone(), 3), "{list}");
+    }
+}
+
 async fn the_number_of_results_is_1_to_1000(setup: Setup) {
     let server = Server::start(setup).await;
     let rows = (0..1001).map(|n| (n + 1, Utc::now(), None)).collect();
@@ -84,11 +116,18 @@ async fn a_token_of_another_list_is_refused(setup: Setup) {
     let mut other_size = with(&list, &token);
     other_size["number_of_results"] = json!(7);
     other_size["fields_set"] = json!(["number"]);
+    // Nor is the order that it has by default.
+    other_size["order"] = json!("NEWEST_FIRST");
     assert_eq!(numbers(&server.list(other_size).await).len(), 7);
+    let mut oldest_first = list.clone();
+    oldest_first["order"] = json!("OLDEST_FIRST");
+    let of_oldest_first = server.list(oldest_first).await.data["next_page_token"].as_str().expect("a token").to_owned();
 
     let mut refused = vec![
+        with(&list, &of_oldest_first),
         with(&json!({}), &token),
         with(&json!({"life_cycle_state": "CANCELLED"}), &token),
+        with(&json!({"life_cycle_state": "POSTED", "order": "OLDEST_FIRST"}), &token),
         with(&json!({"life_cycle_state": "POSTED", "external_system": "till"}), &token),
     ];
     let changed = format!("{}{}", if token.starts_with('1') { "2" } else { "1" }, &token[1..]);

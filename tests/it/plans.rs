@@ -38,8 +38,14 @@ async fn statements(server: &Server, take: impl Fn() -> Vec<String>) -> Vec<Stri
         json!({"performed_by_unit_identifier": {"alternative_code": "U1"}}),
         json!({"referred_by_rewards_participant_identifier": account("RP60"), "life_cycle_state": "POSTED"}),
         json!({"referred_rewards_participant_identifier": account("RP01")}),
+        json!({"referred_or_referred_by_rewards_participant_identifier": account("RP60"), "life_cycle_state": "POSTED"}),
+        json!({"external_system_reference_number": "R1"}),
     ] {
-        server.list(list).await;
+        for order in ["NEWEST_FIRST", "OLDEST_FIRST"] {
+            let mut list = list.clone();
+            list["order"] = json!(order);
+            server.list(list).await;
+        }
     }
     server.cancel(json!({"number": "1"})).await;
     server.import("acme", DirectoryKind::RewardsParticipants, "number,state\nRP59,NOT_EFFECTIVE\n").await;
@@ -121,7 +127,7 @@ async fn beside_a_large_one(setup: Setup) -> String {
 
 /// The parameters of a page, of which PostgreSQL cannot tell the types by itself; the program tells them.
 const OF_A_PAGE: &str = "(bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, text, boolean, \
-                         timestamptz, timestamptz, timestamptz, timestamptz, bigint)";
+                         timestamptz, timestamptz, timestamptz, timestamptz, bigint, bigint, text)";
 
 /// The nodes of each statement's plan, as it is made for all values of its parameters.
 async fn plans_of(url: &str, texts: &[String]) -> Vec<String> {
@@ -134,7 +140,7 @@ async fn plans_of(url: &str, texts: &[String]) -> Vec<String> {
     run("SET LOCAL plan_cache_mode = force_generic_plan".to_owned()).await;
     let mut plans = Vec::new();
     for (n, text) in texts.iter().enumerate() {
-        let parameters = (1..=17).rev().find(|n| text.contains(&format!("${n}"))).unwrap_or_default();
+        let parameters = (1..=19).rev().find(|n| text.contains(&format!("${n}"))).unwrap_or_default();
         let values = match parameters {
             0 => String::new(),
             _ => format!("({})", vec!["NULL"; parameters].join(", ")),

@@ -27,21 +27,37 @@ async fn a_page_reads_a_bounded_number_of_events(setup: Setup) {
     let friends = json!({"classification_identifier": {"name": "Friend"}});
     let mut of_referrer = friends.clone();
     of_referrer["referred_by_accounts_receivable_identifier"] = json!({"number": "ACR60"});
-    for list in [friends, of_referrer] {
+    let mut of_either = friends.clone();
+    of_either["referred_or_referred_by_accounts_receivable_identifier"] = json!({"number": "ACR60"});
+    for (mut list, order) in [friends, of_referrer, of_either]
+        .into_iter()
+        .flat_map(|list| ["NEWEST_FIRST", "OLDEST_FIRST"].map(|order| (list.clone(), order)))
+    {
+        list["order"] = json!(order);
+        let mut expected = expected.clone();
+        let mut in_first = vec![number(45_000)];
+        if order == "OLDEST_FIRST" {
+            expected.reverse();
+            in_first = vec![1, 2];
+        }
         let (listed, pages) = server.list_all(&list).await;
         assert_eq!(listed, expected, "{list}");
         // Three of 20,000 events, at least, for 45,000.
         assert!((3..=4).contains(&pages), "{pages} for {list}");
         let first = server.list(list.clone()).await;
-        assert_eq!(numbers(&first), [number(45_000)]);
+        assert_eq!(numbers(&first), in_first, "{list}");
         assert!(first.data.get("next_page_token").is_some());
         let mut by_one = list.clone();
         by_one["number_of_results"] = json!(1);
         assert_eq!(server.list_all(&by_one).await.0, expected);
     }
     // Where all that is read is wanted, nothing but the page ends it.
-    let (all, pages) = server.list_all(&json!({"number_of_results": 1000, "fields_set": ["number"], "referred_by_accounts_receivable_identifier": {"number": "ACR60"}})).await;
-    assert_eq!((all.len(), pages), (45_000, 45));
+    for (party, order) in [("referred_by", "NEWEST_FIRST"), ("referred_or_referred_by", "OLDEST_FIRST")] {
+        let mut list = json!({"number_of_results": 1000, "fields_set": ["number"], "order": order});
+        list[format!("{party}_accounts_receivable_identifier")] = json!({"number": "ACR60"});
+        let (all, pages) = server.list_all(&list).await;
+        assert_eq!((all.len(), pages), (45_000, 45));
+    }
 }
 
 async fn a_period_long_ago_is_found_at_once(setup: Setup) {
@@ -64,6 +80,11 @@ async fn a_period_long_ago_is_found_at_once(setup: Setup) {
     ] {
         let page = server.list(list.clone()).await;
         assert_eq!(numbers(&page), expected, "{list}");
+        assert_eq!(page.data.get("next_page_token"), None, "{list}");
+        let mut oldest_first = list.clone();
+        oldest_first["order"] = json!("OLDEST_FIRST");
+        let page = server.list(oldest_first).await;
+        assert_eq!(numbers(&page), expected.into_iter().rev().collect::<Vec<_>>(), "{list}");
         assert_eq!(page.data.get("next_page_token"), None, "{list}");
     }
     let (listed, _) = server

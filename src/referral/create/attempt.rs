@@ -50,6 +50,12 @@ impl ReferralEvents {
         codes: &mut Codes<'c>,
         depth: Depth,
     ) -> Result<Answered, Interrupted> {
+        // To ask for an answer again is no guess, so it is looked for before the codes are.
+        if !codes.is_counted()
+            && let Some(answer) = self.find_answer(self.database.reader(), call).await?
+        {
+            return Ok(Answered::Before(answer));
+        }
         let resolved = self.resolve(self.database.reader(), call, codes).await?;
         if resolved.events.is_empty() && call.idempotency.is_none() {
             return Ok(Answered::Now(resolved.slots.into_report(&call.events)?));
@@ -91,10 +97,14 @@ impl ReferralEvents {
     }
 
     /// The answer that was kept for a call of the same idempotency key and content.
-    async fn find_answer(&self, transaction: &Transaction, call: &Call) -> Result<Option<Vec<u8>>, Interrupted> {
+    async fn find_answer<C: ConnectionTrait>(
+        &self,
+        connection: &C,
+        call: &Call,
+    ) -> Result<Option<Vec<u8>>, Interrupted> {
         let Some((Idempotency { key, method, .. }, fingerprint)) = &call.idempotency else { return Ok(None) };
         let since = call.now - self.settings.idempotency_retention;
-        match idempotency::find(transaction, call.organisation_id, method, key, since).await? {
+        match idempotency::find(connection, call.organisation_id, method, key, since).await? {
             Some(kept) if kept.fingerprint != *fingerprint => Err(key_reused().into()),
             kept => Ok(kept.map(|kept| kept.answer)),
         }

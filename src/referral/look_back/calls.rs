@@ -20,7 +20,7 @@ use crate::{
     storage::{
         counters,
         directory_names::find_names_of,
-        event_pages::{self, Page},
+        event_pages::{self, Order, Page},
         number_ranges::{self, NumberRange},
         referral_events::{self, EventName},
         to_its_end,
@@ -40,15 +40,16 @@ pub struct EventIdentifier {
 #[derive(Debug, Default)]
 pub struct ListRequest {
     pub filter: FilterRequest,
+    pub order: Option<String>,
     pub number_of_results: Option<u32>,
     pub page_token: Option<String>,
 }
 
-/// A page of a list of events, the newest first.
+/// A page of a list of events, in the order that was asked for.
 pub struct Listed {
     pub events: Vec<CustomerEvent>,
-    /// The number below which the next page begins; `None` on the last page.
-    next_below: Option<i64>,
+    /// The number after which the next page begins; `None` on the last page.
+    next_after: Option<i64>,
     tokens: PageTokens,
 }
 
@@ -56,11 +57,11 @@ impl Listed {
     /// The token of the next page, which begins after the event of this number where this page is cut there; `None` on the
     /// last page.
     pub fn next_page_token(&self, cut_after: Option<EventNumber>) -> Option<String> {
-        cut_after.map(|EventNumber(last)| last).or(self.next_below).map(|below| self.tokens.token(below))
+        cut_after.map(|EventNumber(last)| last).or(self.next_after).map(|after| self.tokens.token(after))
     }
 }
 
-/// The page tokens of one list: the number below which a page begins, and proof that it was we who said so, of this list.
+/// The page tokens of one list: the number after which a page begins, and proof that it was we who said so, of this list.
 struct PageTokens {
     hasher: CodeHasher,
     organisation_id: OrganisationId,
@@ -68,19 +69,21 @@ struct PageTokens {
 }
 
 impl PageTokens {
-    fn token(&self, below: i64) -> String {
-        let proof = self.hasher.page_token(self.organisation_id, &self.list, below);
-        format!("{below:016x}{proof}")
+    fn token(&self, after: i64) -> String {
+        let proof = self.hasher.page_token(self.organisation_id, &self.list, after);
+        format!("{after:016x}{proof}")
     }
 
     fn read(&self, token: &str) -> Option<i64> {
-        let below = i64::from_str_radix(token.get(..16)?, 16).ok()?;
-        equal_in_constant_time(token, &self.token(below)).then_some(below)
+        let after = i64::from_str_radix(token.get(..16)?, 16).ok()?;
+        equal_in_constant_time(token, &self.token(after)).then_some(after)
     }
 }
 
 const DEFAULT_NUMBER_OF_RESULTS: u32 = 100;
 const MAXIMUM_NUMBER_OF_RESULTS: u32 = 1000;
+const NEWEST_FIRST: &str = "NEWEST_FIRST";
+const OLDEST_FIRST: &str = "OLDEST_FIRST";
 
 impl ReferralEvents {
     /// The event that the identifier names. Here and below, `permit` is held until the database has done its part.
@@ -105,7 +108,8 @@ impl ReferralEvents {
     }
 
     /// A page of a list of events. Numbers rise in the order in which events come to be seen, so that pages that each
-    /// begin below the last number of the page before miss none and have none twice.
+    /// begin after the last number of the page before miss none and have none twice; what is created meanwhile comes
+    /// before the first page, or at the end of a list of the oldest first.
     pub async fn list(&self, sender: Sender, request: ListRequest, permit: impl Send + 'static) -> Result<Listed> {
         let this = self.clone();
         let find = async move {
@@ -124,6 +128,7 @@ impl ReferralEvents {
             let description = format!("The number is not 1 to {MAXIMUM_NUMBER_OF_RESULTS}");
             validator.violations.push(Violation::invalid_value("number_of_results", &description));
         }
+        let order = order(&mut validator, request.order.as_deref());
         let filter = request.filter.check(&mut validator);
         refuse(validator.violations)?;
         filter::count_codes(self.database.reader(), &self.guessing, &sender, &self.hasher, &filter, now).await?;
@@ -134,27 +139,35 @@ impl ReferralEvents {
             Ok(filter) => filter,
             Err(violations) => return Err(refuse_first(violations)),
         };
-        let list = serde_json::to_string(&filter).map_err(Error::internal)?;
+        let mut list = serde_json::to_string(&filter).map_err(Error::internal)?;
+        if order == Order::OldestFirst {
+            list.push_str(OLDEST_FIRST);
+        }
         let tokens = PageTokens { hasher: self.hasher.clone(), organisation_id, list };
-        let below = match request.page_token.filter(|token| !token.is_empty()) {
-            Some(token) => tokens.read(&token).ok_or_else(|| {
+        let after = request.page_token.filter(|token| !token.is_empty()).map(|token| {
+            tokens.read(&token).ok_or_else(|| {
                 Error::new(ErrorKind::InvalidPageToken, "The page token is not of this list.").at_field("page_token")
-            })?,
-            None => i64::MAX,
-        };
+            })
+        });
+        let after = after.transpose()?;
         let mut range = NumberRange::ALL;
         if filter.created_on_from.is_some() || filter.created_on_to.is_some() {
             let (from, to) = (filter.created_on_from, filter.created_on_to);
             range = number_ranges::find_number_range(&transaction, organisation_id, from, to).await?;
         }
-        range.below = range.below.min(below);
-        let Page { events, next_below } =
-            event_pages::find_page(&transaction, organisation_id, &filter, range, number_of_results as usize).await?;
+        match (order, after) {
+            (_, None) => {}
+            (Order::NewestFirst, Some(after)) => range.below = range.below.min(after),
+            (Order::OldestFirst, Some(after)) => range.above = range.above.max(after),
+        }
+        let limit = number_of_results as usize;
+        let Page { events, next_after } =
+            event_pages::find_page(&transaction, organisation_id, &filter, order, range, limit).await?;
         let names = find_names_of(&transaction, organisation_id, &events).await?;
         transaction.commit().await?;
         Ok(Listed {
             events: events.into_iter().map(|row| CustomerEvent::new(row, &names)).collect(),
-            next_below,
+            next_after,
             tokens,
         })
     }
@@ -189,6 +202,18 @@ impl ReferralEvents {
         };
         let (identity, _) = to_its_end(cancel, |(_, is_cancelled_now)| usize::from(*is_cancelled_now)).await?;
         Ok(identity)
+    }
+}
+
+fn order(validator: &mut Validator, order: Option<&str>) -> Order {
+    match order {
+        None | Some(NEWEST_FIRST) => Order::NewestFirst,
+        Some(OLDEST_FIRST) => Order::OldestFirst,
+        Some(_) => {
+            let description = format!("The order is neither {NEWEST_FIRST} nor {OLDEST_FIRST}");
+            validator.violations.push(Violation::invalid_value("order", &description));
+            Order::NewestFirst
+        }
     }
 }
 

@@ -24,12 +24,14 @@ use crate::{
 pub struct FilterRequest {
     pub referred: PartyIdentifiers,
     pub referred_by: PartyIdentifiers,
+    pub referred_or_referred_by: PartyIdentifiers,
     pub classification: Option<EntryIdentifier>,
     pub performed_by_business_unit: Option<EntryIdentifier>,
     pub performed_by_unit: Option<EntryIdentifier>,
     pub performed_by_tap: Option<EntryIdentifier>,
     pub performed_by_device: Option<EntryIdentifier>,
     pub external_system: Option<String>,
+    pub external_system_reference_number: Option<String>,
     pub life_cycle_state: Option<String>,
     pub performed_on_from: Option<Instant>,
     pub performed_on_to: Option<Instant>,
@@ -42,6 +44,7 @@ pub struct FilterRequest {
 pub struct CheckedFilter {
     referred: Option<GivenParty>,
     referred_by: Option<GivenParty>,
+    referred_or_referred_by: Option<GivenParty>,
     classification: Option<GivenEntry>,
     performed_by_business_unit: Option<GivenEntry>,
     performed_by_unit: Option<GivenEntry>,
@@ -55,8 +58,14 @@ impl FilterRequest {
     /// What is wrong with it goes to the validator.
     pub fn check(self, validator: &mut Validator) -> CheckedFilter {
         use EntryKind::{BusinessUnit, Classification, Device, Tap, Unit};
-        let external_system = given(self.external_system);
+        let mut external_system = given(self.external_system);
         validator.optional_text("external_system", external_system.as_deref());
+        let reference = given(self.external_system_reference_number);
+        validator.optional_text("external_system_reference_number", reference.as_deref());
+        if reference.is_some() {
+            // The number names an event within its system; alone, among the events that have none.
+            external_system.get_or_insert_default();
+        }
         let in_force = given(self.life_cycle_state).and_then(|state| match state.as_str() {
             "POSTED" => Some(true),
             "CANCELLED" => Some(false),
@@ -68,6 +77,7 @@ impl FilterRequest {
         });
         let rest = EventFilter {
             external_system,
+            external_system_reference_number: reference,
             in_force,
             performed_on_from: earliest(validator, "performed_on_from", self.performed_on_from),
             performed_on_to: date(validator, "performed_on_to", self.performed_on_to),
@@ -78,6 +88,7 @@ impl FilterRequest {
         CheckedFilter {
             referred: party(validator, PartyRole::Referred, self.referred),
             referred_by: party(validator, PartyRole::ReferredBy, self.referred_by),
+            referred_or_referred_by: party(validator, PartyRole::Either, self.referred_or_referred_by),
             classification: entry(validator, Classification, self.classification),
             performed_by_business_unit: entry(validator, BusinessUnit, self.performed_by_business_unit),
             performed_by_unit: entry(validator, Unit, self.performed_by_unit),
@@ -89,9 +100,13 @@ impl FilterRequest {
 }
 
 impl CheckedFilter {
+    fn sides(&self) -> [&Option<GivenParty>; 3] {
+        [&self.referred, &self.referred_by, &self.referred_or_referred_by]
+    }
+
     /// The parties that it names.
     pub fn parties(&self) -> impl Iterator<Item = &GivenParty> {
-        [&self.referred, &self.referred_by].into_iter().flatten()
+        self.sides().into_iter().flatten()
     }
 }
 
@@ -181,27 +196,29 @@ pub async fn resolve<C: ConnectionTrait>(
         entry.map(|entry| entry.key)
     });
     let mut parties = parties.of_each();
-    let [referred_account_key, referred_by_account_key] = [&filter.referred, &filter.referred_by].map(|given| {
-        let given = given.as_ref()?;
-        match resolver.party(given, parties.next()?) {
-            // A one-time password that was used identifies nobody any more.
-            Ok(party) if party.is_by_used_password() => {
-                violations.push(Violation::invalid_access_token(&given.path()));
-                None
+    let [referred_account_key, referred_by_account_key, referred_or_referred_by_account_key] =
+        filter.sides().map(|given| {
+            let given = given.as_ref()?;
+            match resolver.party(given, parties.next()?) {
+                // A one-time password that was used identifies nobody any more.
+                Ok(party) if party.is_by_used_password() => {
+                    violations.push(Violation::invalid_access_token(&given.path()));
+                    None
+                }
+                Ok(party) => Some(party.account_key),
+                Err(violation) => {
+                    violations.push(violation);
+                    None
+                }
             }
-            Ok(party) => Some(party.account_key),
-            Err(violation) => {
-                violations.push(violation);
-                None
-            }
-        }
-    });
+        });
     if !violations.is_empty() {
         return Ok(Err(violations));
     }
     Ok(Ok(EventFilter {
         referred_account_key,
         referred_by_account_key,
+        referred_or_referred_by_account_key,
         classification_key,
         performed_by_business_unit_key: business_unit_key,
         performed_by_unit_key: unit_key,
