@@ -128,7 +128,7 @@ impl ReferralEvents {
             let description = format!("The number is not 1 to {MAXIMUM_NUMBER_OF_RESULTS}");
             validator.violations.push(Violation::invalid_value("number_of_results", &description));
         }
-        let order = order(&mut validator, request.order.as_deref());
+        let order = order(&mut validator, given(request.order).as_deref());
         let filter = request.filter.check(&mut validator);
         refuse(validator.violations)?;
         filter::count_codes(self.database.reader(), &self.guessing, &sender, &self.hasher, &filter, now).await?;
