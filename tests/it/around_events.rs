@@ -359,7 +359,7 @@ async fn a_query_is_read_or_refused_and_never_passed_over(setup: Setup) {
     for path in [BULK, LIST, "authentication/token", "customer_events/referrals/cancel"] {
         let answer = post(&server, &format!("{path}?validate_only=true"), "{}").await;
         answer.assert_refused("MalformedRequest");
-        assert_eq!(answer.message, "The method reads no query; its attributes belong into the body.");
+        assert_eq!(answer.message, "The method reads no query; its attributes belong in the body.");
     }
     assert_eq!(server.stored_events().await.len(), 1);
 }

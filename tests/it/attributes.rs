@@ -3,11 +3,11 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use crate::support::{Server, Setup, event, tests};
+use crate::support::{Bad, Server, Setup, event, tests, with};
 
 tests! {
     Both: every_attribute_is_stored, what_is_not_given_is_not_stored, texts_are_not_altered, dates_keep_their_microseconds;
-    Rest: dates_may_have_an_offset;
+    Rest: dates_may_have_an_offset, a_date_of_another_form_is_told_the_form;
 }
 
 fn date(text: &str) -> DateTime<Utc> {
@@ -178,5 +178,35 @@ async fn dates_may_have_an_offset(setup: Setup) {
     assert_eq!(server.send(json!(events)).await.failures(), []);
     for ((given, kept), event) in dates.into_iter().zip(server.stored_events().await) {
         assert_eq!(event.performed_on, date(kept), "{given}");
+    }
+}
+
+async fn a_date_of_another_form_is_told_the_form(setup: Setup) {
+    let server = Server::start(setup).await;
+    let dates = [
+        "16-06-22T15:00:00",
+        "22-06-16T15:00:00Z",
+        "2016-6-22T15:00:00",
+        "2016-06-22T15:0:00",
+        "2016-06-22T15:00:00+02",
+        "2016-06-22T15:00:00,5",
+        "2016-06-22T15:00:00.",
+        "2016-06-22T15:00:00 ",
+        " 2016-06-22T15:00:00",
+        "2016-06-22 15:00:00",
+    ];
+    let form = "such as 2016-06-22T15:00:00";
+    let mut bad: Vec<Bad> =
+        dates.iter().map(|date| Bad::new(with(date, "performed_on", json!(date)), "MalformedEvent", form)).collect();
+    for (date, what) in [
+        ("2016-12-31T23:59:60", "a leap second"),
+        ("2016-02-30T00:00:00", "does not exist"),
+        ("10000-01-01T00:00:00", "not in the years 0001 to 9999"),
+    ] {
+        bad.push(Bad::new(with(date, "performed_on", json!(date)), "InvalidAttributeValue", what));
+    }
+    server.assert_bad(&bad).await;
+    for date in ["16-06-22T15:00:00", "2016-06-22T15:00:00+02"] {
+        server.list(json!({"performed_on_from": date})).await.assert_refused("MalformedRequest");
     }
 }

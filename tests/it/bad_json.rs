@@ -14,7 +14,6 @@ tests! {
         text_that_is_no_unicode_spoils_its_event,
         depth_spoils_its_event_alone,
         what_looks_like_a_date_and_is_none_is_an_invalid_value,
-        a_date_of_another_form_is_told_the_form,
         a_number_that_is_too_large_is_an_invalid_value,
         a_number_is_the_one_that_is_nearest,
         a_one_time_password_is_a_whole_number_or_a_text,
@@ -258,36 +257,6 @@ async fn what_looks_like_a_date_and_is_none_is_an_invalid_value(setup: Setup) {
         }
     }
     server.assert_bad(&bad).await;
-}
-
-async fn a_date_of_another_form_is_told_the_form(setup: Setup) {
-    let server = Server::start(setup).await;
-    let dates = [
-        "16-06-22T15:00:00",
-        "22-06-16T15:00:00Z",
-        "2016-6-22T15:00:00",
-        "2016-06-22T15:0:00",
-        "2016-06-22T15:00:00+02",
-        "2016-06-22T15:00:00,5",
-        "2016-06-22T15:00:00.",
-        "2016-06-22T15:00:00 ",
-        " 2016-06-22T15:00:00",
-        "2016-06-22 15:00:00",
-    ];
-    let form = "such as 2016-06-22T15:00:00";
-    let mut bad: Vec<Bad> =
-        dates.iter().map(|date| Bad::new(with(date, "performed_on", json!(date)), "MalformedEvent", form)).collect();
-    for (date, what) in [
-        ("2016-12-31T23:59:60", "a leap second"),
-        ("2016-02-30T00:00:00", "does not exist"),
-        ("10000-01-01T00:00:00", "not in the years 0001 to 9999"),
-    ] {
-        bad.push(Bad::new(with(date, "performed_on", json!(date)), "InvalidAttributeValue", what));
-    }
-    server.assert_bad(&bad).await;
-    for date in ["16-06-22T15:00:00", "2016-06-22T15:00:00+02"] {
-        server.list(json!({"performed_on_from": date})).await.assert_refused("MalformedRequest");
-    }
 }
 
 async fn a_number_that_is_too_large_is_an_invalid_value(setup: Setup) {

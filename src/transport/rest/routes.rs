@@ -166,7 +166,7 @@ impl Gateway {
         let mut holder = Holder::Anonymous;
         let result = self.api.within_time_limit(&headers, async {
             if parts.uri.query().is_some_and(|query| !query.is_empty()) {
-                let message = "The method reads no query; its attributes belong into the body.";
+                let message = "The method reads no query; its attributes belong in the body.";
                 return Err(Error::new(ErrorKind::MalformedRequest, message));
             }
             check_media_type(&headers)?;
