@@ -222,32 +222,53 @@ pub async fn no_such_method(request: HttpRequest) -> HttpResponse<Body> {
 
 /// The body as it is read. One that announces a message of more than `limit` bytes ends there.
 fn message(reader: Reader, limit: usize, request_id: Option<RequestId>) -> Body {
-    let reading = (reader, Vec::with_capacity(PREFIX));
-    let pieces = futures_util::stream::try_unfold(reading, move |(mut reader, mut prefix)| {
+    let reading = (reader, Begun::default());
+    let pieces = futures_util::stream::try_unfold(reading, move |(mut reader, mut begun)| {
         let request_id = request_id.clone();
         async move {
-            let piece = next_piece(&mut reader, &mut prefix, limit).await.map_err(|error| {
+            let piece = next_piece(&mut reader, &mut begun, limit).await.map_err(|error| {
                 status::log(&error);
                 status::grpc_status(&error, request_id.as_ref())
             })?;
-            Ok::<_, Status>(piece.map(|piece| (Frame::data(piece), (reader, prefix))))
+            Ok::<_, Status>(piece.map(|piece| (Frame::data(piece), (reader, begun))))
         }
     });
     Body::new(StreamBody::new(pieces))
 }
 
-async fn next_piece(reader: &mut Reader, prefix: &mut Vec<u8>, limit: usize) -> Result<Option<Bytes>> {
-    let piece = reader.next().await?;
-    if prefix.len() < PREFIX
-        && let Some(piece) = &piece
-    {
-        prefix.extend(piece.iter().take(PREFIX - prefix.len()));
-        if let [_, length @ ..] = &prefix[..]
-            && let Ok(length) = <[u8; 4]>::try_from(length)
-            && u32::from_be_bytes(length) as usize > limit
-        {
-            return Err(too_large(limit));
-        }
+/// What has come of a message so far.
+#[derive(Default)]
+struct Begun {
+    prefix: Vec<u8>,
+    received: usize,
+}
+
+impl Begun {
+    fn note(&mut self, piece: &[u8]) {
+        self.received += piece.len();
+        self.prefix.extend(piece.iter().take(PREFIX - self.prefix.len()));
     }
-    Ok(piece)
+
+    /// How long the message is going to be, once that is known.
+    fn length(&self) -> Option<usize> {
+        let [_, length @ ..] = &self.prefix[..] else { return None };
+        <[u8; 4]>::try_from(length).ok().map(|length| u32::from_be_bytes(length) as usize)
+    }
+
+    fn is_whole(&self) -> bool {
+        self.length().is_some_and(|length| self.received >= PREFIX + length)
+    }
+}
+
+async fn next_piece(reader: &mut Reader, begun: &mut Begun, limit: usize) -> Result<Option<Bytes>> {
+    let Some(piece) = reader.next().await? else {
+        // tonic would call it a failure of ours.
+        let message = "The call has no message, or only a part of one.";
+        return if begun.is_whole() { Ok(None) } else { Err(Error::new(ErrorKind::MalformedRequest, message)) };
+    };
+    begun.note(&piece);
+    match begun.length() {
+        Some(length) if length > limit => Err(too_large(limit)),
+        _ => Ok(Some(piece)),
+    }
 }

@@ -14,6 +14,7 @@ tests! {
     Grpc:
         a_call_by_grpc_web_is_answered_whole,
         a_refused_call_by_grpc_web_says_why,
+        a_call_without_a_whole_message_is_the_callers_mistake,
         what_calls_itself_grpc_and_is_none_is_refused_before_it_does_anything,
         an_unknown_method_is_named,
         too_much_metadata_is_refused_and_leaves_the_connection;
@@ -99,6 +100,18 @@ async fn a_refused_call_by_grpc_web_says_why(setup: Setup) {
         None => parts(body).1.replace(": ", ":"),
     };
     assert!(told.contains(&format!("grpc-status:{}", Code::Unauthenticated as i32)), "{told}");
+    assert!(server.stored_events().await.is_empty());
+}
+
+async fn a_call_without_a_whole_message_is_the_callers_mistake(setup: Setup) {
+    let server = Server::start(setup).await;
+    let whole = framed(&server, "01");
+    for end in [0, 1, 4, 5, whole.len() - 1] {
+        let response = send_web(&server, "application/grpc-web", whole[..end].to_vec(), &server.token).await;
+        let status = tonic::Status::from_header_map(response.headers()).expect("a refusal");
+        assert_eq!(status.code(), Code::InvalidArgument, "{end}: {status:?}");
+        assert_eq!(status.get_error_details().error_info().expect("ErrorInfo").reason, "MalformedRequestException");
+    }
     assert!(server.stored_events().await.is_empty());
 }
 
