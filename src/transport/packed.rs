@@ -99,6 +99,8 @@ impl Encoding {
         let window = head.charge.budget().charge(head.charge.holder(), move || revoked.notify_one());
         window.take(self.memory()).await?;
         let packed = Limited::new(packed, MAXIMUM_REQUEST_SIZE).into_data_stream().map_err(io::Error::other);
+        // An empty piece would hide what a body begins with.
+        let packed = packed.try_filter(|piece| std::future::ready(!piece.is_empty()));
         let mut packed = packed.boxed().peekable();
         if matches!(self, Self::Brotli) && std::pin::Pin::new(&mut packed).peek().await.is_some_and(has_large_window) {
             return Err(not_packed());
