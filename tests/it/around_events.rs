@@ -378,7 +378,9 @@ async fn paths_with_slashes_and_escapes_too_many_reach_their_method(setup: Setup
         let body = json!({"referral_customer_events_set": [event(&digits, &digits, "60")]});
         post(&server, path, &body.to_string()).await.assert_outcome(&[&digits], &[]);
     }
-    post(&server, "customer_events/bulk/referrals/create/x", "{}").await.assert_refused("NotFound");
+    for path in ["customer_events/bulk/referrals/create/x", "customer_events/referrals/create%3Fvalidate_only=true"] {
+        post(&server, path, "{}").await.assert_refused("NotFound");
+    }
     let bearer = format!("Bearer {}", server.token);
     let shown = server.call_rest(Method::GET, &format!("{SHOW}/?number=1"), "", &[("authorization", &bearer)]).await;
     assert_eq!(envelope(shown).await.1.data["number"], "1");

@@ -201,6 +201,10 @@ pub fn with_plain_path(mut request: Request) -> Request {
         return request;
     }
     let decoded = percent_decode_str(path).decode_utf8_lossy();
+    // An escaped question mark begins no query.
+    if decoded.contains(['?', '#']) {
+        return request;
+    }
     let parts: Vec<&str> = decoded.split('/').filter(|part| !part.is_empty()).collect();
     let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
     // What is no path even so is none of ours, and stays as it is.
