@@ -141,9 +141,6 @@ async fn what_calls_itself_grpc_and_is_none_is_refused_before_it_does_anything(s
         raw::frame(raw::DATA, raw::END_STREAM, 1, &framed(&server, "01")),
     ];
     tokio::io::AsyncWriteExt::write_all(&mut stream, &request.concat()).await.expect("a server that reads");
-    let (_, head) = raw::read_until(&mut stream, raw::HEADERS).await.expect("an answer");
-    // Of the static table, 8 and those after it are statuses; any other is written out, here as 415.
-    assert!(head.windows(3).any(|bytes| bytes == b"415") || head.len() > 1, "{head:?}");
     let (_, body) = raw::read_until(&mut stream, raw::DATA).await.expect("a body");
     assert!(String::from_utf8_lossy(&body).contains("UnsupportedMediaTypeException"));
     assert!(server.stored_events().await.is_empty());
