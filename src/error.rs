@@ -3,7 +3,7 @@
 //! An [`Error`] keeps what the caller may read (its message) apart from what only the log may hold (its cause).
 //! Failures of single events are no `Error`s; they are `referral::violation::Violation`s of an answered call.
 
-use std::{error::Error as StdError, fmt, time::Duration};
+use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 /// Why a call is refused. `transport::status` gives each kind its code, gRPC code and HTTP status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -124,13 +124,14 @@ impl ViolationKind {
 }
 
 /// A refused call.
+#[derive(Clone)]
 pub struct Error {
     kind: ErrorKind,
     message: String,
     field: Option<String>,
     violations: Vec<(String, String)>,
     retry_after: Option<Duration>,
-    cause: Option<Box<dyn StdError + Send + Sync>>,
+    cause: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -165,7 +166,7 @@ impl Error {
 
     /// Keeps what happened beneath, for the log alone.
     pub fn caused_by(mut self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        self.cause = Some(cause.into());
+        self.cause = Some(cause.into().into());
         self
     }
 

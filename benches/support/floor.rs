@@ -64,9 +64,12 @@ pub struct SqliteFloor {
 }
 
 impl SqliteFloor {
-    /// `source` is the server's database; the copy is made beside it, with the same table and indexes.
+    /// `source` is the server's database; the copy is made anew beside it, with the same table and indexes.
     pub fn new(source: &Path) -> Self {
         let copy = source.with_extension("floor");
+        for file in ["floor", "floor-wal", "floor-shm"] {
+            std::fs::remove_file(source.with_extension(file)).ok();
+        }
         let (source, copy) = (Connection::open(source).expect("a database"), Connection::open(copy).expect("a copy"));
         copy.execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; \
@@ -88,15 +91,7 @@ impl SqliteFloor {
     }
 
     fn load(&mut self, count: u64) -> Duration {
-        let select = "SELECT * FROM referral_events WHERE organisation_id = 1 ORDER BY number DESC LIMIT ?";
-        let mut select = self.source.prepare(select).expect("a query");
-        let columns = select.column_count();
-        let mut rows: Vec<Vec<Value>> = select
-            .query_map([count as i64], |row| (0..columns).map(|i| row.get(i)).collect())
-            .expect("rows")
-            .collect::<Result<_, _>>()
-            .expect("values");
-        rows.reverse();
+        let rows = self.newest_rows(count as usize);
         let mut insert = self.copy.prepare(&self.insert).expect("an insert");
         let started = Instant::now();
         let transaction = self.copy.unchecked_transaction().expect("a transaction");
@@ -107,5 +102,32 @@ impl SqliteFloor {
         let elapsed = started.elapsed();
         assert_eq!(rows.len() as u64, count);
         elapsed
+    }
+
+    /// Inserts and commits the newest `count` rows one by one; answers how long each took.
+    pub fn insert_each(&mut self, count: usize) -> Vec<Duration> {
+        let rows = self.newest_rows(count);
+        let mut insert = self.copy.prepare(&self.insert).expect("an insert");
+        let mut times = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let started = Instant::now();
+            insert.execute(rusqlite::params_from_iter(row)).expect("a row");
+            times.push(started.elapsed());
+        }
+        times
+    }
+
+    /// In the order of their numbers.
+    fn newest_rows(&self, count: usize) -> Vec<Vec<Value>> {
+        let select = "SELECT * FROM referral_events WHERE organisation_id = 1 ORDER BY number DESC LIMIT ?";
+        let mut select = self.source.prepare(select).expect("a query");
+        let columns = select.column_count();
+        let mut rows: Vec<Vec<Value>> = select
+            .query_map([count as i64], |row| (0..columns).map(|i| row.get(i)).collect())
+            .expect("rows")
+            .collect::<Result<_, _>>()
+            .expect("values");
+        rows.reverse();
+        rows
     }
 }

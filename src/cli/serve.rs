@@ -83,6 +83,17 @@ pub struct ServeArguments {
         hide_short_help = true
     )]
     maximum_wait: u64,
+    /// How many events of calls of one organisation that wait are created together, in one transaction, at most (1 to
+    /// 100000); a call with more is carried out by itself
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        env = "REFERRAL_EVENTS_MAXIMUM_GROUP",
+        default_value_t = 1000,
+        value_parser = number::<usize>(1..=100_000),
+        hide_short_help = true
+    )]
+    maximum_group: usize,
     /// How much memory the requests being read and the answers not yet taken may have together, in MiB (128 to 1048576)
     #[arg(
         long,
@@ -275,6 +286,7 @@ pub async fn run(arguments: ServeArguments, mut settings: Settings) -> Result<()
             allow_circles: arguments.allow_circles,
             release: arguments.release,
             idempotency_retention: Duration::from_secs(u64::from(arguments.idempotency_retention) * 3600),
+            maximum_group: arguments.maximum_group,
         },
         guessing: Limits {
             wrong_passwords: arguments.wrong_passwords,

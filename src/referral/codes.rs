@@ -56,13 +56,30 @@ impl CheckedEvent {
 }
 
 impl<'a> Codes<'a> {
-    /// What is known of the caller, and of the access tokens whose pass codes are given; one statement, and none where
-    /// there is no code.
+    /// The codes of one call, with what is known of its caller and of the access tokens whose pass codes are given.
     pub async fn of(
         guessing: &'a Guessing,
         sender: &Sender,
         parties: impl Iterator<Item = &'a GivenParty>,
     ) -> Result<Self> {
+        let mut codes = Self::unknown(guessing, sender, parties);
+        Self::look_up(guessing, std::slice::from_mut(&mut codes)).await?;
+        Ok(codes)
+    }
+
+    /// The codes of calls that create events, each with its sender, likewise.
+    pub async fn of_each<E: Iterator<Item = &'a CheckedEvent>>(
+        guessing: &'a Guessing,
+        calls: impl Iterator<Item = (&'a Sender, E)>,
+    ) -> Result<Vec<Self>> {
+        let parties = |events: E| events.flat_map(CheckedEvent::codes);
+        let mut codes: Vec<Self> =
+            calls.map(|(sender, events)| Self::unknown(guessing, sender, parties(events))).collect();
+        Self::look_up(guessing, &mut codes).await?;
+        Ok(codes)
+    }
+
+    fn unknown(guessing: &'a Guessing, sender: &Sender, parties: impl Iterator<Item = &'a GivenParty>) -> Self {
         let mut access_tokens = HashMap::new();
         let mut is_any = false;
         for party in parties.filter(|party| party.by.is_code()) {
@@ -72,34 +89,37 @@ impl<'a> Codes<'a> {
                 access_tokens.entry(identifier.as_str()).or_insert_with(subject);
             }
         }
-        let caller = guessing.caller(sender.organisation_id, &sender.user_id);
-        let subjects: Vec<Subject> = access_tokens.values().copied().chain([caller]).collect();
-        let known = if is_any { guessing.look_up(&subjects).await? } else { History::default() };
-        let (end, wait_at_end) = match known.wait(caller) {
-            Some(wait) => (0, wait),
-            None => (usize::MAX, Wait::default()),
-        };
-        let told = HashSet::new();
-        Ok(Self {
+        Self {
             guessing,
-            caller,
+            caller: guessing.caller(sender.organisation_id, &sender.user_id),
             access_tokens,
-            known,
-            told,
-            end,
+            known: History::default(),
+            told: HashSet::new(),
+            end: usize::MAX,
             ends: HashMap::new(),
-            wait_at_end,
+            wait_at_end: Wait::default(),
             is_counted: !is_any,
-        })
+        }
     }
 
-    /// The codes of a call that creates events.
-    pub async fn of_events(
-        guessing: &'a Guessing,
-        sender: &Sender,
-        events: impl Iterator<Item = &'a CheckedEvent>,
-    ) -> Result<Self> {
-        Self::of(guessing, sender, events.flat_map(CheckedEvent::codes)).await
+    /// One statement, and none where there is no code.
+    async fn look_up(guessing: &Guessing, of_calls: &mut [Self]) -> Result<()> {
+        let with_codes = of_calls.iter().filter(|codes| !codes.is_counted);
+        let mut subjects: Vec<Subject> =
+            with_codes.flat_map(|codes| codes.access_tokens.values().chain([&codes.caller])).copied().collect();
+        if subjects.is_empty() {
+            return Ok(());
+        }
+        let mut asked = HashSet::new();
+        subjects.retain(|subject| asked.insert(*subject));
+        let known = guessing.look_up(&subjects).await?;
+        for codes in of_calls.iter_mut().filter(|codes| !codes.is_counted) {
+            codes.known = known.clone();
+            if let Some(wait) = known.wait(codes.caller) {
+                (codes.end, codes.wait_at_end) = (0, wait);
+            }
+        }
+        Ok(())
     }
 
     /// How long the event at that position has to wait, whatever its codes are.

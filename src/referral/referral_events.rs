@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::rules::release::Release;
+use super::{create::Groups, rules::release::Release};
 use crate::{clock::Clock, guessing::Guessing, secret::CodeHasher, storage::Database};
 
 /// What holds for the calls of all callers.
@@ -14,6 +14,8 @@ pub struct ReferralSettings {
     pub release: Release,
     /// How long the answers of calls with an idempotency key are kept.
     pub idempotency_retention: Duration,
+    /// How many events of calls that wait are created in one transaction, at most.
+    pub maximum_group: usize,
 }
 
 impl Default for ReferralSettings {
@@ -22,6 +24,7 @@ impl Default for ReferralSettings {
             allow_circles: false,
             release: Release::default(),
             idempotency_retention: Duration::from_secs(7 * 24 * 3600),
+            maximum_group: 1000,
         }
     }
 }
@@ -34,6 +37,7 @@ pub struct ReferralEvents {
     pub(super) settings: ReferralSettings,
     pub(super) guessing: Guessing,
     pub(super) clock: Clock,
+    pub(super) groups: Groups,
 }
 
 impl ReferralEvents {
@@ -44,7 +48,8 @@ impl ReferralEvents {
         guessing: Guessing,
         clock: Clock,
     ) -> Self {
-        Self { database, hasher, settings, guessing, clock }
+        let groups = Groups::new(settings.maximum_group);
+        Self { database, hasher, settings, guessing, clock, groups }
     }
 
     pub fn release(&self) -> Release {

@@ -35,7 +35,7 @@ use crate::{
     auth::Authenticator,
     config::{Config, Keys},
     contract::{
-        MAXIMUM_REQUEST_SIZE,
+        MAXIMUM_EVENTS, MAXIMUM_REQUEST_SIZE,
         services::{
             authentication_service_server::AuthenticationServiceServer,
             referral_event_service_server::ReferralEventServiceServer,
@@ -130,12 +130,13 @@ pub async fn run(
     Ok(())
 }
 
-/// How many calls are carried out over so many connections: one less, which is left for what must not wait. At least
-/// two, even over SQLite's one connection that writes: one is read and checked while the other is stored.
+/// How many calls are carried out over so many connections: one place less, which is left for what must not wait. At
+/// least two, even over SQLite's one connection that writes: one is read and checked while the other is stored.
 fn admission_limits(config: &Config, connections: usize) -> AdmissionLimits {
     AdmissionLimits {
-        at_work: connections.saturating_sub(1).max(2),
-        at_work_of_one: 2,
+        places: connections.saturating_sub(1).max(2),
+        places_of_one: 2,
+        events_of_a_place: MAXIMUM_EVENTS,
         calls: config.maximum_calls,
         wait: config.maximum_wait,
     }

@@ -13,17 +13,21 @@ use crate::error::{Error, Result};
 pub const COMMITTED: &str = "committed";
 
 tokio::task_local! {
-    static WORK: Arc<Work>;
+    static CALLERS: Callers;
 }
 
-/// Work under way in a task of its own.
-pub(super) struct Work {
-    /// Whoever waits for it holds the other end.
-    caller: watch::Receiver<()>,
+/// Those for whom the current task works: one, several, or nobody in particular.
+#[derive(Clone, Default)]
+pub struct Callers(Vec<Arc<Caller>>);
+
+/// Somebody who waits for work in another task, or has left.
+struct Caller {
+    /// Whoever waits holds the other end.
+    waits: watch::Receiver<()>,
     outcome: Mutex<Outcome>,
 }
 
-/// What became of the last transaction of some work.
+/// What became of the last transaction for a caller.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Outcome {
     WroteNothing,
@@ -33,34 +37,61 @@ pub(super) enum Outcome {
     Committed,
 }
 
-impl Work {
-    /// The work that the current task does, if it is such a task.
-    pub fn current() -> Option<Arc<Self>> {
-        WORK.try_with(Arc::clone).ok()
+impl Callers {
+    /// Those of the current task.
+    pub fn current() -> Self {
+        CALLERS.try_with(Self::clone).unwrap_or_default()
+    }
+
+    pub fn all<'a>(callers: impl Iterator<Item = &'a Self>) -> Self {
+        Self(callers.flat_map(|callers| callers.0.iter().cloned()).collect())
+    }
+
+    /// Has some work done for them.
+    pub async fn served_by<T>(self, work: impl Future<Output = T>) -> T {
+        CALLERS.scope(self, work).await
+    }
+
+    /// Whether there were some, who have all left.
+    pub fn are_gone(&self) -> bool {
+        !self.0.is_empty() && self.0.iter().all(|caller| caller.is_gone())
     }
 
     /// Fails where nobody waits for the work any more. Asked between statements, where a transaction can be rolled back.
-    pub fn check(&self) -> Result<(), DbErr> {
-        if self.is_abandoned() { Err(abandoned()) } else { Ok(()) }
+    pub(super) fn check(&self) -> Result<(), DbErr> {
+        if self.are_gone() { Err(abandoned()) } else { Ok(()) }
     }
 
     /// Waits for what comes with no conversation under way, such as a connection; fails as soon as nobody waits for the
     /// work any more.
-    pub async fn unless_abandoned<T>(&self, what: impl Future<Output = Result<T, DbErr>>) -> Result<T, DbErr> {
-        let mut caller = self.caller.clone();
+    pub(super) async fn unless_gone<T>(&self, what: impl Future<Output = Result<T, DbErr>>) -> Result<T, DbErr> {
+        if self.0.is_empty() {
+            return what.await;
+        }
+        let all_leave = async {
+            for caller in &self.0 {
+                // Nothing is ever sent.
+                _ = caller.waits.clone().changed().await;
+            }
+        };
         tokio::select! {
             got = what => got,
-            // Nothing is ever sent.
-            _ = caller.changed() => Err(abandoned()),
+            () = all_leave => Err(abandoned()),
         }
     }
 
-    pub fn note(&self, outcome: Outcome) {
-        *self.outcome.lock().unwrap_or_else(PoisonError::into_inner) = outcome;
+    pub(super) fn note(&self, outcome: Outcome) {
+        self.0.iter().for_each(|caller| caller.note(outcome));
+    }
+}
+
+impl Caller {
+    fn is_gone(&self) -> bool {
+        self.waits.has_changed().is_err()
     }
 
-    fn is_abandoned(&self) -> bool {
-        self.caller.has_changed().is_err()
+    fn note(&self, outcome: Outcome) {
+        *self.outcome.lock().unwrap_or_else(PoisonError::into_inner) = outcome;
     }
 
     fn log(&self, events: usize) {
@@ -86,10 +117,11 @@ pub async fn to_its_end<T: Send + 'static>(
     work: impl Future<Output = Result<T>> + Send + 'static,
     count: fn(&T) -> usize,
 ) -> Result<T> {
-    let (caller, waiting) = watch::channel(());
-    let state = Arc::new(Work { caller: waiting, outcome: Mutex::new(Outcome::WroteNothing) });
-    let task = WORK.scope(state.clone(), async move {
-        let done = match state.check() {
+    let (waiting, waits) = watch::channel(());
+    let caller = Arc::new(Caller { waits, outcome: Mutex::new(Outcome::WroteNothing) });
+    let callers = Callers(vec![caller.clone()]);
+    let task = callers.clone().served_by(async move {
+        let done = match callers.check() {
             Ok(()) => work.await,
             Err(error) => Err(error.into()),
         };
@@ -98,12 +130,12 @@ pub async fn to_its_end<T: Send + 'static>(
         if events > 0 {
             Span::current().record(COMMITTED, events);
         }
-        if state.is_abandoned() {
-            state.log(events);
+        if caller.is_gone() {
+            caller.log(events);
         }
         done
     });
     let done = tokio::spawn(task.in_current_span()).await;
-    drop(caller);
+    drop(waiting);
     done.unwrap_or_else(|error| Err(Error::internal(error)))
 }

@@ -5,7 +5,7 @@ use sea_orm::{ActiveValue::Set, ConnectionTrait, DbBackend, DbErr, EntityTrait, 
 
 use super::{
     entity::counter,
-    sql::{Sql, key_array},
+    sql::{Columns, Sql, key_array},
     transaction::Transaction,
 };
 use crate::id::{AccountKey, EventNumber, OrganisationId};
@@ -87,18 +87,12 @@ pub async fn take<C: ConnectionTrait>(
 pub struct Numbers {
     pub first: EventNumber,
     pub directory_version: i64,
-    pub any_is_a_referrer: bool,
+    /// Those of the accounts that have referred somebody.
+    pub referrers: Vec<AccountKey>,
 }
 
-#[derive(FromQueryResult)]
-struct LastNumber {
-    last_value: i64,
-    directory_version: i64,
-    any_is_a_referrer: bool,
-}
-
-/// Takes $3 numbers for events that are created at $4, in microseconds since 1970, and asks whether any of the accounts
-/// $5 has referred somebody.
+/// Takes $3 numbers for events that are created at $4, in microseconds since 1970, and asks which of the accounts $5 have
+/// referred somebody.
 ///
 /// It keeps how far at most an event's date lies behind the latest one before it, for `number_ranges`. A clock that is set
 /// back by more than a day, 86,400,000,000 microseconds, makes a new beginning: `greatest_lag` starts anew, and the old
@@ -126,11 +120,11 @@ WHERE organisation_id = $1 AND name = $2
 RETURNING last_value,
     (SELECT v.last_value FROM counters v
         WHERE v.organisation_id = $1 AND v.name = 'directory_version') AS directory_version,
-    EXISTS (
-        SELECT 1 FROM unnest($5::bigint[]) AS k(value)
+    ARRAY(
+        SELECT k.value FROM unnest($5::bigint[]) AS k(value)
         WHERE (SELECT e.number FROM referral_events e
             WHERE e.organisation_id = $1 AND e.referred_by_account_key = k.value LIMIT 1) IS NOT NULL)
-        AS any_is_a_referrer",
+        AS referrers",
     sqlite: "\
 UPDATE counters SET
     last_value = last_value + $3,
@@ -152,14 +146,13 @@ WHERE organisation_id = $1 AND name = $2
 RETURNING last_value,
     (SELECT v.last_value FROM counters v
         WHERE v.organisation_id = $1 AND v.name = 'directory_version') AS directory_version,
-    EXISTS (
-        SELECT 1 FROM json_each($5) AS k
+    (SELECT json_group_array(k.value) FROM json_each($5) AS k
         WHERE (SELECT e.number FROM referral_events e
             WHERE e.organisation_id = $1 AND e.referred_by_account_key = k.value LIMIT 1) IS NOT NULL)
-        AS any_is_a_referrer",
+        AS referrers",
 };
 
-/// Takes the numbers of `count` new events, created at `now`; asks in the same statement whether any of the accounts has
+/// Takes the numbers of `count` new events, created at `now`; asks in the same statement which of the accounts have
 /// referred somebody, for who waits for a turn waits for each of its statements.
 pub async fn take_numbers(
     transaction: &Transaction,
@@ -170,10 +163,12 @@ pub async fn take_numbers(
 ) -> Result<Numbers, DbErr> {
     let mut values = taking(organisation_id, Counter::EventNumber, count)?;
     values.extend([now.timestamp_micros().into(), key_array(transaction, account_keys)]);
-    let last = LastNumber::find_by_statement(TAKE_NUMBERS.with(transaction, values)).one(transaction).await?;
-    let LastNumber { last_value, directory_version, any_is_a_referrer } =
-        last.ok_or_else(|| missing(Counter::EventNumber))?;
-    Ok(Numbers { first: EventNumber(first(last_value, count)), directory_version, any_is_a_referrer })
+    let taken = Columns::find(transaction, TAKE_NUMBERS.with(transaction, values)).await?;
+    Ok(Numbers {
+        first: EventNumber(first(taken.value("last_value")?, count)),
+        directory_version: taken.value("directory_version")?,
+        referrers: taken.get::<i64>("referrers")?.into_iter().map(AccountKey).collect(),
+    })
 }
 
 /// The parameters $1 to $3 of both.

@@ -74,5 +74,5 @@ pub async fn find_many_by_name<C: ConnectionTrait>(
             });
         }
     }
-    Ok(Versioned { found, version: Some(columns.version()?) })
+    Ok(Versioned { found, version: Some(columns.value("version")?) })
 }

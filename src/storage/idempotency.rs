@@ -2,39 +2,62 @@
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter,
+    ConnectionTrait, DbErr, EntityTrait, FromQueryResult,
     sea_query::{Expr, ExprTrait, OnConflict},
 };
 
 use super::{
     entity::idempotency_key::{ActiveModel, Column, Entity, Model},
-    sql::Sql,
+    sql::{Sql, json},
 };
 use crate::id::OrganisationId;
 
-/// What was kept under the key at `since` or later.
-pub async fn find<C: ConnectionTrait>(
-    connection: &C,
-    organisation_id: OrganisationId,
-    method: &str,
-    key: &str,
-    since: DateTime<Utc>,
-) -> Result<Option<Model>, DbErr> {
-    Entity::find_by_id((organisation_id, method.to_owned(), key.to_owned()))
-        .filter(Column::CreatedOn.gte(since))
-        .one(connection)
-        .await
+/// An answer that was kept.
+#[derive(Debug, FromQueryResult)]
+pub struct Kept {
+    /// Which of the keys it was asked for by.
+    pub position: i64,
+    pub fingerprint: Vec<u8>,
+    pub answer: Vec<u8>,
 }
 
-/// Keeps an answer under its key, in place of one from before `since`. Answers whether it did: not where another call has
-/// kept its own.
-pub async fn keep<C: ConnectionTrait>(connection: &C, kept: Model, since: DateTime<Utc>) -> Result<bool, DbErr> {
+/// $2 has for each call its method and its key.
+const FIND: Sql = Sql {
+    postgres: "\
+SELECT k.n - 1 AS position, i.fingerprint, i.answer
+FROM jsonb_array_elements($2::jsonb) WITH ORDINALITY AS k(value, n)
+CROSS JOIN LATERAL (
+    SELECT * FROM idempotency_keys i
+    WHERE i.organisation_id = $1 AND i.method = k.value ->> 0 AND i.idempotency_key = k.value ->> 1 OFFSET 0) AS i
+WHERE i.created_on >= $3",
+    sqlite: "\
+SELECT CAST(k.key AS BIGINT) AS position, i.fingerprint, i.answer
+FROM json_each($2) AS k
+CROSS JOIN idempotency_keys i
+    ON i.organisation_id = $1 AND i.method = k.value ->> 0 AND i.idempotency_key = k.value ->> 1
+WHERE i.created_on >= $3",
+};
+
+/// What was kept at `since` or later, of calls named by their methods and keys.
+pub async fn find_many<C: ConnectionTrait>(
+    connection: &C,
+    organisation_id: OrganisationId,
+    keys: &[(&str, &str)],
+    since: DateTime<Utc>,
+) -> Result<Vec<Kept>, DbErr> {
+    let values = vec![organisation_id.into(), json(&keys), since.into()];
+    Kept::find_by_statement(FIND.with(connection, values)).all(connection).await
+}
+
+/// Keeps answers under their keys, in place of those from before `since`. Says how many it did: not those under whose keys
+/// other calls have kept their own.
+pub async fn keep<C: ConnectionTrait>(connection: &C, answers: Vec<Model>, since: DateTime<Utc>) -> Result<u64, DbErr> {
     let in_place_of_an_old_one = OnConflict::columns([Column::OrganisationId, Column::Method, Column::IdempotencyKey])
         .update_columns([Column::Fingerprint, Column::Answer, Column::CreatedOn])
         .action_and_where(Expr::col((Entity, Column::CreatedOn)).lt(since))
         .to_owned();
-    let insert = Entity::insert(ActiveModel::from(kept)).on_conflict(in_place_of_an_old_one);
-    Ok(insert.exec_without_returning(connection).await? > 0)
+    let insert = Entity::insert_many(answers.into_iter().map(ActiveModel::from)).on_conflict(in_place_of_an_old_one);
+    insert.exec_without_returning(connection).await
 }
 
 const REMOVE_OLD: Sql = Sql::of_both(

@@ -40,7 +40,7 @@ mod transaction;
 mod url;
 pub mod users;
 
-pub use caller::{COMMITTED, to_its_end};
+pub use caller::{COMMITTED, Callers, to_its_end};
 pub use condition::Fault;
 pub use connect::{Database, PoolOptions, PoolSizes};
 pub use error::{is_contention, is_unclear, is_unique_violation};

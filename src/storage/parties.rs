@@ -90,7 +90,7 @@ pub async fn find_many_by_name<C: ConnectionTrait>(
             token: if token.is_empty() { None } else { Some(read_json(&token)?) },
         });
     }
-    Ok(Versioned { found, version: Some(columns.version()?) })
+    Ok(Versioned { found, version: Some(columns.value("version")?) })
 }
 
 /// SQLite has numbers for truth values.

@@ -6,7 +6,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, ExecResult,
 use tracing::Instrument;
 
 use super::{
-    caller::Work,
+    caller::Callers,
     condition::Condition,
     session::{Connection, Session},
     settings::{self, Access, Limits},
@@ -89,10 +89,7 @@ impl Pool {
 
     /// Takes a connection. Until it has one, it may be dropped.
     pub(super) async fn session(&self) -> Result<Session, DbErr> {
-        let connection = match Work::current() {
-            Some(work) => work.unless_abandoned(self.acquire()).await?,
-            None => self.acquire().await?,
-        };
+        let connection = Callers::current().unless_gone(self.acquire()).await?;
         Ok(Session::new(connection, self.limits.patience()))
     }
 

@@ -8,32 +8,32 @@ use sea_orm::{
 
 use super::{
     entity::referral_event::{Column, Entity, Model},
-    sql::{Sql, json, key_array},
+    sql::{Columns, Sql, json, key_array},
 };
 use crate::id::{AccountKey, EventId, EventNumber, OrganisationId};
 
 /// A subquery that answers a value is one look-up for each key; a second EXISTS the planner may turn into a join.
-const IS_ANY_A_REFERRER: Sql = Sql {
+const FIND_REFERRERS: Sql = Sql {
     postgres: "\
-SELECT 1 WHERE EXISTS (
-    SELECT 1 FROM unnest($2::bigint[]) AS k(value)
+SELECT ARRAY(
+    SELECT k.value FROM unnest($2::bigint[]) AS k(value)
     WHERE (SELECT e.number FROM referral_events e
-        WHERE e.organisation_id = $1 AND e.referred_by_account_key = k.value LIMIT 1) IS NOT NULL)",
+        WHERE e.organisation_id = $1 AND e.referred_by_account_key = k.value LIMIT 1) IS NOT NULL) AS referrers",
     sqlite: "\
-SELECT 1 WHERE EXISTS (
-    SELECT 1 FROM json_each($2) AS k
-    WHERE (SELECT e.number FROM referral_events e
-        WHERE e.organisation_id = $1 AND e.referred_by_account_key = k.value LIMIT 1) IS NOT NULL)",
+SELECT json_group_array(k.value) AS referrers FROM json_each($2) AS k
+WHERE (SELECT e.number FROM referral_events e
+    WHERE e.organisation_id = $1 AND e.referred_by_account_key = k.value LIMIT 1) IS NOT NULL",
 };
 
-/// Whether any of the accounts has referred somebody, be it that the referral was cancelled since.
-pub async fn is_any_a_referrer<C: ConnectionTrait>(
+/// Which of the accounts have referred somebody, be it that the referral was cancelled since.
+pub async fn find_referrers<C: ConnectionTrait>(
     connection: &C,
     organisation_id: OrganisationId,
     account_keys: &[AccountKey],
-) -> Result<bool, DbErr> {
+) -> Result<Vec<AccountKey>, DbErr> {
     let values = vec![organisation_id.into(), key_array(connection, account_keys)];
-    Ok(connection.query_one_raw(IS_ANY_A_REFERRER.with(connection, values)).await?.is_some())
+    let columns = Columns::find(connection, FIND_REFERRERS.with(connection, values)).await?;
+    Ok(columns.get::<i64>("referrers")?.into_iter().map(AccountKey).collect())
 }
 
 /// A referral in force, as an edge of the graph of referrals.
@@ -119,29 +119,29 @@ pub struct Referenced {
     pub content_hash: Vec<u8>,
 }
 
-/// $2 has for each reference its position, its system and its number.
+/// $2 has the system and the number of each reference.
 const FIND_BY_EXTERNAL_REFERENCE: Sql = Sql {
     postgres: "\
-SELECT CAST(k.value ->> 0 AS BIGINT) AS position, e.id, e.number, e.content_hash
-FROM jsonb_array_elements($2::jsonb) AS k(value)
+SELECT k.n - 1 AS position, e.id, e.number, e.content_hash
+FROM jsonb_array_elements($2::jsonb) WITH ORDINALITY AS k(value, n)
 CROSS JOIN LATERAL (
     SELECT * FROM referral_events e
-    WHERE e.organisation_id = $1 AND e.external_system = k.value ->> 1
-        AND e.external_system_reference_number = k.value ->> 2 AND e.in_force
+    WHERE e.organisation_id = $1 AND e.external_system = k.value ->> 0
+        AND e.external_system_reference_number = k.value ->> 1 AND e.in_force
     OFFSET 0) AS e",
     sqlite: "\
-SELECT CAST(k.value ->> 0 AS BIGINT) AS position, e.id, e.number, e.content_hash
+SELECT CAST(k.key AS BIGINT) AS position, e.id, e.number, e.content_hash
 FROM json_each($2) AS k
 CROSS JOIN referral_events e
-    ON e.organisation_id = $1 AND e.external_system = k.value ->> 1
-        AND e.external_system_reference_number = k.value ->> 2 AND e.in_force",
+    ON e.organisation_id = $1 AND e.external_system = k.value ->> 0
+        AND e.external_system_reference_number = k.value ->> 1 AND e.in_force",
 };
 
 /// The events in force under the external references, each a system (empty where there is none) and a number.
 pub async fn find_many_by_external_reference<C: ConnectionTrait>(
     connection: &C,
     organisation_id: OrganisationId,
-    references: &[(usize, &str, &str)],
+    references: &[(&str, &str)],
 ) -> Result<Vec<Referenced>, DbErr> {
     let values = vec![organisation_id.into(), json(&references)];
     Referenced::find_by_statement(FIND_BY_EXTERNAL_REFERENCE.with(connection, values)).all(connection).await

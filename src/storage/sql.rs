@@ -120,9 +120,9 @@ impl Columns {
         }
     }
 
-    /// The version of the directory that all of it is from.
-    pub fn version(&self) -> Result<i64, DbErr> {
-        self.0.try_get("", "version")
+    /// The number `name`, which is no array.
+    pub fn value(&self, name: &str) -> Result<i64, DbErr> {
+        self.0.try_get("", name)
     }
 }
 

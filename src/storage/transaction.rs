@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::{
-    caller::{Outcome, Work},
+    caller::{Callers, Outcome},
     condition::Condition,
     error::{is_unclear, of_the_connection},
     session::Session,
@@ -26,7 +26,7 @@ pub struct Transaction {
     talk: Mutex<Talk>,
     backend: DbBackend,
     observer: Option<Observer>,
-    work: Option<Arc<Work>>,
+    callers: Callers,
     condition: Condition,
 }
 
@@ -51,7 +51,7 @@ impl Transaction {
             talk: Mutex::new(Talk { session, is_open: false, has_failed: false }),
             backend,
             observer,
-            work: Work::current(),
+            callers: Callers::current(),
             condition,
         };
         transaction.check()?;
@@ -103,7 +103,7 @@ impl Transaction {
     }
 
     fn check(&self) -> Result<(), DbErr> {
-        self.work.as_ref().map_or(Ok(()), |work| work.check())
+        self.callers.check()
     }
 
     fn observe(&self, statement: &str) {
@@ -113,9 +113,7 @@ impl Transaction {
     }
 
     fn note(&self, outcome: Outcome) {
-        if let Some(work) = &self.work {
-            work.note(outcome);
-        }
+        self.callers.note(outcome);
     }
 }
 

@@ -21,11 +21,14 @@ use crate::{
 /// How many calls are carried out and wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AdmissionLimits {
-    /// Calls that are carried out at once.
-    pub at_work: usize,
-    /// Calls of one organisation that are carried out at once.
-    pub at_work_of_one: usize,
-    /// Calls that are carried out or wait.
+    /// The places of calls that are carried out at once.
+    pub places: usize,
+    /// Those of one organisation.
+    pub places_of_one: usize,
+    /// So many events that calls create share a place, where they are calls of one organisation.
+    pub events_of_a_place: usize,
+    /// Calls that are carried out or wait. Half of them may be carried out at once, and a quarter be one organisation's:
+    /// those that wait can give way to others.
     pub calls: usize,
     /// How long a call may be expected to wait for others of its organisation; past it, it is refused.
     pub wait: Duration,
@@ -37,8 +40,19 @@ const ALWAYS_ALLOWED_TO_WAIT: usize = 16;
 const COST_OF_A_CALL: usize = 50;
 /// The time that an event is expected to take where none was carried out yet.
 const FIRST_PACE: f64 = 30e-6;
+/// Calls that are carried out together end within so long of one another.
+const MOMENT: Duration = Duration::from_millis(1);
 /// The part that the call that has just ended has in what is expected of the next.
 const WEIGHT_OF_THE_LAST: f64 = 0.2;
+
+/// What a call is going to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Load {
+    /// Creates so many events, together with other calls that do.
+    Creates(usize),
+    /// Something else, by itself, that costs as much as so many events.
+    Other(usize),
+}
 
 /// A fair queue of calls.
 #[derive(Clone)]
@@ -51,11 +65,22 @@ pub struct Admission {
 pub struct Permit {
     admission: Admission,
     organisation_id: OrganisationId,
+    weight: Weight,
+}
+
+/// What a call takes.
+#[derive(Clone, Copy)]
+struct Weight {
+    /// In time.
     cost: usize,
+    /// Of a place: how many of its events.
+    share: usize,
 }
 
 #[derive(Default)]
 struct State {
+    /// The places that are taken, and the calls that have taken them.
+    places: usize,
     at_work: usize,
     waiting: usize,
     organisations: HashMap<OrganisationId, Organisation>,
@@ -68,39 +93,42 @@ struct State {
 /// An organisation with calls here.
 struct Organisation {
     at_work: usize,
-    /// The cost of its calls at work.
+    /// The cost of its calls at work, and their shares of places.
     cost_at_work: usize,
+    share_at_work: usize,
     queue: VecDeque<Waiting>,
     /// The cost of all its calls so far. The organisation with the least is served next.
     served: u64,
     /// Seconds that an event takes, as its calls come to their ends one after another.
     pace: f64,
-    /// When the last of its calls ended, or the first of those at work began.
+    /// When the pace was last measured, or the first of those at work began.
     since: Instant,
+    /// The cost of its calls that have ended since.
+    ended: usize,
 }
 
 struct Waiting {
-    cost: usize,
+    weight: Weight,
     turn: oneshot::Sender<Result<Permit>>,
 }
 
 impl Admission {
     pub fn new(limits: AdmissionLimits) -> Self {
-        let limits = AdmissionLimits { at_work: limits.at_work.min(limits.calls), ..limits };
+        let limits = AdmissionLimits { places: limits.places.min(limits.calls), ..limits };
         Self { limits, state: Arc::default() }
     }
 
-    /// Waits until a call of so many events may be carried out. Refuses it at once where that would take too long.
-    pub async fn enter(&self, organisation_id: OrganisationId, events: usize) -> Result<Permit> {
-        let cost = events + COST_OF_A_CALL;
+    /// Waits until a call may be carried out. Refuses it at once where that would take too long.
+    pub async fn enter(&self, organisation_id: OrganisationId, load: Load) -> Result<Permit> {
+        let weight = self.limits.weigh(load);
         let turn = {
             let mut state = self.state();
-            if let Some(place) = self.enter_at_once(&mut state, organisation_id, cost) {
+            if let Some(place) = self.enter_at_once(&mut state, organisation_id, weight) {
                 return Ok(place);
             }
             self.make_room(&mut state, organisation_id)?;
             let (turn, my_turn) = oneshot::channel();
-            state.organisation(organisation_id).queue.push_back(Waiting { cost, turn });
+            state.organisation(organisation_id).queue.push_back(Waiting { weight, turn });
             state.waiting += 1;
             my_turn
         };
@@ -112,28 +140,28 @@ impl Admission {
         self.find_room(&mut self.state(), organisation_id).map(|_| ())
     }
 
-    fn enter_at_once(&self, state: &mut State, organisation_id: OrganisationId, cost: usize) -> Option<Permit> {
-        if state.at_work >= self.limits.at_work {
-            return None;
-        }
-        let may = state.organisations.get(&organisation_id).is_none_or(|organisation| {
-            organisation.queue.is_empty() && organisation.at_work < self.limits.at_work_of_one
-        });
-        may.then(|| self.begin(state, organisation_id, cost))
+    fn enter_at_once(&self, state: &mut State, organisation_id: OrganisationId, weight: Weight) -> Option<Permit> {
+        let is_next = state.organisations.get(&organisation_id).is_none_or(|known| known.queue.is_empty());
+        let may_begin = is_next && state.may_begin(self.limits, state.organisations.get(&organisation_id), weight);
+        may_begin.then(|| self.begin(state, organisation_id, weight))
     }
 
-    fn begin(&self, state: &mut State, organisation_id: OrganisationId, cost: usize) -> Permit {
+    fn begin(&self, state: &mut State, organisation_id: OrganisationId, weight: Weight) -> Permit {
         state.at_work += 1;
         let organisation = state.organisation(organisation_id);
         if organisation.at_work == 0 {
-            organisation.since = Instant::now();
+            (organisation.since, organisation.ended) = (Instant::now(), 0);
         }
+        let places_before = self.limits.places_of(organisation.share_at_work);
         organisation.at_work += 1;
-        organisation.cost_at_work += cost;
-        organisation.served += cost as u64;
-        let served_before = organisation.served - cost as u64;
+        organisation.cost_at_work += weight.cost;
+        organisation.share_at_work += weight.share;
+        let served_before = organisation.served;
+        organisation.served += weight.cost as u64;
+        let more_places = self.limits.places_of(organisation.share_at_work) - places_before;
+        state.places += more_places;
         state.served = state.served.max(served_before);
-        Permit { admission: self.clone(), organisation_id, cost }
+        Permit { admission: self.clone(), organisation_id, weight }
     }
 
     /// Makes sure that one more call may wait.
@@ -184,10 +212,9 @@ impl Drop for Permit {
         let limits = self.admission.limits;
         let mut next = Vec::new();
         let mut state = self.admission.state();
-        state.end(self.organisation_id, self.cost);
-        while state.at_work < limits.at_work {
-            let Some((organisation_id, waiting)) = state.next(limits.at_work_of_one) else { break };
-            next.push((waiting.turn, self.admission.begin(&mut state, organisation_id, waiting.cost)));
+        state.end(limits, self.organisation_id, self.weight);
+        while let Some((organisation_id, waiting)) = state.next(limits) {
+            next.push((waiting.turn, self.admission.begin(&mut state, organisation_id, waiting.weight)));
         }
         drop(state);
         for (turn, place) in next {
@@ -203,38 +230,57 @@ impl State {
         self.organisations.entry(organisation_id).or_insert_with(|| Organisation {
             at_work: 0,
             cost_at_work: 0,
+            share_at_work: 0,
             queue: VecDeque::new(),
             served,
             pace,
             since: Instant::now(),
+            ended: 0,
         })
     }
 
-    fn end(&mut self, organisation_id: OrganisationId, cost: usize) {
+    /// Whether a call of an organisation, which is known if it has others here, may begin beside those at work.
+    fn may_begin(&self, limits: AdmissionLimits, organisation: Option<&Organisation>, weight: Weight) -> bool {
+        let (at_work, share) = organisation.map_or((0, 0), |known| (known.at_work, known.share_at_work));
+        let places = limits.places_of(share + weight.share);
+        let more_places = places - limits.places_of(share);
+        let fits = places <= limits.places_of_one && self.places + more_places <= limits.places;
+        fits && self.at_work < (limits.calls / 2).max(limits.places)
+            && at_work < (limits.calls / 4).max(limits.places_of_one)
+    }
+
+    fn end(&mut self, limits: AdmissionLimits, organisation_id: OrganisationId, weight: Weight) {
         self.at_work -= 1;
         let Some(organisation) = self.organisations.get_mut(&organisation_id) else { return };
+        let places_before = limits.places_of(organisation.share_at_work);
         organisation.at_work -= 1;
-        organisation.cost_at_work -= cost;
-        let last = organisation.since.elapsed().as_secs_f64() / cost as f64;
-        organisation.pace += WEIGHT_OF_THE_LAST * (last - organisation.pace);
-        organisation.since = Instant::now();
+        organisation.cost_at_work -= weight.cost;
+        organisation.share_at_work -= weight.share;
+        self.places -= places_before - limits.places_of(organisation.share_at_work);
+        organisation.ended += weight.cost;
+        let elapsed = organisation.since.elapsed();
+        if elapsed >= MOMENT {
+            let last = elapsed.as_secs_f64() / organisation.ended as f64;
+            organisation.pace += WEIGHT_OF_THE_LAST * (last - organisation.pace);
+            (organisation.since, organisation.ended) = (Instant::now(), 0);
+        }
         self.pace = Some(organisation.pace);
         if organisation.at_work == 0 && organisation.queue.is_empty() {
             self.organisations.remove(&organisation_id);
         }
     }
 
-    /// The call that is next: of the organisation that has been served least.
-    fn next(&mut self, at_work_of_one: usize) -> Option<(OrganisationId, Waiting)> {
+    /// The call that is next: of the organisation that has been served least, of those whose next call may begin.
+    fn next(&mut self, limits: AdmissionLimits) -> Option<(OrganisationId, Waiting)> {
         self.forget_the_departed();
-        let ready = self
-            .organisations
-            .iter_mut()
-            .filter(|(_, organisation)| organisation.at_work < at_work_of_one && !organisation.queue.is_empty());
-        let (organisation_id, organisation) = ready.min_by_key(|(_, organisation)| organisation.served)?;
-        let waiting = organisation.queue.pop_front()?;
+        let ready = self.organisations.iter().filter(|(_, organisation)| {
+            let next = organisation.queue.front();
+            next.is_some_and(|next| self.may_begin(limits, Some(organisation), next.weight))
+        });
+        let organisation_id = *ready.min_by_key(|(_, organisation)| organisation.served)?.0;
+        let waiting = self.organisations.get_mut(&organisation_id)?.queue.pop_front()?;
         self.waiting -= 1;
-        Some((*organisation_id, waiting))
+        Some((organisation_id, waiting))
     }
 
     /// Frees the places of those who wait no longer.
@@ -249,11 +295,26 @@ impl State {
     }
 }
 
+impl AdmissionLimits {
+    fn weigh(self, load: Load) -> Weight {
+        let (events, share) = match load {
+            Load::Creates(events) => (events, events.clamp(1, self.events_of_a_place)),
+            Load::Other(events) => (events, self.events_of_a_place),
+        };
+        Weight { cost: events + COST_OF_A_CALL, share }
+    }
+
+    /// The places that calls of one organisation take together.
+    fn places_of(self, share: usize) -> usize {
+        share.div_ceil(self.events_of_a_place)
+    }
+}
+
 impl Organisation {
     /// How long a call that comes now is going to wait, as far as one can tell: by how long the calls before it took, or
     /// by how long those at work take already.
     fn expected_wait(&self) -> Duration {
-        let queued: usize = self.queue.iter().map(|waiting| waiting.cost).sum();
+        let queued: usize = self.queue.iter().map(|waiting| waiting.weight.cost).sum();
         let taken = self.since.elapsed().as_secs_f64();
         let pace = match self.cost_at_work {
             0 => self.pace,

@@ -7,7 +7,7 @@ use prost::Message;
 use tokio::sync::Notify;
 
 use super::{
-    admission::{Admission, Permit},
+    admission::{Admission, Load, Permit},
     budget::{Budget, Holder},
     convert::{EVENT, bulk_response, create_response},
     deprecation,
@@ -129,7 +129,7 @@ impl Api {
 
     pub async fn release_token(&self, head: &Head, request: ReleaseTokenRequest) -> Result<ReleaseTokenResponse> {
         let caller = self.caller(head, request.token).await?;
-        let _permit = self.writes.enter(caller.organisation_id, 1).await?;
+        let _permit = self.writes.enter(caller.organisation_id, Load::Other(1)).await?;
         self.authenticator.release_token(&caller).await?;
         Ok(ReleaseTokenResponse {})
     }
@@ -214,8 +214,11 @@ impl Api {
 
     /// Waits for the permit of a call with so many events. A rehearsal stands in no writer's way.
     async fn admit(&self, caller: &Caller, events: usize, options: Options) -> Result<Permit> {
-        let queue = if options.validate_only { &self.reads } else { &self.writes };
-        queue.enter(caller.organisation_id, events).await
+        let (queue, load) = match options.validate_only {
+            true => (&self.reads, Load::Other(events)),
+            false => (&self.writes, Load::Creates(events)),
+        };
+        queue.enter(caller.organisation_id, load).await
     }
 
     /// Runs a call for as long as the caller waits and the service allows. Every call of every transport runs in this,

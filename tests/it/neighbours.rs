@@ -12,6 +12,7 @@ use futures_util::future::join_all;
 use referral_events::{
     config::Config,
     id::OrganisationId,
+    referral::ReferralSettings,
     storage::{Transaction, counters},
 };
 use serde_json::{Value, json};
@@ -36,8 +37,10 @@ tests! {
         calls_that_wait_for_their_turn_keep_no_other_organisation_waiting;
 }
 
-/// Calls of one organisation that are carried out at once, and those that wait whatever the expected time.
-const AT_WORK: usize = 2;
+/// Calls of one organisation that are carried out at once, a quarter of all, and those that wait whatever the expected
+/// time.
+const MAXIMUM_CALLS: usize = 24;
+const AT_WORK: usize = MAXIMUM_CALLS / 4;
 const ALWAYS_WAIT: usize = 16;
 
 /// A server in which calls of acme come to no end until the transaction ends: it holds acme's turn, on SQLite that of
@@ -50,6 +53,11 @@ async fn held(setup: Setup, config: Config) -> (Arc<Server>, Transaction, String
     counters::take_turn(&lock, OrganisationId(1)).await.expect("a turn");
     server.take_statements();
     (Arc::new(server), lock, other)
+}
+
+/// Whoever is expected to wait is refused.
+fn impatient() -> Config {
+    Config { maximum_wait: Duration::from_millis(1), maximum_calls: MAXIMUM_CALLS, ..Config::default() }
 }
 
 /// Nobody is refused for the time it has to wait.
@@ -139,8 +147,7 @@ async fn told_to_wait(server: &Server, request: Value) -> Duration {
 }
 
 async fn past_the_queue_calls_are_refused_and_told_when_to_come_back(setup: Setup) {
-    let config = Config { maximum_wait: Duration::from_millis(1), ..Config::default() };
-    let (server, lock, _) = held(setup, config).await;
+    let (server, lock, _) = held(setup, impatient()).await;
     let mut calls = JoinSet::new();
     assert_eq!(send_until_refused(&server, &mut calls).await, AT_WORK + ALWAYS_WAIT);
     let wait = told_to_wait(&server, request(&server.token, "", 50)).await;
@@ -156,8 +163,7 @@ async fn past_the_queue_calls_are_refused_and_told_when_to_come_back(setup: Setu
 }
 
 async fn a_caller_that_leaves_the_queue_makes_room(setup: Setup) {
-    let config = Config { maximum_wait: Duration::from_millis(1), ..Config::default() };
-    let (server, lock, _) = held(setup, config).await;
+    let (server, lock, _) = held(setup, impatient()).await;
     let at_work = send_waiting(&server, 1..1 + AT_WORK).await;
     let mut calls = send_waiting(&server, 10..10 + ALWAYS_WAIT).await;
     server.bulk(request(&server.token, "", 40)).await.assert_refused("TooManyRequests");
@@ -183,7 +189,9 @@ async fn a_caller_that_leaves_the_queue_makes_room(setup: Setup) {
 }
 
 async fn organisations_are_served_in_turn(setup: Setup) {
-    let (server, lock, other) = held(setup, patient()).await;
+    // A turn is as long as a group is large.
+    let referral = ReferralSettings { maximum_group: 1, ..ReferralSettings::default() };
+    let (server, lock, other) = held(setup, Config { referral, ..patient() }).await;
     let ended = Arc::new(AtomicUsize::new(0));
     let mut calls = JoinSet::new();
     for (token, prefix, numbers) in [(&server.token, "", 1..21), (&other, "X", 1..4)] {

@@ -164,7 +164,7 @@ async fn a_rehearsal_sees_the_directory_and_the_events_as_they_were_at_one_momen
     let replica = server.replica().await;
     let first = server.send(json!([event("1", "01", "20")])).await;
     // Between the look-ups of the directory and those of the events.
-    let held = server.hold_at("SELECT 1 WHERE EXISTS");
+    let held = server.hold_at("AS referrers");
     let change = async {
         replica.import("acme", DirectoryKind::AccountsReceivable, suspended("01")).await;
         let cancelled = replica.cancel(json!({"number": first.processed()[0]["number"]})).await;

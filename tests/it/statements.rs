@@ -180,8 +180,8 @@ async fn a_circle_is_looked_for_where_one_is_possible(setup: Setup) {
     event["referred_rewards_participant_identifier"] = json!({"number": format!("P{:04}", ACCOUNTS - 10)});
     event["referred_by_rewards_participant_identifier"] = json!({"number": format!("P{:04}", ACCOUNTS - 11)});
     let statements = statements_of(&stage, vec![event]).await;
-    // What is there already, the way up from the referrer, the references, and the numbers once more.
-    assert_eq!(statements.len(), 8 + turn(setup) + 4);
+    // The way up from the referrer, and nothing else.
+    assert_eq!(statements.len(), 8 + turn(setup) + 1);
 }
 
 async fn a_call_of_which_nothing_is_created_writes_nothing(setup: Setup) {

@@ -1,4 +1,4 @@
-//! How a call comes to its verdicts: what is asked of the database, and when.
+//! How calls come to their verdicts: what is asked of the database, and when.
 
 use std::collections::HashSet;
 
@@ -11,7 +11,7 @@ use crate::{
     referral::{
         event::EventIdentity,
         resolve::ResolvedEvent,
-        rules::judge::{Cause, Facts, Referral, StoredEvent, Verdict, judge},
+        rules::judge::{CallEvents, Cause, Facts, Referral, StoredEvent, Verdict, judge},
     },
     storage::{
         Transaction, access_tokens,
@@ -23,87 +23,134 @@ use crate::{
 /// How much is asked before the events are judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Depth {
-    /// Whether a circle is possible, and nothing else: wrong where the database has an event's referred account or
-    /// external reference already, and then the insert is refused.
-    CirclesOnly,
+    /// Which of the referred have referred somebody, and all about the events that the calls by themselves refuse: wrong
+    /// where the database has the referred account or the external reference of one that is to be created, and then the
+    /// insert is refused.
+    Optimistic,
     Everything,
 }
 
-/// The verdicts on the events of a call.
+/// The verdicts on the events of some calls.
 pub struct Decision {
-    pub verdicts: Vec<Verdict>,
+    /// Of each call.
+    pub verdicts: Vec<Vec<Verdict>>,
     /// Of those to create, where there are any and they are not only rehearsed.
     pub first_number: Option<EventNumber>,
 }
 
-/// Decides on the events of a call.
+/// Decides on the events of calls of one organisation, one after another.
 #[derive(Clone, Copy)]
 pub struct Decider<'a> {
     pub organisation_id: OrganisationId,
-    pub events: &'a [ResolvedEvent<'a>],
+    pub calls: &'a [CallEvents<'a>],
     /// The version of the directory that they were resolved in.
     pub directory_version: Option<i64>,
     pub allow_circles: bool,
     pub now: DateTime<Utc>,
 }
 
-impl Decider<'_> {
-    fn referred(&self) -> Vec<AccountKey> {
-        self.events.iter().map(|event| event.referred.account_key).collect()
+impl<'a> Decider<'a> {
+    /// Judges the events with all that the database knows, as a rehearsal does: without a turn and without numbers.
+    pub async fn rehearse<C: ConnectionTrait>(&self, connection: &C) -> Result<Vec<Vec<Verdict>>, DbErr> {
+        let referrers = self.find_referrers(connection).await?;
+        let facts = self.find_facts(connection, &self.events(), &referrers).await?;
+        Ok(self.judge(facts))
+    }
+
+    /// Judges the events in the organisation's turn, and takes the numbers of those to create.
+    pub async fn decide(&self, transaction: &Transaction, depth: Depth) -> Result<Decision, Interrupted> {
+        let optimistic = self.judge(Facts::default());
+        let expected = count_new(&optimistic);
+        counters::take_turn(transaction, self.organisation_id).await?;
+        let (first_number, referrers) = match depth {
+            Depth::Optimistic if expected > 0 => {
+                let Numbers { first, referrers, .. } =
+                    self.take_numbers(transaction, expected, &self.possible_referrers()).await?;
+                (Some(first), referrers)
+            }
+            _ => (None, self.find_referrers(transaction).await?),
+        };
+        let doubtful = match depth {
+            Depth::Optimistic => self.doubtful(&optimistic),
+            Depth::Everything => self.events(),
+        };
+        if doubtful.is_empty() && referrers.is_empty() {
+            return Ok(Decision { verdicts: optimistic, first_number });
+        }
+        let mut verdicts = self.look_up_and_judge(transaction, &doubtful, &referrers).await?;
+        // An event that a circle keeps out may be there already, and so may what was sent again after it.
+        let is_new_doubt = |(now, before): (&Verdict, &Verdict)| is_doubtful(now) && !is_doubtful(before);
+        if depth == Depth::Optimistic && verdicts.iter().flatten().zip(optimistic.iter().flatten()).any(is_new_doubt) {
+            verdicts = self.look_up_and_judge(transaction, &self.events(), &referrers).await?;
+        }
+        let first_number = match count_new(&verdicts) {
+            0 => None,
+            count if count <= expected && first_number.is_some() => first_number,
+            count => Some(self.take_numbers(transaction, count, &[]).await?.first),
+        };
+        Ok(Decision { verdicts, first_number })
+    }
+
+    fn judge(&self, facts: Facts<'a>) -> Vec<Vec<Verdict>> {
+        judge(self.calls, facts, self.allow_circles)
+    }
+
+    async fn look_up_and_judge(
+        &self,
+        transaction: &Transaction,
+        doubtful: &[&'a ResolvedEvent<'a>],
+        referrers: &[AccountKey],
+    ) -> Result<Vec<Vec<Verdict>>, Interrupted> {
+        self.check_passwords(transaction, doubtful).await?;
+        Ok(self.judge(self.find_facts(transaction, doubtful, referrers).await?))
+    }
+
+    fn events(&self) -> Vec<&'a ResolvedEvent<'a>> {
+        self.calls.iter().flat_map(|call| call.events).collect()
+    }
+
+    /// The events that may be something else than what the calls by themselves say.
+    fn doubtful(&self, verdicts: &[Vec<Verdict>]) -> Vec<&'a ResolvedEvent<'a>> {
+        let events = self.calls.iter().flat_map(|call| call.events).zip(verdicts.iter().flatten());
+        events.filter(|(_, verdict)| is_doubtful(verdict)).map(|(event, _)| event).collect()
     }
 
     /// The accounts that are asked about for circles. A circle that a stored referral is part of has, where a new one
     /// joins it, a referred party that has itself referred somebody; one of new referrals alone is known to the judge.
     fn possible_referrers(&self) -> Vec<AccountKey> {
-        if self.allow_circles { Vec::new() } else { self.referred() }
+        let events = self.calls.iter().flat_map(|call| call.events).filter(|_| !self.allow_circles);
+        events.map(|event| event.referred.account_key).collect()
     }
 
-    async fn is_circle_possible<C: ConnectionTrait>(&self, connection: &C) -> Result<bool, DbErr> {
+    async fn find_referrers<C: ConnectionTrait>(&self, connection: &C) -> Result<Vec<AccountKey>, DbErr> {
         let accounts = self.possible_referrers();
-        Ok(!accounts.is_empty()
-            && referral_events::is_any_a_referrer(connection, self.organisation_id, &accounts).await?)
+        if accounts.is_empty() {
+            return Ok(Vec::new());
+        }
+        referral_events::find_referrers(connection, self.organisation_id, &accounts).await
     }
 
-    /// Judges the events with all that the database knows, as a rehearsal does: without a turn and without numbers.
-    pub async fn rehearse<C: ConnectionTrait>(&self, connection: &C) -> Result<Decision, DbErr> {
-        let is_circle_possible = self.is_circle_possible(connection).await?;
-        Ok(Decision { verdicts: self.judge(connection, is_circle_possible).await?, first_number: None })
-    }
-
-    /// Judges the events in the organisation's turn, and takes the numbers of those to create.
-    pub async fn decide(&self, transaction: &Transaction, depth: Depth) -> Result<Decision, Interrupted> {
-        let optimistic = (depth == Depth::CirclesOnly).then(|| self.judge_optimistically()).flatten();
-        counters::take_turn(transaction, self.organisation_id).await?;
-        let is_circle_possible = match optimistic {
-            Some(verdicts) => {
-                let numbers = self.take_numbers(transaction, &verdicts, &self.possible_referrers()).await?;
-                if !numbers.any_is_a_referrer {
-                    return Ok(Decision { verdicts, first_number: Some(numbers.first) });
-                }
-                true
-            }
-            None => self.is_circle_possible(transaction).await?,
-        };
-        self.check_passwords(transaction).await?;
-        let verdicts = self.judge(transaction, is_circle_possible).await?;
-        let first_number = match verdicts.contains(&Verdict::Create) {
-            true => Some(self.take_numbers(transaction, &verdicts, &[]).await?.first),
-            false => None,
-        };
-        Ok(Decision { verdicts, first_number })
-    }
-
-    /// The verdicts if the database has none of the events and a circle is impossible; none where the call by itself
-    /// says that one is refused, for that one may be an event that the database has.
-    fn judge_optimistically(&self) -> Option<Vec<Verdict>> {
-        let verdicts = judge(self.events, Facts::default(), self.allow_circles);
-        verdicts.iter().all(|verdict| !matches!(verdict, Verdict::Refuse { .. })).then_some(verdicts)
+    /// From whom the way up must be known, where these of the referred have referred somebody: a circle comes to each of
+    /// its new referrals over a stored one, whose referrer is one of these, or over another new one.
+    fn ways_up(&self, referrers: &[AccountKey]) -> Vec<AccountKey> {
+        let events = self.events();
+        let passed: HashSet<AccountKey> =
+            events.iter().map(|event| event.referred_by.account_key).chain(referrers.iter().copied()).collect();
+        let on_the_way = events.iter().filter(|event| passed.contains(&event.referred.account_key));
+        let mut starts: Vec<AccountKey> = on_the_way.map(|event| event.referred_by.account_key).collect();
+        starts.sort_unstable();
+        starts.dedup();
+        starts
     }
 
     /// A one-time password that another call used since it was resolved, or an import replaced, is a lost race.
-    async fn check_passwords(&self, transaction: &Transaction) -> Result<(), Interrupted> {
+    async fn check_passwords(
+        &self,
+        transaction: &Transaction,
+        events: &[&ResolvedEvent<'_>],
+    ) -> Result<(), Interrupted> {
         let passwords: HashSet<(AccessTokenKey, &str)> =
-            self.events.iter().flat_map(|event| event.live_passwords()).collect();
+            events.iter().flat_map(|event| event.live_passwords()).collect();
         if passwords.is_empty() {
             return Ok(());
         }
@@ -111,14 +158,13 @@ impl Decider<'_> {
         if live < passwords.len() { Err(Interrupted::Raced) } else { Ok(()) }
     }
 
-    /// Takes a number for each event to create, and asks whether any of the accounts has referred somebody.
+    /// Takes the numbers of so many events to create, and asks which of the accounts have referred somebody.
     async fn take_numbers(
         &self,
         transaction: &Transaction,
-        verdicts: &[Verdict],
+        count: usize,
         account_keys: &[AccountKey],
     ) -> Result<Numbers, Interrupted> {
-        let count = verdicts.iter().filter(|verdict| **verdict == Verdict::Create).count();
         let numbers = counters::take_numbers(transaction, self.organisation_id, count, self.now, account_keys).await?;
         if self.directory_version.is_some_and(|version| version != numbers.directory_version) {
             return Err(Interrupted::DirectoryChanged);
@@ -126,44 +172,47 @@ impl Decider<'_> {
         Ok(numbers)
     }
 
-    async fn judge<C: ConnectionTrait>(&self, connection: &C, is_circle_possible: bool) -> Result<Vec<Verdict>, DbErr> {
-        let facts = self.find_facts(connection, is_circle_possible).await?;
-        Ok(judge(self.events, facts, self.allow_circles))
-    }
-
-    /// Looks up all that the judge must know.
-    async fn find_facts<C: ConnectionTrait>(&self, connection: &C, is_circle_possible: bool) -> Result<Facts, DbErr> {
-        let Self { organisation_id, events, .. } = *self;
-        let mut facts = Facts::default();
-        let mut edges = referral_events::find_many_by_referred(connection, organisation_id, &self.referred()).await?;
-        if is_circle_possible {
-            let mut referrers: Vec<AccountKey> = events.iter().map(|event| event.referred_by.account_key).collect();
-            referrers.sort_unstable();
-            referrers.dedup();
-            edges.extend(referral_events::find_ancestry(connection, organisation_id, &referrers).await?);
+    /// Looks up all that the judge must know of these events, and the ways up on which a circle may close.
+    async fn find_facts<C: ConnectionTrait>(
+        &self,
+        connection: &C,
+        events: &[&'a ResolvedEvent<'a>],
+        referrers: &[AccountKey],
+    ) -> Result<Facts<'a>, DbErr> {
+        let mut edges = Vec::new();
+        if !events.is_empty() {
+            let referred: Vec<AccountKey> = events.iter().map(|event| event.referred.account_key).collect();
+            edges = referral_events::find_many_by_referred(connection, self.organisation_id, &referred).await?;
+        }
+        if !referrers.is_empty() {
+            let starts = self.ways_up(referrers);
+            edges.extend(referral_events::find_ancestry(connection, self.organisation_id, &starts).await?);
         }
         let referral = |edge: Edge| {
             let event = Cause::Stored(EventIdentity { id: edge.id, number: edge.number });
             (edge.referred_account_key, Referral { referrer: edge.referred_by_account_key, event })
         };
-        facts.referral_of = edges.into_iter().map(referral).collect();
-        let references: Vec<(usize, &str, &str)> = events
-            .iter()
-            .filter_map(|event| {
-                let (system, number) = event.details.external_reference()?;
-                Some((event.position, system, number))
-            })
-            .collect();
+        let mut facts = Facts { referral_of: edges.into_iter().map(referral).collect(), ..Facts::default() };
+        let references: Vec<(&str, &str)> =
+            events.iter().filter_map(|event| event.details.external_reference()).collect();
         if !references.is_empty() {
             let found =
-                referral_events::find_many_by_external_reference(connection, organisation_id, &references).await?;
+                referral_events::find_many_by_external_reference(connection, self.organisation_id, &references).await?;
             for Referenced { position, id, number, content_hash } in found {
-                if let Ok(position) = usize::try_from(position) {
+                if let Some(reference) = usize::try_from(position).ok().and_then(|position| references.get(position)) {
                     let event = EventIdentity { id, number };
-                    facts.references.insert(position, StoredEvent { event, content_hash });
+                    facts.references.insert(*reference, StoredEvent { event, content_hash });
                 }
             }
         }
         Ok(facts)
     }
+}
+
+fn is_doubtful(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Refuse { .. } | Verdict::Abandon)
+}
+
+fn count_new(verdicts: &[Vec<Verdict>]) -> usize {
+    verdicts.iter().flatten().filter(|verdict| **verdict == Verdict::Create).count()
 }

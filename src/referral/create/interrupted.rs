@@ -3,7 +3,8 @@
 use sea_orm::DbErr;
 
 use crate::{
-    error::Error,
+    error::{Error, ErrorKind, Result},
+    retry::Attempts,
     storage::{is_contention, is_unique_violation},
 };
 
@@ -13,7 +14,31 @@ pub enum Interrupted {
     Raced,
     /// An import has changed the directory since the events were resolved.
     DirectoryChanged,
+    /// Whether it was committed is not known.
+    InDoubt(Error),
     Failed(Error),
+}
+
+impl Interrupted {
+    /// What a COMMIT has failed for.
+    pub fn at_commit(error: DbErr) -> Self {
+        if is_contention(&error) { Self::Raced } else { Self::InDoubt(error.into()) }
+    }
+
+    /// Comes to the next attempt, if another can come to a better end and there is one left.
+    pub async fn try_again(self, attempts: &mut Attempts) -> Result<()> {
+        match self {
+            Self::Failed(error) | Self::InDoubt(error) => Err(error),
+            Self::Raced | Self::DirectoryChanged if attempts.is_last() => {
+                let message = "Too many calls refer the same parties at once; try again.";
+                Err(Error::new(ErrorKind::TooManyRequests, message))
+            }
+            Self::Raced | Self::DirectoryChanged => {
+                attempts.next().await;
+                Ok(())
+            }
+        }
+    }
 }
 
 impl From<DbErr> for Interrupted {

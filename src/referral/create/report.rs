@@ -2,7 +2,15 @@
 
 use crate::{
     error::{Error, Result},
-    referral::{event::EventIdentity, rules::validate::Checked, violation::Violation},
+    referral::{
+        event::EventIdentity,
+        resolve::ResolvedEvent,
+        rules::{
+            judge::{Cause, Verdict},
+            validate::Checked,
+        },
+        violation::Violation,
+    },
 };
 
 /// What became of one event.
@@ -32,6 +40,32 @@ pub struct Reported {
 /// The answer to a call, in request order.
 pub type Report = Vec<Reported>;
 
+/// The events that calls create, in the order of their numbers; none where they are only rehearsed.
+#[derive(Default)]
+pub struct NewEvents {
+    identities: Vec<EventIdentity>,
+    /// How many of them are reported.
+    reported: usize,
+}
+
+impl NewEvents {
+    pub fn of(identities: impl Iterator<Item = EventIdentity>) -> Self {
+        Self { identities: identities.collect(), reported: 0 }
+    }
+
+    fn next(&mut self) -> Option<EventIdentity> {
+        self.reported += 1;
+        self.identities.get(self.reported - 1).copied()
+    }
+
+    fn identity(&self, cause: Cause) -> Option<EventIdentity> {
+        match cause {
+            Cause::Stored(event) => Some(event),
+            Cause::New(n) => self.identities.get(n).copied(),
+        }
+    }
+}
+
 /// A slot for the outcome of each event, each to be filled exactly once.
 pub struct Slots(Vec<Option<Outcome>>);
 
@@ -40,7 +74,7 @@ impl Slots {
         Self(vec![None; events])
     }
 
-    pub fn processed(&mut self, position: usize, event: Option<EventIdentity>, replayed: bool) {
+    fn processed(&mut self, position: usize, event: Option<EventIdentity>, replayed: bool) {
         self.fill(position, Outcome::Processed { event, replayed });
     }
 
@@ -49,11 +83,17 @@ impl Slots {
         self.fill(position, Outcome::Unprocessed { violations, cause });
     }
 
-    /// What the event at a position is known by, once it is there.
-    pub fn identity(&self, position: usize) -> Option<EventIdentity> {
-        match self.0.get(position) {
-            Some(Some(Outcome::Processed { event, .. })) => *event,
-            _ => None,
+    /// What became of events, by the verdicts on them.
+    pub fn report(&mut self, events: &[ResolvedEvent<'_>], verdicts: Vec<Verdict>, new: &mut NewEvents) {
+        for (ResolvedEvent { position, .. }, verdict) in events.iter().zip(verdicts) {
+            match verdict {
+                Verdict::Create => self.processed(*position, new.next(), false),
+                Verdict::Replay(cause) => self.processed(*position, new.identity(cause), true),
+                Verdict::Refuse { violations, cause } => {
+                    self.unprocessed(*position, violations, cause.and_then(|cause| new.identity(cause)));
+                }
+                Verdict::Abandon => self.unprocessed(*position, vec![Violation::not_attempted()], None),
+            }
         }
     }
 

@@ -8,13 +8,13 @@ use crate::{
     referral::{event::EventIdentity, resolve::ResolvedEvent, violation::Violation},
 };
 
-/// What the database knows that matters to the events of a call.
+/// What the database knows that matters to the events of some calls.
 #[derive(Debug, Default)]
-pub struct Facts {
-    /// How accounts were referred. Holds the whole way up from every referrer, where a circle is possible.
+pub struct Facts<'a> {
+    /// How accounts were referred. Holds the whole way up from every referrer from which one can lead into a circle.
     pub referral_of: HashMap<AccountKey, Referral>,
-    /// The event under the external reference of the event at a position of the call.
-    pub references: HashMap<usize, StoredEvent>,
+    /// The events under external references, each a system (empty for none) and a number.
+    pub references: HashMap<(&'a str, &'a str), StoredEvent>,
 }
 
 /// How an account was referred.
@@ -28,8 +28,8 @@ pub struct Referral {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
     Stored(EventIdentity),
-    /// The event of this call at that position.
-    OfCall(usize),
+    /// One of those to create: the how manieth, from 0.
+    New(usize),
 }
 
 #[derive(Debug)]
@@ -43,44 +43,90 @@ pub struct StoredEvent {
 pub enum Verdict {
     /// It is created.
     Create,
-    /// It was created before, by an earlier call.
-    Existing(EventIdentity),
-    /// It repeats an earlier event of this call, which stands at that position.
-    Repeats { position: usize },
+    /// It was sent before, and is that event.
+    Replay(Cause),
     Refuse {
         violations: Vec<Violation>,
         /// The event that stands in its way, the first by the violations' precedence.
         cause: Option<Cause>,
     },
+    /// It could be created, and its call creates all of its events or none.
+    Abandon,
 }
 
-/// Judges the events of one call in order, each knowing what becomes of those before it.
-pub fn judge(events: &[ResolvedEvent<'_>], facts: Facts, allow_circles: bool) -> Vec<Verdict> {
+/// The events of one call.
+#[derive(Clone, Copy)]
+pub struct CallEvents<'a> {
+    pub events: &'a [ResolvedEvent<'a>],
+    pub all_or_nothing: bool,
+    /// Whether the call has other events, which cannot be created.
+    pub has_failed: bool,
+}
+
+/// Judges the events of calls, one after another, each knowing what becomes of those before it.
+pub fn judge<'a>(calls: &[CallEvents<'a>], facts: Facts<'a>, allow_circles: bool) -> Vec<Vec<Verdict>> {
     let mut judge = Judge {
         facts,
         allow_circles,
         ways_up: HashMap::new(),
+        creations: 0,
         created: HashMap::new(),
         used_passwords: HashMap::new(),
     };
-    events.iter().map(|event| judge.judge(event)).collect()
+    calls.iter().map(|call| judge.call(*call)).collect()
 }
 
 struct Judge<'a> {
-    facts: Facts,
+    facts: Facts<'a>,
     allow_circles: bool,
     /// Of the accounts whose way up was walked, how far it was found to lead: the account there, and the last event on the
-    /// way. What was walked once is one step from then on, so that a call's events together walk a long chain once. Holds
+    /// way. What was walked once is one step from then on, so that all events together walk a long chain once. Holds
     /// `None` where the way has no end.
     ways_up: HashMap<AccountKey, Option<Referral>>,
-    /// The events of this call that are created, by external reference.
+    /// How many events are created so far.
+    creations: usize,
+    /// Those of them with an external reference, by it: the how manieth each is.
     created: HashMap<(&'a str, &'a str), (usize, ContentHash)>,
-    /// The position of the event of this call that uses up the one-time password of an access token.
+    /// Which of them uses up the one-time password of an access token.
     used_passwords: HashMap<AccessTokenKey, usize>,
 }
 
 impl<'a> Judge<'a> {
-    fn judge(&mut self, event: &ResolvedEvent<'a>) -> Verdict {
+    fn call(&mut self, CallEvents { events, all_or_nothing, has_failed }: CallEvents<'a>) -> Vec<Verdict> {
+        let creations_before = self.creations;
+        let mut verdicts: Vec<Verdict> = events.iter().map(|event| self.event(event)).collect();
+        let any_fails = has_failed || verdicts.iter().any(|verdict| matches!(verdict, Verdict::Refuse { .. }));
+        if all_or_nothing && any_fails {
+            self.take_back(events, &verdicts, creations_before);
+            let is_gone = |cause: Cause| matches!(cause, Cause::New(n) if n >= creations_before);
+            for verdict in &mut verdicts {
+                match verdict {
+                    Verdict::Refuse { cause, .. } => *cause = cause.filter(|cause| !is_gone(*cause)),
+                    Verdict::Replay(cause) if !is_gone(*cause) => {}
+                    _ => *verdict = Verdict::Abandon,
+                }
+            }
+        }
+        verdicts
+    }
+
+    /// Forgets the events of a call that are not created after all.
+    fn take_back(&mut self, events: &[ResolvedEvent<'a>], verdicts: &[Verdict], creations_before: usize) {
+        for (event, _) in events.iter().zip(verdicts).filter(|(_, verdict)| **verdict == Verdict::Create) {
+            self.facts.referral_of.remove(&event.referred.account_key);
+            if let Some(reference) = event.details.external_reference() {
+                self.created.remove(&reference);
+            }
+            for password in event.one_time_passwords() {
+                self.used_passwords.remove(&password.access_token_key);
+            }
+        }
+        self.creations = creations_before;
+        // They may lead over the events that are gone.
+        self.ways_up.clear();
+    }
+
+    fn event(&mut self, event: &ResolvedEvent<'a>) -> Verdict {
         // Before all rules: the event's first sending would trip its repetition up.
         if let Some(verdict) = self.repetition(event) {
             return verdict;
@@ -89,13 +135,15 @@ impl<'a> Judge<'a> {
         if !violations.is_empty() {
             return Verdict::Refuse { violations, cause };
         }
-        let referral = Referral { referrer: event.referred_by.account_key, event: Cause::OfCall(event.position) };
+        let n = self.creations;
+        self.creations += 1;
+        let referral = Referral { referrer: event.referred_by.account_key, event: Cause::New(n) };
         self.facts.referral_of.insert(event.referred.account_key, referral);
         if let (Some(reference), Some(hash)) = (event.details.external_reference(), event.content_hash) {
-            self.created.insert(reference, (event.position, hash));
+            self.created.insert(reference, (n, hash));
         }
         for password in event.one_time_passwords() {
-            self.used_passwords.insert(password.access_token_key, event.position);
+            self.used_passwords.insert(password.access_token_key, n);
         }
         Verdict::Create
     }
@@ -105,20 +153,20 @@ impl<'a> Judge<'a> {
     fn repetition(&self, event: &ResolvedEvent<'a>) -> Option<Verdict> {
         let reference = event.details.external_reference()?;
         let hash = event.content_hash?;
-        if let Some((position, created)) = self.created.get(&reference) {
+        if let Some((n, created)) = self.created.get(&reference) {
             let own_passwords = event.one_time_passwords().all(|password| {
                 let user = self.used_passwords.get(&password.access_token_key);
-                password.used_by.is_none() && user.is_none_or(|user| user == position)
+                password.used_by.is_none() && user.is_none_or(|user| user == n)
             });
-            return (*created == hash && own_passwords).then_some(Verdict::Repeats { position: *position });
+            return (*created == hash && own_passwords).then_some(Verdict::Replay(Cause::New(*n)));
         }
-        let known = self.facts.references.get(&event.position)?;
+        let known = self.facts.references.get(&reference)?;
         let own_passwords = event.one_time_passwords().all(|password| match password.used_by {
             Some(number) => number == known.event.number,
             None => !self.used_passwords.contains_key(&password.access_token_key),
         });
         let same = known.content_hash == hash && own_passwords;
-        same.then_some(Verdict::Existing(known.event))
+        same.then_some(Verdict::Replay(Cause::Stored(known.event)))
     }
 
     /// What is wrong with the event, and the event that stands in its way.
@@ -136,11 +184,11 @@ impl<'a> Judge<'a> {
         }
         violations.extend(event.mismatch.clone());
         let mut cause = None;
-        if let Some((system, number)) = event.details.external_reference() {
-            let of_call = self.created.get(&(system, number)).map(|(position, _)| Cause::OfCall(*position));
-            cause = of_call.or(self.facts.references.get(&event.position).map(|known| Cause::Stored(known.event)));
+        if let Some(reference) = event.details.external_reference() {
+            let new = self.created.get(&reference).map(|(n, _)| Cause::New(*n));
+            cause = new.or(self.facts.references.get(&reference).map(|known| Cause::Stored(known.event)));
             if cause.is_some() {
-                violations.push(Violation::external_reference_conflict(number));
+                violations.push(Violation::external_reference_conflict(reference.1));
             }
         }
         let mut referral = |violation: fn(&str, &str) -> Violation| {

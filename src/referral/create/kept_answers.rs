@@ -1,0 +1,98 @@
+//! The answers that are kept for the repeats of calls with an idempotency key.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sea_orm::{ConnectionTrait, DbErr};
+
+use super::{
+    attempt::Attempt,
+    call::{Answered, Idempotency},
+    interrupted::Interrupted,
+    open_calls::OpenCall,
+    report::Report,
+};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    referral::referral_events::ReferralEvents,
+    storage::{Transaction, entity::idempotency_key, idempotency, users},
+};
+
+impl Attempt<'_> {
+    /// The answers that were kept for calls of the same idempotency key and content, by which of the calls they are for.
+    pub(super) async fn find_answers<C: ConnectionTrait>(
+        &self,
+        connection: &C,
+        calls: &[OpenCall<'_>],
+        of: impl Fn(&OpenCall<'_>) -> bool,
+    ) -> Result<Vec<(usize, Result<Answered>)>, DbErr> {
+        let open = calls.iter().enumerate().filter(|(_, call)| call.answer.is_none() && of(call));
+        let (keys, named): (Vec<(&str, &str)>, Vec<(usize, &[u8])>) = open
+            .filter_map(|(index, open)| {
+                let (Idempotency { key, method, .. }, fingerprint) = open.call.idempotency.as_ref()?;
+                Some(((*method, key.as_str()), (index, fingerprint.as_slice())))
+            })
+            .unzip();
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let kept = idempotency::find_many(connection, self.organisation_id, &keys, self.kept_since()).await?;
+        let answer = |kept: idempotency::Kept| {
+            let (index, fingerprint) = *named.get(usize::try_from(kept.position).ok()?)?;
+            let is_same = kept.fingerprint == fingerprint;
+            Some((index, if is_same { Ok(Answered::Before(kept.answer)) } else { Err(key_reused()) }))
+        };
+        Ok(kept.into_iter().filter_map(answer).collect())
+    }
+
+    /// Keeps the answers for repeats of the calls that have an idempotency key and an answer to keep; says whether there
+    /// were any.
+    pub(super) async fn keep_answers(
+        &self,
+        transaction: &Transaction,
+        calls: &[OpenCall<'_>],
+        reports: &[(usize, Report)],
+    ) -> Result<bool, Interrupted> {
+        let to_keep = |(index, report): &(usize, Report)| {
+            let (Idempotency { key, method, encode }, fingerprint) = calls[*index].call.idempotency.as_ref()?;
+            Some(idempotency_key::Model {
+                organisation_id: self.organisation_id,
+                method: (*method).to_owned(),
+                idempotency_key: key.clone(),
+                fingerprint: fingerprint.clone(),
+                answer: encode(report)?,
+                created_on: self.now,
+            })
+        };
+        let answers: Vec<idempotency_key::Model> = reports.iter().filter_map(to_keep).collect();
+        let count = answers.len() as u64;
+        if count > 0 && idempotency::keep(transaction, answers, self.kept_since()).await? < count {
+            return Err(Interrupted::Raced);
+        }
+        Ok(count > 0)
+    }
+
+    fn kept_since(&self) -> DateTime<Utc> {
+        self.now - self.referral_events.settings.idempotency_retention
+    }
+}
+
+impl ReferralEvents {
+    /// Removes the answers that are kept for longer than they need be, in steps so small that no call waits for them.
+    pub async fn remove_old_answers(&self) -> Result<()> {
+        const STEP: u32 = 200;
+        let since = self.clock.now() - self.settings.idempotency_retention;
+        for organisation_id in users::list_organisation_ids(self.database.reader()).await? {
+            // A step may remove fewer than it could: another replica's took the same, or a call has just renewed one.
+            while idempotency::remove_old(self.database.writer(), organisation_id, since, STEP).await? > 0 {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn key_reused() -> Error {
+    let message = "The idempotency key was used before with another content.";
+    Error::new(ErrorKind::IdempotencyKeyReused, message)
+}
