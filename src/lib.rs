@@ -10,7 +10,8 @@
 //! - [`referral`]: events and their rules. [`directory`]: the reference data that events name.
 //! - [`guessing`]: counts wrong passwords and codes, and makes those wait who give many.
 //! - [`storage`]: the database.
-//! - [`clock`], [`date`], [`error`], [`id`], [`logging`], [`retry`], [`secret`], [`text`]: what all of them use.
+//! - [`clock`], [`date`], [`error`], [`id`], [`logging`], [`retry`], [`secret`], [`text`],
+//!   [`together`]: what all of them use.
 
 pub mod auth;
 pub mod cli;
@@ -29,4 +30,5 @@ pub mod secret;
 pub mod server;
 pub mod storage;
 pub mod text;
+pub mod together;
 pub mod transport;

@@ -21,8 +21,9 @@ use crate::{
     storage::{
         Database,
         entity::{released_token, user},
-        users,
+        users::{self, TokenName},
     },
+    together::Together,
 };
 pub use fault::TokenFault;
 use queue::Queue;
@@ -131,11 +132,19 @@ pub struct Authenticator {
     guessing: Guessing,
     queue: Queue,
     clock: Clock,
+    roles: Together<TokenName, Option<String>>,
 }
 
 impl Authenticator {
     pub fn new(database: Database, token_key: &Key, guessing: Guessing, clock: Clock) -> Self {
-        Self { database, signer: Signer::new(token_key), guessing, queue: Queue::new(), clock }
+        Self {
+            database,
+            signer: Signer::new(token_key),
+            guessing,
+            queue: Queue::new(),
+            clock,
+            roles: Together::default(),
+        }
     }
 
     /// Exchanges credentials for a token. Every wrong part of them gives the same answer after the same work.
@@ -212,7 +221,12 @@ impl Authenticator {
 
     /// Who calls with this token.
     pub async fn authenticate(&self, VerifiedToken(claims): VerifiedToken) -> Result<Caller> {
-        let role = users::find_role(self.database.reader(), claims.org, &claims.usr, claims.jti).await?;
+        let database = self.database.clone();
+        let find_all = move |tokens: Vec<TokenName>| {
+            let database = database.clone();
+            async move { Ok(users::find_roles(database.reader(), claims.org, &tokens).await?) }
+        };
+        let role = self.roles.ask(claims.org, (claims.usr.clone(), claims.jti), find_all).await?;
         let role = role.as_deref().and_then(Role::from_name).ok_or(TokenFault::Released)?;
         let token_expires_on = claims.expires_on()?;
         Ok(Caller { organisation_id: claims.org, user_id: claims.usr, role, token_id: claims.jti, token_expires_on })

@@ -26,7 +26,7 @@ use super::{
     transaction::{Observer, Transaction},
     url::{postgres_server, sqlite_file},
 };
-use crate::{error::Result, retry::Attempts};
+use crate::{error::Result, id::OrganisationId, retry::Attempts};
 
 /// A database that is open.
 ///
@@ -186,6 +186,12 @@ impl Database {
     /// first and asks for the lock later can be refused it.
     pub async fn begin(&self) -> Result<Transaction> {
         Ok(self.write.begin(Access::Write).await?)
+    }
+
+    /// Begins a transaction in the turn of an organisation, for which it waits. What it looks up about the organisation's
+    /// events stays true until it ends: calls of one organisation take turns, calls of several don't meet.
+    pub async fn begin_turn(&self, organisation_id: OrganisationId) -> Result<Transaction> {
+        Ok(self.write.begin_turn(organisation_id).await?)
     }
 
     /// Begins a transaction that only reads, all of it as of one moment, and stands in no writer's way.

@@ -1,7 +1,7 @@
 //! The counters of an organisation, which are made with it.
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ActiveValue::Set, ConnectionTrait, DbBackend, DbErr, EntityTrait, FromQueryResult, QuerySelect, Value};
+use sea_orm::{ActiveValue::Set, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, Value};
 
 use super::{
     entity::counter,
@@ -45,18 +45,11 @@ pub(super) async fn create<C: ConnectionTrait>(connection: &C, organisation_id: 
     Ok(())
 }
 
-/// Waits until no other call of the organisation is between this and its commit, first come, first served. From here on
-/// what a call looks up about the organisation's events stays true until it ends: calls of one organisation take turns,
-/// calls of several don't meet.
-pub async fn take_turn(transaction: &Transaction, organisation_id: OrganisationId) -> Result<(), DbErr> {
-    // On SQLite the transaction that writes is alone from its beginning.
-    if transaction.get_database_backend() != DbBackend::Sqlite {
-        // Those who wait for a row that changes lose their places in the queue to later ones, who find its new version
-        // first.
-        let turn = counter::Entity::find_by_id((organisation_id, Counter::Turn.name().to_owned()));
-        turn.lock_exclusive().one(transaction).await?.ok_or_else(|| missing(Counter::Turn))?;
-    }
-    Ok(())
+/// What waits until no other call of the organisation is between this and its commit, first come, first served. Those who
+/// wait for a row that changes lose their places in the queue to later ones, who find its new version first.
+pub(super) fn turn(organisation_id: OrganisationId) -> String {
+    let turn = Counter::Turn.name();
+    format!("SELECT last_value FROM counters WHERE organisation_id = {organisation_id} AND name = '{turn}' FOR UPDATE")
 }
 
 /// Takes $3 values and answers the last of them. An UPDATE, not an INSERT that gives way to a row that is there: on Citus

@@ -8,10 +8,12 @@ use tracing::Instrument;
 use super::{
     caller::Callers,
     condition::Condition,
+    counters,
     session::{Connection, Session},
     settings::{self, Access, Limits},
     transaction::{Observer, Transaction},
 };
+use crate::id::OrganisationId;
 
 #[derive(Clone)]
 pub struct Pool {
@@ -83,8 +85,19 @@ impl Pool {
             Access::Write => write,
             Access::Read => read,
         };
+        self.begin_by(session, statement, None).await
+    }
+
+    /// Begins a transaction that writes, in the turn of an organisation. On SQLite whoever writes is alone from the
+    /// beginning.
+    pub(super) async fn begin_turn(&self, organisation_id: OrganisationId) -> Result<Transaction, DbErr> {
+        let turn = (self.get_database_backend() != DbBackend::Sqlite).then(|| counters::turn(organisation_id));
+        self.begin_by(self.session().await?, &self.begin[0], turn.as_deref()).await
+    }
+
+    async fn begin_by(&self, session: Session, begin: &str, turn: Option<&str>) -> Result<Transaction, DbErr> {
         let (backend, condition) = (self.get_database_backend(), self.condition.clone());
-        Transaction::begin(session, statement, backend, condition, self.observer.clone()).await
+        Transaction::begin(session, begin, turn, backend, condition, self.observer.clone()).await
     }
 
     /// Takes a connection. Until it has one, it may be dropped.

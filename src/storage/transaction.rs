@@ -39,10 +39,11 @@ pub(super) struct Talk {
 }
 
 impl Transaction {
-    /// Begins on a session, by this statement.
+    /// Begins on a session by a statement, and waits in the same round trip for a turn, by that of its row.
     pub(super) async fn begin(
         session: Session,
-        statement: &str,
+        begin: &str,
+        turn: Option<&str>,
         backend: DbBackend,
         condition: Condition,
         observer: Option<Observer>,
@@ -56,11 +57,21 @@ impl Transaction {
         };
         transaction.check()?;
         transaction.observe("BEGIN");
+        turn.inspect(|turn| transaction.observe(turn));
+        let statements = turn.map_or_else(|| begin.to_owned(), |turn| format!("{begin}; {turn}"));
         let talk = transaction.talk.get_mut();
-        if let Err(error) = talk.session.run(statement).await {
-            talk.session.spoil();
-            // Whatever the reason, it is none of the call's.
-            return Err(of_the_connection(error));
+        match talk.session.run(&statements).await {
+            Ok(done) if turn.is_some() && done.rows_affected() == 0 => {
+                talk.session.spoil();
+                return Err(DbErr::RecordNotFound("the turn of the organisation".to_owned()));
+            }
+            Ok(_) => {}
+            Err(error) => {
+                let has_begun = turn.is_some() && talk.session.is_clean();
+                talk.session.spoil();
+                // Where it has not begun the reason is none of the call's, whatever it is.
+                return Err(if has_begun { error } else { of_the_connection(error) });
+            }
         }
         talk.is_open = true;
         Ok(transaction)

@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use sea_orm::{
     ActiveValue::{NotSet, Set},
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect, QueryTrait,
-    sea_query::{Expr, ExprTrait, OnConflict},
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QuerySelect,
+    sea_query::OnConflict,
 };
 use uuid::Uuid;
 
@@ -13,6 +13,7 @@ use super::{
     counters,
     entity::{organisation, released_token, unit, user},
     settings::Access,
+    sql::{Sql, json},
 };
 use crate::id::OrganisationId;
 
@@ -86,26 +87,47 @@ pub async fn unit_exists<C: ConnectionTrait>(
     Ok(unit.is_some())
 }
 
-/// The role of a token's user; `None` where the user is gone or the token was released.
-pub async fn find_role<C: ConnectionTrait>(
+/// A token, by its user's id and its own.
+pub type TokenName = (String, Uuid);
+
+/// The role of a token's user.
+#[derive(Debug, FromQueryResult)]
+struct TokenRole {
+    /// Which of the tokens.
+    position: i64,
+    role: String,
+}
+
+/// $2 has for each token the id of its user and its own.
+const FIND_ROLES: Sql = Sql {
+    postgres: "\
+SELECT k.n - 1 AS position, u.role
+FROM jsonb_array_elements($2::jsonb) WITH ORDINALITY AS k(value, n)
+CROSS JOIN LATERAL (SELECT * FROM users u WHERE u.organisation_id = $1 AND u.id = k.value ->> 0 OFFSET 0) AS u
+WHERE (SELECT t.token_id FROM released_tokens t
+    WHERE t.organisation_id = $1 AND t.token_id = CAST(k.value ->> 1 AS UUID)) IS NULL",
+    sqlite: "\
+SELECT CAST(k.key AS BIGINT) AS position, u.role
+FROM json_each($2) AS k
+CROSS JOIN users u ON u.organisation_id = $1 AND u.id = k.value ->> 0
+WHERE NOT EXISTS (
+    SELECT 1 FROM released_tokens t
+    WHERE t.organisation_id = $1 AND t.token_id = unhex(k.value ->> 1, '-'))",
+};
+
+/// The roles of the tokens' users; `None` where the user is gone or the token was released.
+pub async fn find_roles<C: ConnectionTrait>(
     connection: &C,
     organisation_id: OrganisationId,
-    user_id: &str,
-    token_id: Uuid,
-) -> Result<Option<String>, DbErr> {
-    let released = released_token::Entity::find()
-        .select_only()
-        .column(released_token::Column::TokenId)
-        .filter(released_token::Column::OrganisationId.eq(organisation_id))
-        .filter(released_token::Column::TokenId.eq(token_id))
-        .into_query();
-    user::Entity::find_by_id((organisation_id, user_id.to_owned()))
-        .select_only()
-        .column(user::Column::Role)
-        .filter(Expr::exists(released).not())
-        .into_tuple()
-        .one(connection)
-        .await
+    tokens: &[TokenName],
+) -> Result<Vec<Option<String>>, DbErr> {
+    let values = vec![organisation_id.into(), json(&tokens)];
+    let mut roles = vec![None; tokens.len()];
+    for found in TokenRole::find_by_statement(FIND_ROLES.with(connection, values)).all(connection).await? {
+        let role = usize::try_from(found.position).ok().and_then(|position| roles.get_mut(position));
+        role.into_iter().for_each(|role| *role = Some(found.role.clone()));
+    }
+    Ok(roles)
 }
 
 /// Keeps a released token until it would have expired, and forgets the organisation's that have.

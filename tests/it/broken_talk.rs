@@ -9,7 +9,7 @@ use std::{
 use futures_util::future::join_all;
 use referral_events::{
     id::OrganisationId,
-    storage::{Database, PoolOptions, counters, entity::referral_event},
+    storage::{Database, PoolOptions, entity::referral_event},
 };
 use sea_orm::EntityTrait;
 use serde_json::{Value, json};
@@ -196,8 +196,7 @@ async fn who_leaves_the_queue_leaves_nothing_behind(setup: Setup) {
     let patient = ["--database-connections", "4", "--time-limit", "60", "--maximum-wait", "60000"];
     let server = stage.serve(&patient).await;
     let token = server.login("pw").await;
-    let turn = stage.observer.begin().await.expect("a transaction");
-    counters::take_turn(&turn, OrganisationId(1)).await.expect("a turn");
+    let turn = stage.observer.begin_turn(OrganisationId(1)).await.expect("a turn");
     // Two wait for the turn, with connections for transactions, and those who come after them in their queue.
     let first = join_all((1..4).map(|referred| {
         let call = request(&token, referred);

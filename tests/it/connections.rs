@@ -10,7 +10,7 @@ use futures_util::future::{join_all, select_all};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use referral_events::{
     id::OrganisationId,
-    storage::{Database, PoolOptions, counters},
+    storage::{Database, PoolOptions},
 };
 use sea_orm::{ConnectionTrait, QueryResult, Statement};
 use serde_json::{Value, json};
@@ -113,8 +113,7 @@ async fn a_call_that_gets_no_connection_in_time_finds_the_service_unavailable(se
     let token = server.login("pw").await;
     let (first, second) = (request(&token, 1), request(&token, 2));
     let observer = Database::connect(&workplace.database_url()).await.expect("a database");
-    let lock = observer.begin().await.expect("a transaction");
-    counters::take_turn(&lock, OrganisationId(1)).await.expect("a turn");
+    let lock = observer.begin_turn(OrganisationId(1)).await.expect("a turn");
     // One of the two has the connection and waits for the lock, the other one waits for the connection.
     let started = Instant::now();
     let calls = [&first, &second].map(|request| Box::pin(server.post(BULK, request)));
@@ -156,8 +155,7 @@ async fn no_more_connections_are_open_than_are_set(setup: Setup) {
     let server = workplace.serve(&["--database-connections", "3"]);
     let token = server.login("pw").await;
     let requests: Vec<Value> = (1..=12).map(|n| request(&token, n)).collect();
-    let lock = observer.begin().await.expect("a transaction");
-    counters::take_turn(&lock, OrganisationId(1)).await.expect("a turn");
+    let lock = observer.begin_turn(OrganisationId(1)).await.expect("a turn");
     let calls = requests.iter().map(|request| server.post(BULK, request));
     let watch = async {
         until("three are open", async || connections(&observer).await >= 3).await;
@@ -180,8 +178,7 @@ async fn calls_that_wait_for_their_turn_leave_a_connection_to_those_that_look_up
     let server = workplace.serve(&["--database-connections", "4", "--database-acquire-timeout", "5"]);
     let token = server.login("pw").await;
     let requests: Vec<Value> = (1..=8).map(|n| request(&token, n)).collect();
-    let lock = observer.begin().await.expect("a transaction");
-    counters::take_turn(&lock, OrganisationId(1)).await.expect("a turn");
+    let lock = observer.begin_turn(OrganisationId(1)).await.expect("a turn");
     let calls = requests.iter().map(|request| server.post(BULK, request));
     let look_up = async {
         until_waiting_for_a_lock(&observer, 2).await;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use referral_events::{
     id::OrganisationId,
-    storage::{Database, PoolOptions, counters},
+    storage::{Database, PoolOptions},
 };
 use serde_json::{Value, json};
 use sqlx::{Connection, Executor, PgConnection};
@@ -187,8 +187,7 @@ async fn a_turn_that_is_not_to_be_had_in_time_leaves_nobody_in_its_queue(setup: 
     let mut observer = PgConnection::connect(&url).await.expect("a connection");
     let patient = PoolOptions { time_limit: Duration::from_secs(3600), ..PoolOptions::DEFAULT };
     let database = Database::connect_with(&url, patient).await.expect("a database");
-    let turn = database.begin().await.expect("a transaction");
-    counters::take_turn(&turn, OrganisationId(1)).await.expect("a turn");
+    let turn = database.begin_turn(OrganisationId(1)).await.expect("a turn");
 
     // One who waits until told, and one who leaves: of both nothing is left after half of the time limit.
     let left = tokio::time::timeout(Duration::from_millis(300), server.post(BULK, &request(&acme, 1))).await;

@@ -1,8 +1,9 @@
 //! Calls at once, of all kinds together: whatever comes of them, they could have come one after another.
 //!
-//! In each round a few callers send random calls about a small world to two servers. The judge then looks for an order
-//! of the calls in which the model answers each as it was answered. A call that was answered before another was sent
-//! stands before it.
+//! In each round a few callers send random calls about a small world, to two servers or to one, which carries out
+//! together what waits. Some create all of their events or none, and some are sent several times under one idempotency
+//! key. The judge then looks for an order of the calls in which the model answers each as it was answered. A call that was
+//! answered before another was sent stands before it.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -13,8 +14,11 @@ use std::{
 
 use futures_util::future::join_all;
 use proptest::{
+    bool::weighted,
     collection::vec,
+    option,
     prelude::*,
+    sample::Index,
     strategy::ValueTree,
     test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
 };
@@ -50,8 +54,16 @@ enum Theme {
     Batches(usize),
 }
 
-/// A call before it is sent: its events, and how long to wait first.
-type Planned = (Vec<Sent>, Duration);
+/// A call before it is sent.
+#[derive(Clone, Debug)]
+struct Planned {
+    events: Vec<Sent>,
+    all_or_nothing: bool,
+    /// What its idempotency key is made from: the same for calls of the same content alone.
+    key: Option<usize>,
+    /// How long to wait first.
+    delay: Duration,
+}
 
 fn round() -> impl Strategy<Value = Vec<Planned>> {
     let theme = prop_oneof![
@@ -65,13 +77,25 @@ fn round() -> impl Strategy<Value = Vec<Planned>> {
     // All at once, or so that some come after others.
     let longest = prop_oneof![3 => Just(2_000u64), 1 => Just(30_000u64)];
     let delays = longest.prop_flat_map(|longest| vec(0..longest, CALLS));
-    (theme, events(2..15), vec(1..4usize, 1..4), delays).prop_map(|(theme, mut events, sizes, delays)| {
-        for (n, event) in events.iter_mut().enumerate() {
-            theme.apply(n, event);
-        }
-        let delays = delays.into_iter().map(Duration::from_micros);
-        theme.calls(&events, &sizes).into_iter().zip(delays).collect()
-    })
+    let options = vec((weighted(0.2), weighted(0.2), option::weighted(0.2, any::<Index>())), CALLS);
+    (theme, events(2..15), vec(1..4usize, 1..4), delays, options).prop_map(
+        |(theme, mut events, sizes, delays, options)| {
+            for (n, event) in events.iter_mut().enumerate() {
+                theme.apply(n, event);
+            }
+            let mut calls: Vec<Planned> = Vec::new();
+            let planned = theme.calls(&events, &sizes).into_iter().zip(delays).zip(options).enumerate();
+            for (n, ((events, delay), (all_or_nothing, has_key, repeated))) in planned {
+                let delay = Duration::from_micros(delay);
+                let repeated = repeated.filter(|_| n > 0).map(|repeated| repeated.get(&calls).clone());
+                calls.push(match repeated.filter(|repeated| repeated.key.is_some()) {
+                    Some(repeated) => Planned { delay, ..repeated },
+                    None => Planned { events, all_or_nothing, key: has_key.then_some(n), delay },
+                });
+            }
+            calls
+        },
+    )
 }
 
 impl Theme {
@@ -100,22 +124,26 @@ impl Theme {
 /// A call that was answered.
 struct Call {
     events: Vec<Sent>,
+    all_or_nothing: bool,
+    key: Option<usize>,
     outcomes: Vec<Result<Name, String>>,
     sent: Instant,
     answered: Instant,
 }
 
 impl Call {
-    async fn send(server: &Process, token: &str, world: usize, (events, delay): Planned) -> Self {
+    async fn send(server: &Process, token: &str, world: usize, planned: Planned) -> Self {
+        let Planned { events, all_or_nothing, key: planned_key, delay } = planned;
         let json: Vec<Value> = (0..).zip(&events).map(|(position, event)| event.json(position, world)).collect();
-        let request = json!({"token": token, "referral_customer_events_set": json});
+        let request = json!({"token": token, "referral_customer_events_set": json, "all_or_nothing": all_or_nothing});
+        let key = planned_key.map(|key| format!("{world}-{key}"));
         tokio::time::sleep(delay).await;
         let sent = Instant::now();
-        let answer = server.post("customer_events/bulk/referrals/create", &request).await;
+        let answer = server.post_once("customer_events/bulk/referrals/create", &request, key.as_deref()).await;
         let answered = Instant::now();
         assert_eq!(answer.code, "OK", "{answer:?}");
         let outcomes = small_world::outcomes(&events, &answer).unwrap_or_else(|error| panic!("{error}"));
-        Self { events, outcomes, sent, answered }
+        Self { events, all_or_nothing, key: planned_key, outcomes, sent, answered }
     }
 
     fn is_before(&self, other: &Self) -> bool {
@@ -133,7 +161,8 @@ fn told(calls: &[Call]) -> String {
     let mut text = String::new();
     for call in calls {
         let [from, to] = [call.sent, call.answered].map(|moment| (moment - first).as_micros());
-        writeln!(text, "\nfrom {from} to {to} us:").expect("a line");
+        let (all_or_nothing, key) = (call.all_or_nothing, call.key);
+        writeln!(text, "\nfrom {from} to {to} us, all or nothing {all_or_nothing}, key {key:?}:").expect("a line");
         for (event, outcome) in call.events.iter().zip(&call.outcomes) {
             writeln!(text, "  {event:?}\n    {outcome:?}").expect("a line");
         }
@@ -146,12 +175,21 @@ fn told(calls: &[Call]) -> String {
 struct History {
     model: Model,
     names: Vec<Name>,
+    /// The answers under idempotency keys.
+    kept: HashMap<usize, Vec<Result<usize, String>>>,
 }
 
 impl History {
     /// Whether the model answers a call as it was answered.
     fn explains(&mut self, call: &Call) -> bool {
-        let expected = self.model.call(&call.events);
+        let kept = call.key.and_then(|key| self.kept.get(&key).cloned());
+        let expected = kept.unwrap_or_else(|| match call.all_or_nothing {
+            true => self.model.all_or_nothing(&call.events),
+            false => self.model.call(&call.events),
+        });
+        if let Some(key) = call.key {
+            self.kept.insert(key, expected.clone());
+        }
         expected == small_world::positions(&mut self.names, &call.outcomes)
     }
 
@@ -264,13 +302,15 @@ async fn calls_at_once_are_answered_as_if_they_had_come_one_after_another(setup:
     for (kind, rows) in small_world::directory(0..rounds) {
         workplace.run_well(&["import", "--organisation", "acme", kind.name(), "-"], &rows);
     }
-    let servers = [workplace.serve(&["--log", "warn"]), workplace.serve(&["--log", "warn"])];
+    let log = ["--log", "warn,referral_events::referral=debug"];
+    let servers = [workplace.serve(&log), workplace.serve(&log)];
     let token = servers[0].login("a password").await;
 
     let mut seen = Seen::default();
     for world in 0..rounds {
         let calls = plan(seed, world).into_iter().enumerate();
-        let calls = join_all(calls.map(|(n, call)| Call::send(&servers[n % 2], &token, world, call))).await;
+        let servers = &servers[..1 + world % 2];
+        let calls = join_all(calls.map(|(n, call)| Call::send(&servers[n % servers.len()], &token, world, call))).await;
         seen.judge(world, &calls);
     }
 
@@ -284,6 +324,9 @@ async fn calls_at_once_are_answered_as_if_they_had_come_one_after_another(setup:
     // Most rounds are as they are meant: the calls meet, and over the same things.
     if rounds >= ROUNDS {
         assert!(seen.overlapping > seen.calls / 2 && seen.shared > rounds / 10);
+        let groups = servers.iter().map(|server| server.output().matches("calls are carried out together").count());
+        let groups: usize = groups.sum();
+        assert!(groups > rounds / 2, "{groups}");
         for code in [
             "OK",
             "ReferralAlreadyExists",
@@ -292,6 +335,7 @@ async fn calls_at_once_are_answered_as_if_they_had_come_one_after_another(setup:
             "ExternalReferenceConflict",
             "InvalidAccessToken",
             "SelfReferral",
+            "NotAttempted",
         ] {
             assert!(seen.codes.get(code).is_some_and(|count| *count > rounds / 20), "{code}: {:?}", seen.codes);
         }

@@ -9,12 +9,7 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use referral_events::{
-    config::Config,
-    id::OrganisationId,
-    referral::ReferralSettings,
-    storage::{Transaction, counters},
-};
+use referral_events::{config::Config, id::OrganisationId, referral::ReferralSettings, storage::Transaction};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -49,8 +44,7 @@ async fn held(setup: Setup, config: Config) -> (Arc<Server>, Transaction, String
     let mut server = Server::start(setup).await;
     server.restart_with(config).await;
     let other = server.login("other", "oscar").await;
-    let lock = server.patient_database().await.begin().await.expect("a transaction");
-    counters::take_turn(&lock, OrganisationId(1)).await.expect("a turn");
+    let lock = server.patient_database().await.begin_turn(OrganisationId(1)).await.expect("a turn");
     server.take_statements();
     (Arc::new(server), lock, other)
 }

@@ -6,7 +6,7 @@ use proptest::{
     prelude::Rng,
     test_runner::{RngAlgorithm, TestRng},
 };
-use referral_events::{directory::DirectoryKind, id::OrganisationId, storage::counters};
+use referral_events::{directory::DirectoryKind, id::OrganisationId};
 use serde_json::{Value, json};
 
 use crate::support::{Answer, Engine, Server, Setup, tests, until_waiting_for_a_lock};
@@ -153,8 +153,7 @@ async fn call_during_import(server: &Server, setup: Setup, file: &str) -> Answer
             tokio::join!(server.send(events), held.meanwhile(import)).0
         }
         _ => {
-            let blocker = replica.database.begin().await.expect("a transaction");
-            counters::take_turn(&blocker, OrganisationId(1)).await.expect("a turn");
+            let blocker = replica.database.begin_turn(OrganisationId(1)).await.expect("a turn");
             let import = async {
                 until_waiting_for_a_lock(&replica.database, 1).await;
                 import.await;

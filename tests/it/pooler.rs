@@ -4,11 +4,7 @@
 use std::{collections::HashSet, fmt::Write, thread};
 
 use futures_util::future::join_all;
-use referral_events::{
-    directory::DirectoryKind,
-    id::OrganisationId,
-    storage::{Database, counters},
-};
+use referral_events::{directory::DirectoryKind, id::OrganisationId, storage::Database};
 use sea_orm::{ConnectionTrait, Statement};
 use serde_json::{Value, json};
 
@@ -170,8 +166,7 @@ async fn a_call_that_the_pooler_has_no_session_for_finds_the_service_unavailable
     import("rewards_participants", "number,accounts_receivable_number\nRP01,ACR1\nRP02,ACR2\n");
     let server = workplace.serve(&[]);
     let request = json!({"token": server.login("pw").await, "referral_customer_events_set": [event("1", "01", "02")]});
-    let lock = direct.begin().await.expect("a transaction");
-    counters::take_turn(&lock, OrganisationId(1)).await.expect("a turn");
+    let lock = direct.begin_turn(OrganisationId(1)).await.expect("a turn");
     let waiting = (0..Bouncer::SESSIONS).map(|_| server.post(BULK, &request));
     let refused = async {
         until_waiting_for_a_lock(&direct, Bouncer::SESSIONS).await;

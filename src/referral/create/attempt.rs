@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::{
     call::Answered,
-    decide::{Decider, Decision, Depth},
+    decide::{Decider, Decision, Depth, Verdicts},
     interrupted::Interrupted,
     open_calls::{OpenCall, ResolvedCall, ResolvedCalls},
     report::{NewEvents, Report},
@@ -46,8 +46,9 @@ impl Attempt<'_> {
     /// that it was interrupted, so that the next one does not wait for it.
     pub async fn run(&self, calls: &mut [OpenCall<'_>]) -> Result<(), Interrupted> {
         let database = &self.referral_events.database;
-        // To ask for an answer again is no guess, so it is looked for before the codes are.
-        let kept = self.find_answers(database.reader(), calls, |call| !call.codes.is_counted()).await?;
+        // To ask for an answer again is no guess, so it is looked for before the codes are. One that is kept from now on is
+        // in the way when this attempt keeps its own.
+        let kept = self.find_answers(database.reader(), calls).await?;
         give(calls, kept);
         let ResolvedCalls { calls: resolved, directory_version } =
             self.referral_events.resolve(database.reader(), self.organisation_id, calls, self.now).await?;
@@ -64,8 +65,13 @@ impl Attempt<'_> {
             return Ok(());
         }
         let resolved = ResolvedCalls { calls: to_decide, directory_version };
-        let transaction = database.begin().await?;
-        match Box::pin(self.answer(&transaction, calls, resolved)).await {
+        // Before the turn, in which others wait.
+        let optimistic = (self.depth == Depth::Optimistic).then(|| {
+            let judged = judged(&resolved.calls, calls);
+            self.decider(&judged, directory_version).judge_optimistically()
+        });
+        let transaction = database.begin_turn(self.organisation_id).await?;
+        match Box::pin(self.answer(&transaction, calls, resolved, optimistic)).await {
             Ok((answers, is_written)) => {
                 match is_written {
                     true => transaction.commit().await.map_err(Interrupted::at_commit)?,
@@ -87,24 +93,20 @@ impl Attempt<'_> {
         &self,
         transaction: &Transaction,
         calls: &mut [OpenCall<'c>],
-        mut resolved: ResolvedCalls<'c>,
+        resolved: ResolvedCalls<'c>,
+        optimistic: Option<Verdicts>,
     ) -> Result<(Answers, bool), Interrupted> {
-        let mut answers = self.find_answers(transaction, calls, |_| true).await?;
-        let is_open = |call: &ResolvedCall<'_>| answers.iter().all(|(index, _)| *index != call.index);
-        resolved.calls.retain(is_open);
-        let (reports, is_written) = match self.carry_out(transaction, calls, resolved, self.depth).await {
+        let (reports, is_written) = match self.carry_out(transaction, calls, resolved, optimistic).await {
             // An import has changed the directory until the calls had their turn.
             Err(Interrupted::DirectoryChanged) => {
-                let mut resolved =
-                    self.referral_events.resolve(transaction, self.organisation_id, calls, self.now).await?;
-                resolved.calls.retain(is_open);
-                self.carry_out(transaction, calls, resolved, Depth::Everything).await?
+                let resolved = self.referral_events.resolve(transaction, self.organisation_id, calls, self.now).await?;
+                self.carry_out(transaction, calls, resolved, None).await?
             }
             carried_out => carried_out?,
         };
         let is_kept = self.keep_answers(transaction, calls, &reports).await?;
-        answers.extend(reports.into_iter().map(|(index, report)| (index, Ok(Answered::Now(report)))));
-        Ok((answers, is_written || is_kept))
+        let answers = reports.into_iter().map(|(index, report)| (index, Ok(Answered::Now(report))));
+        Ok((answers.collect(), is_written || is_kept))
     }
 
     /// Says what the calls would do, each by itself. All of it is looked up in one transaction, as it was at one moment. Wrong codes are
@@ -140,25 +142,25 @@ impl Attempt<'_> {
         }
     }
 
-    /// Decides on the events and stores those to create. Answers what became of each event of each call, and whether there
+    /// Decides on the events, optimistically if it is said how, and stores those to create. Answers what became of each event of each call, and whether there
     /// were any to store.
     async fn carry_out(
         &self,
         transaction: &Transaction,
         calls: &[OpenCall<'_>],
         ResolvedCalls { calls: mut resolved, directory_version }: ResolvedCalls<'_>,
-        depth: Depth,
+        optimistic: Option<Verdicts>,
     ) -> Result<(Vec<(usize, Report)>, bool), Interrupted> {
         let mut is_written = false;
         if resolved.iter().any(|call| !call.events.is_empty()) {
-            let judged: Vec<CallEvents<'_>> =
-                resolved.iter().map(|resolved| resolved.events(calls[resolved.index].call)).collect();
+            let judged = judged(&resolved, calls);
+            let is_optimistic = optimistic.is_some();
             let Decision { verdicts, first_number } =
-                self.decider(&judged, directory_version).decide(transaction, depth).await?;
+                self.decider(&judged, directory_version).decide(transaction, optimistic).await?;
             let created: Vec<(&ResolvedEvent<'_>, EventIdentity)> = created(&judged, &verdicts, first_number);
             is_written = !created.is_empty();
             if is_written {
-                self.store(transaction, &created, depth).await?;
+                self.store(transaction, &created, is_optimistic).await?;
             }
             let mut new = NewEvents::of(created.into_iter().map(|(_, identity)| identity));
             for (ResolvedCall { slots, events, .. }, verdicts) in resolved.iter_mut().zip(verdicts) {
@@ -178,7 +180,7 @@ impl Attempt<'_> {
         &self,
         transaction: &Transaction,
         created: &[(&ResolvedEvent<'_>, EventIdentity)],
-        depth: Depth,
+        is_optimistic: bool,
     ) -> Result<(), Interrupted> {
         let rows =
             created.iter().map(|(event, identity)| row(self.organisation_id, *identity, event, self.now)).collect();
@@ -186,7 +188,7 @@ impl Attempt<'_> {
             Ok(true) => {}
             Ok(false) => return Err(Interrupted::Raced),
             // Citus does not tell a key that is taken from any other reason. An attempt that looks up meets no such key.
-            Err(error) if depth == Depth::Optimistic && is_unclear(&error) => return Err(Interrupted::Raced),
+            Err(error) if is_optimistic && is_unclear(&error) => return Err(Interrupted::Raced),
             Err(error) => return Err(error.into()),
         }
         let used: Vec<UsedPassword<'_>> =
@@ -197,6 +199,11 @@ impl Attempt<'_> {
         let count = access_tokens::use_one_time_passwords(transaction, self.organisation_id, &used).await?;
         if count < used.len() as u64 { Err(Interrupted::Raced) } else { Ok(()) }
     }
+}
+
+/// The events to judge, of each call by itself.
+fn judged<'a>(resolved: &'a [ResolvedCall<'_>], calls: &[OpenCall<'_>]) -> Vec<CallEvents<'a>> {
+    resolved.iter().map(|resolved| resolved.events(calls[resolved.index].call)).collect()
 }
 
 fn give(calls: &mut [OpenCall<'_>], answers: Answers) {

@@ -55,6 +55,9 @@ impl ReferralEvents {
     async fn carry_out_group(&self, organisation_id: OrganisationId, group: Vec<Waiting>) {
         let (calls, waiting): (Vec<(Call, Callers)>, Vec<_>) =
             group.into_iter().map(|Waiting { call, callers, answer }| ((call, callers), answer)).unzip();
+        if calls.len() > 1 {
+            tracing::debug!(calls = calls.len(), "calls are carried out together");
+        }
         let answers: Vec<Result<Answered>> = match OpenCall::open(self, &calls).await {
             Ok(mut open) => {
                 self.answer_all(organisation_id, &mut open).await;

@@ -30,10 +30,12 @@ pub enum Depth {
     Everything,
 }
 
-/// The verdicts on the events of some calls.
+/// The verdicts on the events of each call.
+pub type Verdicts = Vec<Vec<Verdict>>;
+
+/// What becomes of the events of some calls.
 pub struct Decision {
-    /// Of each call.
-    pub verdicts: Vec<Vec<Verdict>>,
+    pub verdicts: Verdicts,
     /// Of those to create, where there are any and they are not only rehearsed.
     pub first_number: Option<EventNumber>,
 }
@@ -51,47 +53,68 @@ pub struct Decider<'a> {
 
 impl<'a> Decider<'a> {
     /// Judges the events with all that the database knows, as a rehearsal does: without a turn and without numbers.
-    pub async fn rehearse<C: ConnectionTrait>(&self, connection: &C) -> Result<Vec<Vec<Verdict>>, DbErr> {
+    pub async fn rehearse<C: ConnectionTrait>(&self, connection: &C) -> Result<Verdicts, DbErr> {
         let referrers = self.find_referrers(connection).await?;
         let facts = self.find_facts(connection, &self.events(), &referrers).await?;
         Ok(self.judge(facts))
     }
 
-    /// Judges the events in the organisation's turn, and takes the numbers of those to create.
-    pub async fn decide(&self, transaction: &Transaction, depth: Depth) -> Result<Decision, Interrupted> {
-        let optimistic = self.judge(Facts::default());
+    /// The verdicts as far as the calls by themselves say.
+    pub fn judge_optimistically(&self) -> Verdicts {
+        self.judge(Facts::default())
+    }
+
+    /// Judges the events in the organisation's turn, optimistically if it is said how, and takes the numbers of those to
+    /// create.
+    pub async fn decide(
+        &self,
+        transaction: &Transaction,
+        optimistic: Option<Verdicts>,
+    ) -> Result<Decision, Interrupted> {
+        let Some(optimistic) = optimistic else {
+            let referrers = self.find_referrers(transaction).await?;
+            let verdicts = self.look_up_and_judge(transaction, &self.events(), &referrers).await?;
+            let first_number = self.number(transaction, &verdicts, None).await?;
+            return Ok(Decision { verdicts, first_number });
+        };
         let expected = count_new(&optimistic);
-        counters::take_turn(transaction, self.organisation_id).await?;
-        let (first_number, referrers) = match depth {
-            Depth::Optimistic if expected > 0 => {
+        let (taken, referrers) = match expected {
+            0 => (None, self.find_referrers(transaction).await?),
+            _ => {
                 let Numbers { first, referrers, .. } =
                     self.take_numbers(transaction, expected, &self.possible_referrers()).await?;
-                (Some(first), referrers)
+                (Some((first, expected)), referrers)
             }
-            _ => (None, self.find_referrers(transaction).await?),
         };
-        let doubtful = match depth {
-            Depth::Optimistic => self.doubtful(&optimistic),
-            Depth::Everything => self.events(),
-        };
+        let doubtful = self.doubtful(&optimistic);
         if doubtful.is_empty() && referrers.is_empty() {
-            return Ok(Decision { verdicts: optimistic, first_number });
+            return Ok(Decision { verdicts: optimistic, first_number: taken.map(|(first, _)| first) });
         }
         let mut verdicts = self.look_up_and_judge(transaction, &doubtful, &referrers).await?;
         // An event that a circle keeps out may be there already, and so may what was sent again after it.
         let is_new_doubt = |(now, before): (&Verdict, &Verdict)| is_doubtful(now) && !is_doubtful(before);
-        if depth == Depth::Optimistic && verdicts.iter().flatten().zip(optimistic.iter().flatten()).any(is_new_doubt) {
+        if verdicts.iter().flatten().zip(optimistic.iter().flatten()).any(is_new_doubt) {
             verdicts = self.look_up_and_judge(transaction, &self.events(), &referrers).await?;
         }
-        let first_number = match count_new(&verdicts) {
-            0 => None,
-            count if count <= expected && first_number.is_some() => first_number,
-            count => Some(self.take_numbers(transaction, count, &[]).await?.first),
-        };
+        let first_number = self.number(transaction, &verdicts, taken).await?;
         Ok(Decision { verdicts, first_number })
     }
 
-    fn judge(&self, facts: Facts<'a>) -> Vec<Vec<Verdict>> {
+    /// The first number of the events to create: of those that are taken, where they are enough.
+    async fn number(
+        &self,
+        transaction: &Transaction,
+        verdicts: &Verdicts,
+        taken: Option<(EventNumber, usize)>,
+    ) -> Result<Option<EventNumber>, Interrupted> {
+        match (count_new(verdicts), taken) {
+            (0, _) => Ok(None),
+            (count, Some((first, taken))) if count <= taken => Ok(Some(first)),
+            (count, _) => Ok(Some(self.take_numbers(transaction, count, &[]).await?.first)),
+        }
+    }
+
+    fn judge(&self, facts: Facts<'a>) -> Verdicts {
         judge(self.calls, facts, self.allow_circles)
     }
 
@@ -100,7 +123,7 @@ impl<'a> Decider<'a> {
         transaction: &Transaction,
         doubtful: &[&'a ResolvedEvent<'a>],
         referrers: &[AccountKey],
-    ) -> Result<Vec<Vec<Verdict>>, Interrupted> {
+    ) -> Result<Verdicts, Interrupted> {
         self.check_passwords(transaction, doubtful).await?;
         Ok(self.judge(self.find_facts(transaction, doubtful, referrers).await?))
     }
@@ -110,7 +133,7 @@ impl<'a> Decider<'a> {
     }
 
     /// The events that may be something else than what the calls by themselves say.
-    fn doubtful(&self, verdicts: &[Vec<Verdict>]) -> Vec<&'a ResolvedEvent<'a>> {
+    fn doubtful(&self, verdicts: &Verdicts) -> Vec<&'a ResolvedEvent<'a>> {
         let events = self.calls.iter().flat_map(|call| call.events).zip(verdicts.iter().flatten());
         events.filter(|(_, verdict)| is_doubtful(verdict)).map(|(event, _)| event).collect()
     }
@@ -213,6 +236,6 @@ fn is_doubtful(verdict: &Verdict) -> bool {
     matches!(verdict, Verdict::Refuse { .. } | Verdict::Abandon)
 }
 
-fn count_new(verdicts: &[Vec<Verdict>]) -> usize {
+fn count_new(verdicts: &Verdicts) -> usize {
     verdicts.iter().flatten().filter(|verdict| **verdict == Verdict::Create).count()
 }

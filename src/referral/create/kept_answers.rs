@@ -24,9 +24,8 @@ impl Attempt<'_> {
         &self,
         connection: &C,
         calls: &[OpenCall<'_>],
-        of: impl Fn(&OpenCall<'_>) -> bool,
     ) -> Result<Vec<(usize, Result<Answered>)>, DbErr> {
-        let open = calls.iter().enumerate().filter(|(_, call)| call.answer.is_none() && of(call));
+        let open = calls.iter().enumerate().filter(|(_, call)| call.answer.is_none());
         let (keys, named): (Vec<(&str, &str)>, Vec<(usize, &[u8])>) = open
             .filter_map(|(index, open)| {
                 let (Idempotency { key, method, .. }, fingerprint) = open.call.idempotency.as_ref()?;

@@ -18,7 +18,6 @@ use crate::{
     },
     secret::{CodeHasher, equal_in_constant_time},
     storage::{
-        counters,
         directory_names::find_names_of,
         event_pages::{self, Order, Page},
         number_ranges::{self, NumberRange},
@@ -190,8 +189,7 @@ impl ReferralEvents {
         let database = self.database.clone();
         let cancel = async move {
             let _permit = permit;
-            let transaction = database.begin().await?;
-            counters::take_turn(&transaction, organisation_id).await?;
+            let transaction = database.begin_turn(organisation_id).await?;
             let event = referral_events::find(&transaction, organisation_id, name).await?.ok_or_else(not_found)?;
             let is_in_force = event.in_force.is_some();
             if is_in_force {

@@ -20,6 +20,22 @@ impl Model {
         events.iter().map(event).collect()
     }
 
+    /// The same of a call that creates all of its events or none: where one fails, those that would be new do, too.
+    pub fn all_or_nothing(&mut self, events: &[Sent]) -> Vec<Result<usize, String>> {
+        let before = self.clone();
+        let outcomes = self.call(events);
+        if outcomes.iter().all(Result::is_ok) {
+            return outcomes;
+        }
+        *self = before;
+        let is_there = |position: usize| position < self.created.len();
+        let abandoned = |outcome: Result<usize, String>| match outcome {
+            Ok(position) if !is_there(position) => Err("NotAttempted".to_owned()),
+            outcome => outcome,
+        };
+        outcomes.into_iter().map(abandoned).collect()
+    }
+
     fn event(&mut self, event: &Sent, shares: bool) -> Result<usize, &'static str> {
         if event.fault == Some(Fault::NoDate) {
             return Err("MissingMandatoryAttribute");

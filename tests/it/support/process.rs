@@ -266,6 +266,15 @@ impl Process {
         self.try_post(path, body).await.expect("an answer")
     }
 
+    /// Posts JSON under an idempotency key, where there is one.
+    pub async fn post_once(&self, path: &str, body: &Value, idempotency_key: Option<&str>) -> Answer {
+        let mut request = reqwest::Client::new().post(format!("http://{}/{path}", self.address)).json(body);
+        if let Some(key) = idempotency_key {
+            request = request.header("idempotency-key", key);
+        }
+        envelope(request.send().await.expect("an answer")).await.1
+    }
+
     /// The token of carla of acme.
     pub async fn login(&self, password: &str) -> String {
         self.login_as("acme", "carla", password).await
