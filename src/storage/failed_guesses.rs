@@ -16,7 +16,7 @@ const FIND: Sql = Sql {
 SELECT subject, failures, free_at, version FROM failed_guesses WHERE subject IN (SELECT k.value FROM json_each($1) AS k)",
 };
 
-/// The same, after waiting for those who are storing such rows. On SQLite the connection that writes does that.
+/// On SQLite the connection that writes is waited for, and no other stores anything meanwhile.
 const FIND_IN_TURN: Sql = Sql {
     postgres: "\
 SELECT subject, failures, free_at, version FROM failed_guesses WHERE subject = ANY ($1::bigint[]) FOR SHARE",
