@@ -244,7 +244,7 @@ impl<'a> Planner<'a> {
                 values.push(match (self.value(row, position, &id), column.need) {
                     (Json::Null, Need::Default(default)) => default.into(),
                     _ if position == ID => id.as_str().into(),
-                    _ if !self.keeps_expiry(row, column.name) => Json::Null,
+                    _ if self.goes_with_password(row, column) => Json::Null,
                     (value, _) => value,
                 });
             }
@@ -261,15 +261,16 @@ impl<'a> Planner<'a> {
         let mut values = vec![Json::from(target.key)];
         let mut differs = false;
         for (position, column) in self.kind.columns().iter().enumerate() {
-            let keeps = self.keeps_expiry(row, column.name);
+            let is_dropped = self.goes_with_password(row, column);
             let is_written = match &row.cells[position] {
                 _ if position == ID || column.stored.is_none() => false,
-                Cell::LeftOut => !keeps,
+                Cell::LeftOut => is_dropped,
                 Cell::Empty => column.need == Need::Optional,
+                // A natural key that stays, as that of each row that is found by it, need not be written.
                 _ => row.text(position) != Some(&target.natural_key) || position != self.natural(),
             };
             if is_written {
-                let value = if keeps { self.value(row, position, &target.id) } else { Json::Null };
+                let value = if is_dropped { Json::Null } else { self.value(row, position, &target.id) };
                 differs |= !self.is_stored(target, position, &value);
                 positions.push(position);
                 values.push(value);
@@ -291,16 +292,16 @@ impl<'a> Planner<'a> {
         differs || changes_default
     }
 
-    /// Whether the row's one-time password, where it says something of one, leaves an expiry to keep.
-    fn keeps_expiry(&self, row: &Row, column: &str) -> bool {
-        column != EXPIRY || row.cell(self.kind, "one_time_password") != &Cell::Empty
+    /// Whether the column is the expiry of a one-time password that the row takes away.
+    fn goes_with_password(&self, row: &Row, column: &Column) -> bool {
+        column.name == "one_time_password_expires_on" && row.cell(self.kind, "one_time_password") == &Cell::Empty
     }
 
     /// What is stored for a cell.
     fn value(&self, row: &Row, position: usize, id: &str) -> Json {
         match &row.cells[position] {
             Cell::LeftOut | Cell::Empty => Json::Null,
-            Cell::Text(text) => match self.kind.columns()[position].content {
+            Cell::Text(text) => match self.column(position).content {
                 Content::Reference(_) => self.referred(row, position).map(|referred| referred.key).into(),
                 _ => text.as_str().into(),
             },
@@ -370,7 +371,7 @@ impl<'a> Planner<'a> {
 
     /// The stored row that has what `row` gives to a unique column.
     fn stored(&self, row: &Row, position: usize) -> Option<&'a Stored> {
-        let value = match self.kind.columns()[position].content {
+        let value = match self.column(position).content {
             Content::Reference(_) => self.referred(row, position)?.key.to_string(),
             _ => row.text(position)?.to_owned(),
         };
@@ -381,8 +382,6 @@ impl<'a> Planner<'a> {
 fn time(stored: &Json) -> Option<DateTime<Utc>> {
     stored.as_str()?.parse().ok()
 }
-
-const EXPIRY: &str = "one_time_password_expires_on";
 
 /// The stored columns of a kind at `positions`.
 pub fn stored_columns(kind: DirectoryKind, positions: impl IntoIterator<Item = usize>) -> Vec<StoredColumn> {
