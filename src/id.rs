@@ -21,6 +21,10 @@ impl fmt::Display for OrganisationId {
     }
 }
 
+/// A row of the directory, whatever its kind, in its organisation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, DeriveValueType)]
+pub struct RowKey(pub i64);
+
 /// An entry of the directory, a place or a classification, in its organisation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, DeriveValueType)]
 pub struct EntryKey(pub i64);
@@ -54,6 +58,10 @@ impl fmt::Display for EventNumber {
         self.0.fmt(f)
     }
 }
+
+/// What failed guesses are counted of, as a keyed hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, DeriveValueType)]
+pub struct SubjectKey(pub i64);
 
 /// The id of an event. Callers see 32 hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, DeriveValueType)]

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     error::Result,
-    id::{EntryKey, OrganisationId},
+    id::{EntryKey, OrganisationId, RowKey},
     retry::Attempts,
     secret::CodeHasher,
     storage::{
@@ -151,7 +151,7 @@ impl<'a> Store<'a> {
             0 => 0,
             count => counters::take(connection, organisation_id, Counter::DirectoryKey, count).await?,
         };
-        let plan = planner.plan(rows, first_key);
+        let plan = planner.plan(rows, RowKey(first_key));
         let table = kind.table();
         let (inserted, updated) = plan.keys();
         if kind == DirectoryKind::RewardsParticipants && !updated.is_empty() {
@@ -225,7 +225,7 @@ impl<'a> Store<'a> {
     fn sought(&self, row: &Row, position: usize, known: &StoredRows) -> Option<String> {
         let value = row.text(position)?.to_owned();
         match self.target.kind.columns()[position].content {
-            Content::Reference(_) => Some(known.referred.get(&(position, value))?.key.to_string()),
+            Content::Reference(_) => Some(known.referred.get(&(position, value))?.key.0.to_string()),
             _ => Some(value),
         }
     }

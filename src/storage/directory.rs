@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 
 use super::sql::{find_json_rows, json};
-use crate::id::{EntryKey, OrganisationId};
+use crate::id::{EntryKey, OrganisationId, RowKey};
 
 /// A table of the directory.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ const fn plain(name: &'static str, natural_key: &'static str) -> Table {
 pub struct Stored {
     pub arm: i32,
     pub given: String,
-    pub key: i64,
+    pub key: RowKey,
     pub id: String,
     pub natural_key: String,
     /// The business unit of a TAP's unit.
@@ -127,7 +127,7 @@ pub async fn find_many_by_unique<C: ConnectionTrait>(
 #[derive(Clone, Debug, Deserialize)]
 pub struct Referred {
     pub given: String,
-    pub key: i64,
+    pub key: RowKey,
     /// The business unit of a unit.
     pub business_unit_key: Option<EntryKey>,
 }
