@@ -123,7 +123,7 @@ impl<'a> Reading<'a> {
     /// Adds a violation. Of too many, one that comes later in the catalogue gives way, if there is one.
     fn add(&mut self, kind: ViolationKind, violation: impl FnOnce(&Self) -> Violation) {
         if self.violations.len() == MAXIMUM_VIOLATIONS {
-            // Each time the kinds come earlier, of which there are few: this looks for one to drop a few hundred times at most.
+            // Each gives way to one of an earlier kind, of which there are few: a few hundred times at most.
             if Some(kind) >= self.latest {
                 return;
             }
