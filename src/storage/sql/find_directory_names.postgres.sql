@@ -1,8 +1,6 @@
 -- What callers know rows of the directory by, each by its list and its key; participants by the keys of their accounts.
 --
 -- $1 organisation; keys of $2 classifications, $3 business units, $4 units, $5 TAPs, $6 devices, $7 accounts.
---
--- LATERAL with OFFSET 0 has each key looked up by itself: see find_directory_entries.
 SELECT array_agg(CAST(f.list AS BIGINT)) AS list, array_agg(f.key) AS key, array_agg(f.id) AS id,
     array_agg(f.code) AS code, array_agg(f.name) AS name
 FROM (
