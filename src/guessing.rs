@@ -10,7 +10,7 @@ use std::{collections::HashMap, time::Duration};
 use crate::{
     clock::Clock,
     error::{Error, ErrorKind, Result},
-    id::OrganisationId,
+    id::{OrganisationId, SubjectKey},
     secret::CodeHasher,
     storage::{
         Database,
@@ -58,7 +58,7 @@ impl Limits {
 /// What failures are counted of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Subject {
-    key: i64,
+    key: SubjectKey,
     limit: Limit,
 }
 
@@ -104,7 +104,7 @@ impl Wait {
 /// What is known of some subjects.
 #[derive(Clone, Debug, Default)]
 pub struct History {
-    rows: HashMap<i64, FailedGuess>,
+    rows: HashMap<SubjectKey, FailedGuess>,
     now: i64,
     memory: i64,
 }
@@ -245,7 +245,7 @@ impl Guessing {
     }
 }
 
-fn keys(subjects: &[Subject]) -> Vec<i64> {
+fn keys(subjects: &[Subject]) -> Vec<SubjectKey> {
     subjects.iter().map(|subject| subject.key).collect()
 }
 

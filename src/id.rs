@@ -21,6 +21,10 @@ impl fmt::Display for OrganisationId {
     }
 }
 
+/// A row of the directory, whatever its kind, in its organisation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, DeriveValueType)]
+pub struct RowKey(pub i64);
+
 /// An entry of the directory, a place or a classification, in its organisation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, DeriveValueType)]
 pub struct EntryKey(pub i64);
@@ -37,11 +41,27 @@ pub struct AccessTokenKey(pub i64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, DeriveValueType)]
 pub struct EventNumber(pub i64);
 
+impl EventNumber {
+    /// The number before it, whether or not an event has it.
+    pub fn previous(self) -> Self {
+        Self(self.0.saturating_sub(1))
+    }
+
+    /// The number after it, likewise.
+    pub fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
 impl fmt::Display for EventNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
+
+/// What failed guesses are counted of, as a keyed hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, DeriveValueType)]
+pub struct SubjectKey(pub i64);
 
 /// The id of an event. Callers see 32 hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, DeriveValueType)]

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use uuid::Uuid;
-
 /// The attempts at something that may lose a race.
 pub struct Attempts {
     number: u32,
@@ -30,7 +28,7 @@ impl Attempts {
         /// In milliseconds.
         const LONGEST: u64 = 128;
         let longest = 1u64.checked_shl(self.number).map_or(LONGEST, |longest| longest.min(LONGEST));
-        let random = Uuid::new_v4().as_u64_pair().1;
+        let random = getrandom::u64().unwrap_or_default();
         tokio::time::sleep(Duration::from_micros(random % (longest * 1000))).await;
         self.number += 1;
     }

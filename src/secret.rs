@@ -7,7 +7,7 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
-use crate::id::OrganisationId;
+use crate::id::{EventNumber, OrganisationId, SubjectKey};
 
 /// A password, a code or a token as the caller gave it. It has no `Display`, its `Debug` shows nothing, and its memory
 /// is wiped when it goes.
@@ -101,7 +101,7 @@ impl CodeHasher {
     }
 
     /// What tells a page token of ours: of the list of an organisation, and the number after which the page begins.
-    pub fn page_token(&self, organisation_id: OrganisationId, list: &str, after: i64) -> String {
+    pub fn page_token(&self, organisation_id: OrganisationId, list: &str, after: EventNumber) -> String {
         self.hash(&["page_token", &organisation_id.to_string(), list, &after.to_string()])
     }
 
@@ -111,9 +111,9 @@ impl CodeHasher {
     }
 
     /// What failed guesses are counted under. Two may share one, which nobody can bring about.
-    pub fn subject(&self, parts: &[&str]) -> i64 {
+    pub fn subject(&self, parts: &[&str]) -> SubjectKey {
         let digest = self.mac(&[&["guesses"], parts].concat()).finalize().into_bytes();
-        digest.iter().take(8).fold(0, |number, byte| number << 8 | i64::from(*byte))
+        SubjectKey(digest.iter().take(8).fold(0, |number, byte| number << 8 | i64::from(*byte)))
     }
 
     fn hash(&self, parts: &[&str]) -> String {

@@ -32,8 +32,9 @@ const DIRECTORY: [(DirectoryKind, &str); 8] = [
     (DirectoryKind::RewardsParticipants, include_str!("../../demo/rewards_participants.csv")),
     (DirectoryKind::AccessTokens, include_str!("../../demo/access_tokens.csv")),
 ];
-/// Referred and referrer of the events made beforehand: seven, so that the next number is 8. RP0000000004 is referred and
-/// refers nobody, for the documented example would leave numbers out otherwise; the next three are a chain.
+/// Referred and referrer of the events made beforehand: seven, so that the next number is 8. RP0000000004, whom the
+/// documented example refers again, refers nobody: where a referred party has referred somebody, a call takes its numbers
+/// twice and leaves some out. The next three are a chain.
 const REFERRALS: [(u32, u32); 7] = [(4, 1), (5, 2), (6, 5), (7, 6), (8, 3), (9, 3), (13, 11)];
 /// The number of the one of them that is cancelled.
 const CANCELLED: &str = "7";

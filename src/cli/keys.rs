@@ -1,6 +1,6 @@
 //! Opening a database together with the keys that belong to it.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use super::{Failure, Settings};
 use crate::{
@@ -9,9 +9,8 @@ use crate::{
     storage::{Database, key_checks},
 };
 
-/// The database, its schema up to date, and the keys. The codes in a database match nothing under another hash key than
-/// the one they were stored with, so the first program that uses a database leaves a check value of its key there, and
-/// a program with another key is refused.
+/// The database, its schema up to date, and the keys, of which the hash key is the one that the database's codes were
+/// stored with.
 pub async fn open(
     settings: &Settings,
     missing: MissingKeys,
@@ -33,6 +32,18 @@ pub async fn open(
     }
     let file = key_settings.hash_key_file();
     let keys = key_settings.keys()?;
+    check_hash_key(&database, known, &keys, file).await?;
+    Ok((database, keys))
+}
+
+/// Refuses another hash key than the one that the database's codes were stored with: under it they match nothing. The
+/// first program that uses a database leaves a check value of its key there; `known` is the one that was found.
+async fn check_hash_key(
+    database: &Database,
+    known: Option<String>,
+    keys: &Keys,
+    file: Option<PathBuf>,
+) -> Result<(), Failure> {
     let check = CodeHasher::new(&keys.hash).key_check();
     let known = match known {
         Some(known) => Some(known),
@@ -42,14 +53,13 @@ pub async fn open(
             key_checks::find(database.writer()).await?
         }
     };
-    if known.is_none_or(|known| known != check) {
-        let remedy = match file {
-            Some(file) => format!("put the key file {} back that was there", file.display()),
-            None => format!("set {HASH_KEY} to the key that was used so far"),
-        };
-        let message =
-            format!("the codes in the database were hashed with another key and would match nothing: {remedy}");
-        return Err(SettingError::new(message).into());
+    if known.is_some_and(|known| known == check) {
+        return Ok(());
     }
-    Ok((database, keys))
+    let remedy = match file {
+        Some(file) => format!("put the key file {} back that was there", file.display()),
+        None => format!("set {HASH_KEY} to the key that was used so far"),
+    };
+    let message = format!("the codes in the database were hashed with another key and would match nothing: {remedy}");
+    Err(SettingError::new(message).into())
 }

@@ -249,7 +249,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
 }
 
 /// How long a statement of a command may take. No caller waits for it, and the database may be large.
-const COMMAND_TIME_LIMIT: Duration = Duration::from_secs(24 * 3600);
+const COMMAND_TIME_LIMIT: Duration = Duration::from_secs(DAY);
 
 impl Settings {
     async fn connect(&self, time_limit: Duration) -> Result<Database, Failure> {

@@ -4,7 +4,7 @@ use clap::{Subcommand, builder::PossibleValuesParser};
 
 use super::{
     COMMAND_TIME_LIMIT, Failure, Settings,
-    organisation::{check_name, find},
+    organisation::{self, check_name},
     say,
 };
 use crate::{
@@ -37,7 +37,7 @@ pub async fn run(command: UserCommand, settings: &Settings) -> Result<(), Failur
     let UserCommand::Add { name, organisation, role, unit } = command;
     check_name(&name)?;
     let database = settings.open(COMMAND_TIME_LIMIT).await?;
-    let organisation = find(&database, &organisation).await?;
+    let organisation = organisation::find(&database, &organisation).await?;
     if let Some(unit) = &unit
         && !users::unit_exists(database.reader(), organisation.id, unit).await?
     {

@@ -11,7 +11,7 @@ use super::{
     kind::DirectoryKind,
     rejected::Format,
     rejection::{Fault, Rejection},
-    repeats::Told,
+    repeats::Seen,
     row::Row,
     store::BATCH_ROWS,
     summary::Remarks,
@@ -32,7 +32,7 @@ pub struct Batches<'a> {
     sender: &'a Sender<Batch>,
     bytes: &'a AtomicU64,
     format: Arc<Format>,
-    told: Told,
+    seen: Seen,
     rows: Vec<Row>,
     rejections: Vec<Rejection>,
     pub remarks: Remarks,
@@ -44,7 +44,7 @@ impl<'a> Batches<'a> {
             sender,
             bytes,
             format: Arc::new(format),
-            told: Told::new(kind),
+            seen: Seen::new(kind),
             rows: Vec::with_capacity(BATCH_ROWS),
             rejections: Vec::new(),
             remarks: Remarks::default(),
@@ -54,7 +54,7 @@ impl<'a> Batches<'a> {
     /// Adds a row. Answers whether anybody still receives.
     #[must_use]
     pub fn add(&mut self, row: Row) -> bool {
-        if let Some(repeat) = self.told.tell(&row) {
+        if let Some(repeat) = self.seen.note(&row) {
             self.remarks.repeat(repeat);
         }
         self.rows.push(row);

@@ -8,7 +8,7 @@ use std::io::{self, Read};
 
 use csv_core::{ReadRecordResult, ReaderBuilder};
 
-use super::position::MAXIMUM_ROW_BYTES;
+use super::row::MAXIMUM_ROW_BYTES;
 
 pub struct Records<R> {
     source: R,
@@ -24,8 +24,10 @@ pub struct Records<R> {
     follows_return: bool,
     /// The lines up to this one are a record each, whatever their quotes say.
     single_until: u64,
+    /// The bytes and the lines of the record.
     length: usize,
     lines: u64,
+    /// Its cells, one after another, and where each of the first `cell_count` ends.
     cells: Vec<u8>,
     ends: Vec<usize>,
     cell_count: usize,
@@ -96,16 +98,14 @@ impl<R: Read> Records<R> {
         self.reader = ReaderBuilder::new().delimiter(delimiter).build();
     }
 
-    /// The next line that is not blank, without its end. It is still to be read.
+    /// The next line that is not blank, without its end, or the first bytes of one that is too long. It is still to be read.
     pub fn peek_line(&mut self) -> io::Result<&[u8]> {
         self.advance();
         self.skip_line_ends()?;
         loop {
             let read = &self.window[self.start..self.end];
-            let length = read.iter().position(is_line_end);
-            if let Some(length) =
-                length.or((self.is_at_end || read.len() as u64 > MAXIMUM_ROW_BYTES).then_some(read.len()))
-            {
+            let is_enough = self.is_at_end || read.len() > MAXIMUM_ROW_BYTES;
+            if let Some(length) = read.iter().position(is_line_end).or(is_enough.then_some(read.len())) {
                 return Ok(&self.window[self.start..self.start + length]);
             }
             self.fill()?;
@@ -132,7 +132,7 @@ impl<R: Read> Records<R> {
             }
             let mut input = &self.window[self.start..self.end];
             if is_single {
-                // It is in the window, for the record that began before it was.
+                // It is in the window already: it was read as a part of the record that was cut to its first line.
                 input = input.split_inclusive(is_line_end).next().unwrap_or_default();
             }
             let input = input.get(read..).unwrap_or_default();
@@ -141,7 +141,7 @@ impl<R: Read> Records<R> {
             read += bytes;
             written += cells;
             ended += ends;
-            if read as u64 > MAXIMUM_ROW_BYTES {
+            if read > MAXIMUM_ROW_BYTES {
                 let line = self.line;
                 return Err(io::Error::other(format!(
                     "line {line}: the row is longer than {MAXIMUM_ROW_BYTES} bytes; a quote on that line may be open"

@@ -55,7 +55,7 @@ pub fn read<R: Read>(mut records: Records<R>, reading: &Reading<'_>, needs_mark:
                 batches.reject(line, fault, source(records.keep_first_line()))
             }
             Err(_) if lines > 1 && !is_one_row(&records, &header) => {
-                // Its cells are none.
+                // What was taken for its cells is none, and nothing was cut from it.
                 batches.remarks.blanks_cut = blanks_cut;
                 let last = line + lines - 1;
                 let reason = format!(

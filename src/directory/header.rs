@@ -88,12 +88,12 @@ pub fn read_header(kind: DirectoryKind, header: &Record<'_>) -> Result<Header> {
         let name = std::str::from_utf8(cell).map_err(|_| refused(WRONG_ENCODING))?;
         names.push((plain(name), name.trim()));
     }
-    let is_told = |name: &String| !ERROR_COLUMNS.contains(&name.as_str());
-    let own: Vec<&str> = names.iter().map(|(name, _)| name).filter(|name| is_told(name)).map(String::as_str).collect();
+    let is_own = |name: &str| !ERROR_COLUMNS.contains(&name);
+    let own: Vec<&str> = names.iter().map(|(name, _)| name.as_str()).filter(|name| is_own(name)).collect();
     let mut columns: Vec<Option<(usize, &'static Column)>> = Vec::new();
     for (name, given) in &names {
         let Some(position) = kind.position(name) else {
-            if is_told(name) {
+            if is_own(name) {
                 return Err(unknown(kind, header.line, given, &own));
             }
             columns.push(None);

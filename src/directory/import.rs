@@ -105,6 +105,8 @@ async fn run(
     let store = Store::open(target, options.is_dry_run).await?;
     let (reader, mut batches) = read(&target, source, options.encoding, rejected.is_some())?;
     let mut stop = pin!(stop);
+    // Statistics are made once a batch is inserted, and again each time that what was inserted has doubled, so that the
+    // look-ups of a long file stay fast.
     let mut analyzed = (BATCH_ROWS / 2) as u64;
     let mut is_stopped = false;
     while !is_stopped {

@@ -11,15 +11,16 @@ use serde_json::{Value, json, value::RawValue};
 
 use super::{
     kind::{Content, DirectoryKind, ERROR_COLUMNS},
-    position::{MAXIMUM_ROW_BYTES, Position},
     rejection::{Code, Fault},
-    row::{Cell, Checker, Row},
+    row::{Cell, Checker, MAXIMUM_ROW_BYTES, Row},
 };
 use crate::text::quoted;
 
 pub struct Lines<R> {
     source: R,
-    position: Position,
+    /// The number of the next line.
+    line: u64,
+    /// The line that was read last, or more than a row may have of one that is too long.
     bytes: Vec<u8>,
 }
 
@@ -29,18 +30,18 @@ pub enum Line<'a> {
 }
 
 impl<R: BufRead> Lines<R> {
-    pub fn new(source: R, position: Position) -> Self {
-        Self { source, position, bytes: Vec::new() }
+    /// The lines of a source whose first byte is on `line`.
+    pub fn new(source: R, line: u64) -> Self {
+        Self { source, line, bytes: Vec::new() }
     }
 
     /// The next line that is not blank.
     pub fn next(&mut self) -> io::Result<Option<Line<'_>>> {
         loop {
-            let number = self.position.line;
-            let start = self.position.bytes;
+            let number = self.line;
             self.bytes.clear();
             let is_last = self.read_line()?;
-            if self.position.bytes - start > MAXIMUM_ROW_BYTES {
+            if self.bytes.len() > MAXIMUM_ROW_BYTES {
                 return Ok(Some(Line::TooLong(number)));
             }
             if !self.bytes.trim_ascii().is_empty() {
@@ -52,16 +53,16 @@ impl<R: BufRead> Lines<R> {
         }
     }
 
-    /// Reads through the next line feed, keeping no more than a row may have; answers whether the source ended.
+    /// Reads through the next line feed, keeping hardly more than a row may have; answers whether the source ended.
     fn read_line(&mut self) -> io::Result<bool> {
         loop {
             let input = self.source.fill_buf()?;
             let end = input.iter().position(|&byte| byte == b'\n').map(|at| at + 1);
             let part = &input[..end.unwrap_or(input.len())];
-            if self.bytes.len() as u64 <= MAXIMUM_ROW_BYTES {
+            if self.bytes.len() <= MAXIMUM_ROW_BYTES {
                 self.bytes.extend_from_slice(part);
             }
-            self.position.advance(part);
+            self.line += u64::from(end.is_some());
             let (length, is_last) = (part.len(), input.is_empty());
             self.source.consume(length);
             if end.is_some() || is_last {

@@ -17,7 +17,7 @@ use super::{
     taps::{DefaultTaps, Place},
 };
 use crate::{
-    id::{EntryKey, OrganisationId},
+    id::{EntryKey, OrganisationId, RowKey},
     secret::CodeHasher,
     storage::directory::{Referred, Stored, StoredColumn},
     text::quoted,
@@ -49,8 +49,8 @@ pub struct Plan {
 
 impl Plan {
     /// The keys of the rows that are inserted, and of those that are updated.
-    pub fn keys(&self) -> (Vec<i64>, Vec<i64>) {
-        let key = |row: &Vec<Json>| row.first().and_then(Json::as_i64);
+    pub fn keys(&self) -> (Vec<RowKey>, Vec<RowKey>) {
+        let key = |row: &Vec<Json>| row.first().and_then(Json::as_i64).map(RowKey);
         (self.inserts.iter().filter_map(key).collect(), self.updates.values().flatten().filter_map(key).collect())
     }
 }
@@ -97,7 +97,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Decides `rows`, giving new ones the keys from `next_key` on.
-    pub fn plan(&self, rows: &[Row], mut next_key: i64) -> Plan {
+    pub fn plan(&self, rows: &[Row], RowKey(mut next_key): RowKey) -> Plan {
         let mut plan = Plan::default();
         let mut touched = HashSet::new();
         for row in rows {
@@ -111,7 +111,7 @@ impl<'a> Planner<'a> {
                     }
                 }
                 Ok(None) => {
-                    self.insert(&mut plan, row, next_key);
+                    self.insert(&mut plan, row, RowKey(next_key));
                     next_key += 1;
                 }
                 Err(Refusal::Rejected(fault)) => plan.rejections.push(row.refuse(fault)),
@@ -123,7 +123,7 @@ impl<'a> Planner<'a> {
     }
 
     /// The stored row that `row` changes, or `None` where it is new.
-    fn target(&self, row: &Row, touched: &HashSet<i64>) -> Result<Option<&'a Stored>, Refusal> {
+    fn target(&self, row: &Row, touched: &HashSet<RowKey>) -> Result<Option<&'a Stored>, Refusal> {
         self.check_references(row)?;
         let holders: Vec<(usize, &Stored)> =
             claims(self.kind, row).filter_map(|(position, _)| Some((position, self.stored(row, position)?))).collect();
@@ -236,7 +236,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn insert(&self, plan: &mut Plan, row: &Row, key: i64) {
+    fn insert(&self, plan: &mut Plan, row: &Row, RowKey(key): RowKey) {
         let id = row.id().map_or_else(|| format!("{:X}", Uuid::now_v7().simple()), str::to_owned);
         let mut values = vec![Json::from(key)];
         for (position, column) in self.kind.columns().iter().enumerate() {
@@ -244,7 +244,7 @@ impl<'a> Planner<'a> {
                 values.push(match (self.value(row, position, &id), column.need) {
                     (Json::Null, Need::Default(default)) => default.into(),
                     _ if position == ID => id.as_str().into(),
-                    _ if !self.keeps_expiry(row, column.name) => Json::Null,
+                    _ if self.goes_with_password(row, column) => Json::Null,
                     (value, _) => value,
                 });
             }
@@ -258,18 +258,19 @@ impl<'a> Planner<'a> {
     /// Answers whether the row changes anything.
     fn update(&self, plan: &mut Plan, row: &Row, target: &Stored) -> bool {
         let mut positions = Vec::new();
-        let mut values = vec![Json::from(target.key)];
+        let mut values = vec![Json::from(target.key.0)];
         let mut differs = false;
         for (position, column) in self.kind.columns().iter().enumerate() {
-            let keeps = self.keeps_expiry(row, column.name);
+            let is_dropped = self.goes_with_password(row, column);
             let is_written = match &row.cells[position] {
                 _ if position == ID || column.stored.is_none() => false,
-                Cell::LeftOut => !keeps,
+                Cell::LeftOut => is_dropped,
                 Cell::Empty => column.need == Need::Optional,
+                // A natural key that stays, as that of each row that is found by it, need not be written.
                 _ => row.text(position) != Some(&target.natural_key) || position != self.natural(),
             };
             if is_written {
-                let value = if keeps { self.value(row, position, &target.id) } else { Json::Null };
+                let value = if is_dropped { Json::Null } else { self.value(row, position, &target.id) };
                 differs |= !self.is_stored(target, position, &value);
                 positions.push(position);
                 values.push(value);
@@ -282,7 +283,7 @@ impl<'a> Planner<'a> {
         let taps = &mut plan.default_taps;
         let changes_default = self.kind == DirectoryKind::Taps
             && self.place(row, Some(target)).take_over(
-                EntryKey(target.key),
+                EntryKey(target.key.0),
                 is_default,
                 &self.stored_place(target),
                 target.default_tap_key,
@@ -291,17 +292,17 @@ impl<'a> Planner<'a> {
         differs || changes_default
     }
 
-    /// Whether the row's one-time password, where it says something of one, leaves an expiry to keep.
-    fn keeps_expiry(&self, row: &Row, column: &str) -> bool {
-        column != EXPIRY || row.cell(self.kind, "one_time_password") != &Cell::Empty
+    /// Whether the column is the expiry of a one-time password that the row takes away.
+    fn goes_with_password(&self, row: &Row, column: &Column) -> bool {
+        column.name == "one_time_password_expires_on" && row.cell(self.kind, "one_time_password") == &Cell::Empty
     }
 
     /// What is stored for a cell.
     fn value(&self, row: &Row, position: usize, id: &str) -> Json {
         match &row.cells[position] {
             Cell::LeftOut | Cell::Empty => Json::Null,
-            Cell::Text(text) => match self.kind.columns()[position].content {
-                Content::Reference(_) => self.referred(row, position).map(|referred| referred.key).into(),
+            Cell::Text(text) => match self.column(position).content {
+                Content::Reference(_) => self.referred(row, position).map(|referred| referred.key.0).into(),
                 _ => text.as_str().into(),
             },
             Cell::PassCode(code) => self.hasher.pass_code(self.organisation_id, id, code).into(),
@@ -317,11 +318,11 @@ impl<'a> Planner<'a> {
         let mut place = stored.unwrap_or_default();
         if row.cells[unit] != Cell::LeftOut {
             let referred = self.referred(row, unit);
-            place.unit = referred.map(|referred| EntryKey(referred.key));
+            place.unit = referred.map(|referred| EntryKey(referred.key.0));
             place.unit_business_unit = referred.and_then(|referred| referred.business_unit_key);
         }
         if row.cells[business_unit] != Cell::LeftOut {
-            place.business_unit = self.referred(row, business_unit).map(|referred| EntryKey(referred.key));
+            place.business_unit = self.referred(row, business_unit).map(|referred| EntryKey(referred.key.0));
         }
         place
     }
@@ -370,8 +371,8 @@ impl<'a> Planner<'a> {
 
     /// The stored row that has what `row` gives to a unique column.
     fn stored(&self, row: &Row, position: usize) -> Option<&'a Stored> {
-        let value = match self.kind.columns()[position].content {
-            Content::Reference(_) => self.referred(row, position)?.key.to_string(),
+        let value = match self.column(position).content {
+            Content::Reference(_) => self.referred(row, position)?.key.0.to_string(),
             _ => row.text(position)?.to_owned(),
         };
         self.known.stored.get(&(position, value))
@@ -381,8 +382,6 @@ impl<'a> Planner<'a> {
 fn time(stored: &Json) -> Option<DateTime<Utc>> {
     stored.as_str()?.parse().ok()
 }
-
-const EXPIRY: &str = "one_time_password_expires_on";
 
 /// The stored columns of a kind at `positions`.
 pub fn stored_columns(kind: DirectoryKind, positions: impl IntoIterator<Item = usize>) -> Vec<StoredColumn> {

@@ -1,9 +1,6 @@
 //! The file of rejected rows: in the format of the file that they are from, so that it can be mended and imported.
 
-use std::{
-    io::{self, Write},
-    sync::Arc,
-};
+use std::io::{self, Write};
 
 use super::{csv, kind::ERROR_COLUMNS, ndjson, rejection::Rejection};
 
@@ -28,12 +25,12 @@ impl RejectedFile {
         Self { output, has_begun: false }
     }
 
-    pub fn write(&mut self, format: &Arc<Format>, rejections: &[Rejection]) -> io::Result<()> {
+    pub fn write(&mut self, format: &Format, rejections: &[Rejection]) -> io::Result<()> {
         let mut text = Vec::new();
         for rejection in rejections {
             let row = rejection.source.as_deref().unwrap_or_default();
             let error = [rejection.cause.code.name(), rejection.reason.as_str()];
-            match format.as_ref() {
+            match format {
                 Format::Csv { delimiter, header, needs_mark } => {
                     if !self.has_begun {
                         text.extend_from_slice(if *needs_mark { "\u{feff}" } else { "" }.as_bytes());

@@ -14,21 +14,21 @@ use crate::text::quoted;
 
 /// What the rows of a file have named so far: its hash, and the line of the first. The names themselves would take several
 /// times as much memory, and of ten million two have the same hash once in three hundred thousand files.
-pub struct Told {
+pub struct Seen {
     kind: DirectoryKind,
     natural_key: usize,
     hasher: RandomState,
     lines: HashMap<u64, u64, BuildHasherDefault<Hashed>>,
 }
 
-impl Told {
+impl Seen {
     pub fn new(kind: DirectoryKind) -> Self {
         let natural_key = kind.position(kind.natural_key()).unwrap_or(ID);
         Self { kind, natural_key, hasher: RandomState::new(), lines: HashMap::default() }
     }
 
-    /// Keeps what a row names: its id, else its natural key.
-    pub fn tell(&mut self, row: &Row) -> Option<Repeat> {
+    /// Keeps what a row names: its id, else its natural key. Answers it where an earlier row named the same.
+    pub fn note(&mut self, row: &Row) -> Option<Repeat> {
         let position = if row.id().is_some() { ID } else { self.natural_key };
         let name = row.text(position)?;
         match self.lines.entry(self.hasher.hash_one((position, name))) {

@@ -13,11 +13,10 @@ use super::{
     csv_rows,
     encoding::{self, Encoding},
     ndjson::{self, Line, Lines},
-    position::{MAXIMUM_ROW_BYTES, Position},
     reading::{Reading, refused, unreadable},
     rejected::Format,
     rejection::{Code, Fault},
-    row::Row,
+    row::{MAXIMUM_ROW_BYTES, Row},
 };
 use crate::error::Result;
 
@@ -41,23 +40,22 @@ impl<R: Read> Read for Metered<R> {
 pub fn read<R: Read + 'static>(source: Metered<R>, encoding: Option<Encoding>, reading: &Reading<'_>) -> Result<()> {
     let text = encoding::decode(source, encoding).map_err(unreadable)?;
     let mut source = BufReader::with_capacity(BUFFER_BYTES, text.source);
-    let (position, first) = skip_blank(&mut source).map_err(unreadable)?;
+    let (line, first) = skip_blank(&mut source).map_err(unreadable)?;
     match first {
         None => Err(refused("the file is empty")),
-        Some(b'{') => read_ndjson(Lines::new(source, position), reading),
-        Some(_) => csv_rows::read(Records::new(source, position.line), reading, text.needs_mark),
+        Some(b'{') => read_ndjson(Lines::new(source, line), reading),
+        Some(_) => csv_rows::read(Records::new(source, line), reading, text.needs_mark),
     }
 }
 
-/// Passes over blank space; answers the first byte after.
-fn skip_blank(source: &mut impl BufRead) -> io::Result<(Position, Option<u8>)> {
-    let mut position = Position { bytes: 0, line: 1 };
+/// Passes over blank space; answers the line that it comes to, and the first byte there.
+fn skip_blank(source: &mut impl BufRead) -> io::Result<(u64, Option<u8>)> {
+    let mut line = 1;
     let mut before = 0;
     loop {
         let first = source.fill_buf()?.first().copied();
-        let Some(byte) = first.filter(u8::is_ascii_whitespace) else { return Ok((position, first)) };
-        position.bytes += 1;
-        position.line += u64::from(byte == b'\r' || byte == b'\n' && before != b'\r');
+        let Some(byte) = first.filter(u8::is_ascii_whitespace) else { return Ok((line, first)) };
+        line += u64::from(byte == b'\r' || byte == b'\n' && before != b'\r');
         before = byte;
         source.consume(1);
     }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     error::Result,
-    id::OrganisationId,
+    id::{EntryKey, OrganisationId, RowKey},
     retry::Attempts,
     secret::CodeHasher,
     storage::{
@@ -151,7 +151,7 @@ impl<'a> Store<'a> {
             0 => 0,
             count => counters::take(connection, organisation_id, Counter::DirectoryKey, count).await?,
         };
-        let plan = planner.plan(rows, first_key);
+        let plan = planner.plan(rows, RowKey(first_key));
         let table = kind.table();
         let (inserted, updated) = plan.keys();
         if kind == DirectoryKind::RewardsParticipants && !updated.is_empty() {
@@ -175,7 +175,8 @@ impl<'a> Store<'a> {
             DirectoryKind::AccountsReceivable if !updated.is_empty() => {
                 party_states::note_account_states(connection, organisation_id, PartyKeys::Accounts(&updated)).await?;
             }
-            _ => self.store_default_taps(connection, &plan).await?,
+            DirectoryKind::Taps => self.store_default_taps(connection, &plan).await?,
+            _ => {}
         }
         Ok(plan)
     }
@@ -224,12 +225,12 @@ impl<'a> Store<'a> {
     fn sought(&self, row: &Row, position: usize, known: &StoredRows) -> Option<String> {
         let value = row.text(position)?.to_owned();
         match self.target.kind.columns()[position].content {
-            Content::Reference(_) => Some(known.referred.get(&(position, value))?.key.to_string()),
+            Content::Reference(_) => Some(known.referred.get(&(position, value))?.key.0.to_string()),
             _ => Some(value),
         }
     }
 
-    /// Statistics are a help: an import that cannot make them goes on without.
+    /// Makes statistics, which are a help: an import that cannot make them goes on without.
     pub async fn analyze(&self) {
         let table = self.target.kind.table();
         let analyzed = match &self.dry_run {
@@ -254,7 +255,7 @@ impl<'a> Store<'a> {
         Ok(())
     }
 
-    /// A help likewise.
+    /// A help, likewise.
     async fn vacuum(&self) {
         let table = self.target.kind.table();
         if let Err(error) = directory::vacuum(self.target.database.writer(), table).await {
@@ -263,21 +264,26 @@ impl<'a> Store<'a> {
     }
 
     async fn store_default_taps<C: ConnectionTrait>(&self, connection: &C, plan: &Plan) -> Result<(), DbErr> {
-        let mut changes = [(&UNITS, Vec::new(), Vec::new()), (&BUSINESS_UNITS, Vec::new(), Vec::new())];
-        let [(_, unit_cleared, unit_set), (_, business_unit_cleared, business_unit_set)] = &mut changes;
+        /// Of the places of one table, each with a TAP.
+        #[derive(Default)]
+        struct Changes {
+            cleared: Vec<(EntryKey, EntryKey)>,
+            set: Vec<(EntryKey, EntryKey)>,
+        }
+        let (mut of_units, mut of_business_units) = (Changes::default(), Changes::default());
         for (home, default_tap) in &plan.default_taps {
-            let (place, cleared, set) = match *home {
-                Home::Unit(key) => (key, &mut *unit_cleared, &mut *unit_set),
-                Home::BusinessUnit(key) => (key, &mut *business_unit_cleared, &mut *business_unit_set),
+            let (place, changes) = match *home {
+                Home::Unit(key) => (key, &mut of_units),
+                Home::BusinessUnit(key) => (key, &mut of_business_units),
             };
             match default_tap.set {
-                Some(tap) => set.push((place, tap)),
-                None => cleared.extend(default_tap.cleared.iter().map(|&tap| (place, tap))),
+                Some(tap) => changes.set.push((place, tap)),
+                None => changes.cleared.extend(default_tap.cleared.iter().map(|&tap| (place, tap))),
             }
         }
-        for (table, cleared, set) in &changes {
-            directory::clear_default_taps(connection, self.target.organisation_id, table, cleared).await?;
-            directory::set_default_taps(connection, self.target.organisation_id, table, set).await?;
+        for (table, Changes { cleared, set }) in [(&UNITS, of_units), (&BUSINESS_UNITS, of_business_units)] {
+            directory::clear_default_taps(connection, self.target.organisation_id, table, &cleared).await?;
+            directory::set_default_taps(connection, self.target.organisation_id, table, &set).await?;
         }
         Ok(())
     }

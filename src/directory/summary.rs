@@ -7,7 +7,7 @@ use super::{
     rejection::{Cause, Rejection},
 };
 
-/// Of rejected rows, and of rows that are told twice, as many are named.
+/// Of rejected rows, and of rows that repeat what an earlier one names, as many are named.
 pub const NAMED: usize = 1000;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -189,7 +189,8 @@ impl<'a> Codes<'a> {
                 Err(wait) => return Ok(Err(wait)),
             }
         }
-        // What was right is told only as long as what was wrong is. Of an access token that has to wait nothing is.
+        // What is right is told too, so those of whom nothing was counted must not have to wait by now. Of those who had to
+        // before, nothing is told.
         let others = self.access_tokens.values().chain([&self.caller]).copied();
         let others = others.filter(|subject| self.known.knows(*subject) && self.known.wait(*subject).is_none());
         let others: Vec<Subject> =

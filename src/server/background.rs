@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{guessing::Guessing, referral::ReferralEvents, storage::Database};
+use crate::{error::Result, guessing::Guessing, referral::ReferralEvents, storage::Database};
 
 /// Keeps the log of a SQLite database short, beside the calls.
 pub async fn checkpoint(database: Database) {
@@ -22,23 +22,22 @@ pub async fn checkpoint(database: Database) {
     }
 }
 
-/// Removes old answers, now and again.
+/// Removes the answers that need not be kept any longer.
 pub async fn remove_old_answers(referral_events: ReferralEvents, retention: Duration) {
-    let pause = (retention / 10).clamp(Duration::from_secs(1), Duration::from_secs(600));
-    loop {
-        if let Err(error) = referral_events.remove_old_answers().await {
-            tracing::warn!(?error, "old answers are not removed; it is tried again");
-        }
-        tokio::time::sleep(pause).await;
-    }
+    now_and_again(retention, "old answers", || referral_events.remove_old_answers()).await;
 }
 
-/// Removes the failed guesses that are forgotten, now and again.
+/// Removes the failed guesses that are forgotten.
 pub async fn remove_old_guesses(guessing: Guessing, memory: Duration) {
-    let pause = (memory / 10).clamp(Duration::from_secs(1), Duration::from_secs(600));
+    now_and_again(memory, "old guesses", || guessing.remove_old()).await;
+}
+
+/// Has removed, several times within the time that they are kept for, what is older.
+async fn now_and_again<F: Future<Output = Result<()>>>(kept_for: Duration, what: &str, remove: impl Fn() -> F) {
+    let pause = (kept_for / 10).clamp(Duration::from_secs(1), Duration::from_secs(600));
     loop {
-        if let Err(error) = guessing.remove_old().await {
-            tracing::warn!(?error, "old guesses are not removed; it is tried again");
+        if let Err(error) = remove().await {
+            tracing::warn!(?error, "{what} are not removed; it is tried again");
         }
         tokio::time::sleep(pause).await;
     }

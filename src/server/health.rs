@@ -46,7 +46,7 @@ const SERVICES: [&str; 3] = [
 ];
 
 /// How often the database is looked at: within two seconds of a fault that it tells of at once, and within a second of
-/// its end, the service says so. One that nobody answers is told from one that is slow by waiting.
+/// its end, the service says so. Where it says nothing at all, it is waited for first, as it may only be slow.
 const WHILE_WELL: Duration = Duration::from_secs(1);
 const WHILE_FAULTY: Duration = Duration::from_millis(500);
 /// The least time between two looks, whatever calls are answered.

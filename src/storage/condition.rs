@@ -1,6 +1,6 @@
 //! Whether the database can be used at present, as far as is known.
 //!
-//! [`Probe`](super::Probe) finds out. What it found is shared by all clones of the database: calls that could only wait
+//! [`Probe`](super::probe::Probe) finds out. What it found is shared by all clones of the database: calls that could only wait
 //! for nothing are refused at once, and the server says so to those who ask for its health.
 
 use std::{

@@ -1,11 +1,8 @@
-//! Connecting, migrating, beginning.
+//! A database that is open: how its connections are made and kept, and what is begun on them.
 
 use std::{os::fd::BorrowedFd, path::Path, sync::Arc, time::Duration};
 
-use migrations::{Migrator, MigratorTrait};
-use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DbBackend, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
-};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr};
 use socket2::SockRef;
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, Executor,
@@ -16,13 +13,13 @@ use tokio::time::timeout;
 use super::{
     condition::{Condition, Fault},
     error::is_contention,
-    migrate::{Progress, set_planner, take_steps},
+    migrate::migrate,
     opening::{cannot_be_opened, check_sqlite, sqlite_refusal, try_postgres},
     pool::Pool,
     probe::Probe,
-    schema::{self, Schema},
+    schema::Schema,
     session::PROOF,
-    settings::{self, Access, DEALLOCATE, Limits, NO_NOTICES},
+    settings::{self, Access, Limits},
     transaction::{Observer, Transaction},
     url::{postgres_server, sqlite_file},
 };
@@ -116,8 +113,8 @@ impl Database {
         let condition = Condition::default();
         if let Some(file) = sqlite_file(url)? {
             check_sqlite(&file)?;
-            let write = connect_sqlite(&file, 1, SQLITE_MAPPED, SQLITE_WRITER_CACHE, options, &condition).await?;
-            let read = connect_sqlite(&file, SQLITE_READERS, 0, SQLITE_READER_CACHE, options, &condition).await?;
+            let write = sqlite_pool(&file, 1, SQLITE_MAPPED, SQLITE_WRITER_CACHE, options, &condition).await?;
+            let read = sqlite_pool(&file, SQLITE_READERS, 0, SQLITE_READER_CACHE, options, &condition).await?;
             condition.know_file(&file);
             return Ok(Self { write, read, condition });
         }
@@ -130,12 +127,12 @@ impl Database {
     async fn connect_postgres(server: &PgConnectOptions, options: PoolOptions, condition: Condition) -> Result<Self> {
         let readers = options.connections / POSTGRES_CONNECTIONS_PER_READER;
         if readers == 0 {
-            let pool = connect_postgres(server, options, &condition).await?;
+            let pool = postgres_pool(server, options, &condition).await?;
             return Ok(Self { write: pool.clone(), read: pool, condition });
         }
         let of = |connections| PoolOptions { connections, ..options };
-        let write = connect_postgres(server, of(options.connections - readers), &condition).await?;
-        let read = connect_postgres(server, of(readers), &condition).await?;
+        let write = postgres_pool(server, of(options.connections - readers), &condition).await?;
+        let read = postgres_pool(server, of(readers), &condition).await?;
         Ok(Self { write, read, condition })
     }
 
@@ -143,38 +140,7 @@ impl Database {
     /// that this program can use, stays as it is. Of several programs that do so at once, one does it while the others
     /// wait, and then find nothing missing.
     pub async fn migrate(&self) -> Result<Vec<String>> {
-        let before = self.schema().await?;
-        before.check_change()?;
-        // Where it is made already, PostgreSQL would give notice of that; and IF NOT EXISTS fails over a table that another
-        // is just making. The second look finds it made.
-        if !before.is_begun && Migrator::install(&self.write).await.is_err() {
-            Migrator::install(&self.write).await?;
-        }
-        let writing = TransactionOptions {
-            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-            ..Default::default()
-        };
-        // The migrator takes none but a transaction of SeaORM.
-        let mut connection = self.write.connection().clone();
-        let progress = Progress::of(&mut connection);
-        let transaction = connection.begin_with_options(writing).await?;
-        if self.write.shares_sessions() {
-            transaction.execute_unprepared(DEALLOCATE).await?;
-        }
-        if !self.is_sqlite() {
-            transaction.execute_unprepared(NO_NOTICES).await?;
-            transaction.execute_unprepared("LOCK TABLE seaql_migrations IN EXCLUSIVE MODE").await?;
-        }
-        let schema = Schema::look_at(&transaction).await?;
-        schema.check_change()?;
-        // The migrator fails over steps that it does not know.
-        if !schema.missing.is_empty() {
-            take_steps(&transaction, &progress).await?;
-            schema::keep_compatible_steps(&transaction).await?;
-        }
-        set_planner(&transaction).await?;
-        transaction.commit().await?;
-        Ok(schema.missing)
+        migrate(&self.write).await
     }
 
     /// How the schema stands to that of this program.
@@ -272,7 +238,7 @@ impl Database {
     }
 }
 
-async fn connect_sqlite(
+async fn sqlite_pool(
     file: &Path,
     connections: u32,
     mapped: u32,
@@ -321,7 +287,7 @@ async fn open_sqlite(options: sea_orm::ConnectOptions) -> Result<DatabaseConnect
 }
 
 /// SeaORM's own way of connecting would show the URL, with its password, in its errors and at the level `trace`.
-async fn connect_postgres(server: &PgConnectOptions, options: PoolOptions, condition: &Condition) -> Result<Pool> {
+async fn postgres_pool(server: &PgConnectOptions, options: PoolOptions, condition: &Condition) -> Result<Pool> {
     let limits = options.limits();
     // Who switches the cache of statements off has a pooler in between.
     let shares_sessions =
@@ -362,15 +328,18 @@ async fn connect_postgres(server: &PgConnectOptions, options: PoolOptions, condi
     Ok(Pool::postgres(DatabaseConnection::from(pool), limits, condition.clone(), is_citus, shares_sessions))
 }
 
-/// Sets TCP_NODELAY on the sockets of this process, for sqlx neither sets it nor lets a connection be reached: the end
-/// of a COPY, a small packet after a large one, would wait some 40 ms for an acknowledgement that the database holds
+/// Sets TCP_NODELAY on the sockets of this process, for sqlx 0.9.0 neither sets it nor lets a connection be reached: the
+/// end of a COPY, a small packet after a large one, would wait some 40 ms for an acknowledgement that the database holds
 /// back. No other socket of the process is the worse for it.
+///
+/// It is issue 4335 of sqlx, which pull request 4336 has fixed: with the next release of sqlx this goes.
 fn send_without_delay() {
     let Ok(descriptors) = std::fs::read_dir("/proc/self/fd") else { return };
     let numbers = descriptors.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     for descriptor in numbers {
-        // SAFETY: the number is used for one call that neither closes nor keeps it. Should another thread close it in
-        // between, the call fails, or sets the option on the socket that took the number: harmless either way.
+        // SAFETY: a borrowed descriptor must not be -1, which no name in that folder is, and should stay open, which
+        // another thread may not let it. No memory hangs on that: the one call that it is borrowed for then fails, or
+        // sets the option on the socket that took the number, which is as good.
         let socket = unsafe { BorrowedFd::borrow_raw(descriptor) };
         _ = SockRef::from(&socket).set_tcp_nodelay(true);
     }

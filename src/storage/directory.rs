@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 
 use super::sql::{find_json_rows, json};
-use crate::id::{EntryKey, OrganisationId};
+use crate::id::{EntryKey, OrganisationId, RowKey};
 
 /// A table of the directory.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ const fn plain(name: &'static str, natural_key: &'static str) -> Table {
 pub struct Stored {
     pub arm: i32,
     pub given: String,
-    pub key: i64,
+    pub key: RowKey,
     pub id: String,
     pub natural_key: String,
     /// The business unit of a TAP's unit.
@@ -91,7 +91,7 @@ pub async fn find_many_by_unique<C: ConnectionTrait>(
     } else {
         ("CAST(NULL AS BIGINT)", "CAST(NULL AS BIGINT)".to_owned())
     };
-    let asked: String = values.iter().enumerate().map(|(n, value)| format!(", t.{} AS v{n}", value.name)).collect();
+    let answered: String = values.iter().enumerate().map(|(n, value)| format!(", t.{} AS v{n}", value.name)).collect();
     let unit = match (table.has_place, backend) {
         (false, _) => "",
         (true, DbBackend::Postgres) => {
@@ -110,15 +110,15 @@ pub async fn find_many_by_unique<C: ConnectionTrait>(
         let found_before: String = (0..arm).map(|before| format!(" AND ({}) IS NOT TRUE", equals(before))).collect();
         arms.push(format!(
             "SELECT {arm} AS arm, k.value ->> {arm} AS given, t.key, t.id, t.{natural_key} AS natural_key, \
-             {unit_business_unit} AS unit_business_unit_key, {default_tap} AS default_tap_key{asked} \
+             {unit_business_unit} AS unit_business_unit_key, {default_tap} AS default_tap_key{answered} \
              FROM {each} {} {unit}",
-            join(backend, name, "t", &format!("{} {is_live}{found_before}", equals(arm)))
+            join(backend, name, &format!("{} {is_live}{found_before}", equals(arm)))
         ));
     }
     let parameters = vec![organisation_id.into(), json(&sought)];
-    let asked: Vec<String> = (0..values.len()).map(|n| format!("v{n}")).collect();
-    let asked = array_of(backend, &asked.join(", "));
-    let columns = ["arm", "given", "key", "id", "natural_key", "unit_business_unit_key", "default_tap_key", &asked];
+    let answered: Vec<String> = (0..values.len()).map(|n| format!("v{n}")).collect();
+    let answered = array_of(backend, &answered.join(", "));
+    let columns = ["arm", "given", "key", "id", "natural_key", "unit_business_unit_key", "default_tap_key", &answered];
     let sql = rows_of(backend, &columns, &format!("FROM ({}) AS found", arms.join(" UNION ALL ")));
     find_json_rows(connection, Statement::from_sql_and_values(backend, sql, parameters)).await
 }
@@ -127,7 +127,7 @@ pub async fn find_many_by_unique<C: ConnectionTrait>(
 #[derive(Clone, Debug, Deserialize)]
 pub struct Referred {
     pub given: String,
-    pub key: i64,
+    pub key: RowKey,
     /// The business unit of a unit.
     pub business_unit_key: Option<EntryKey>,
 }
@@ -143,7 +143,7 @@ pub async fn find_many_referred<C: ConnectionTrait>(
     let each = each_text(backend);
     let Table { name, natural_key, .. } = table;
     let business_unit = if table.has_business_unit { "t.business_unit_key" } else { "CAST(NULL AS BIGINT)" };
-    let named = join(backend, name, "t", &format!("t.{natural_key} = k.value"));
+    let named = join(backend, name, &format!("t.{natural_key} = k.value"));
     let sql = rows_of(backend, &["k.value", "t.key", business_unit], &format!("FROM {each} {named}"));
     let values = vec![organisation_id.into(), json(&natural_keys)];
     find_json_rows(connection, Statement::from_sql_and_values(backend, sql, values)).await
@@ -222,8 +222,9 @@ fn update(backend: DbBackend, table: &Table, types: &[SqlType], assignments: &st
     )
 }
 
-/// Has PostgreSQL see how many rows the table holds by now, in a transaction as far as that sees. Until it looks by itself, it takes a new organisation to
-/// have a few rows, and reads all of them to find some. SQLite's plans don't depend on that.
+/// Has PostgreSQL see how many rows the table holds by now; in a transaction, its own rows too. Until it looks by itself,
+/// it takes a new organisation to have a few rows, and reads all of them to find some. SQLite's plans don't depend on
+/// that.
 pub async fn analyze<C: ConnectionTrait>(connection: &C, table: &Table) -> Result<(), DbErr> {
     if connection.get_database_backend() == DbBackend::Postgres {
         connection.execute_unprepared(&format!("ANALYZE {}", table.name)).await?;
@@ -310,15 +311,13 @@ fn part(backend: DbBackend, n: usize, sql_type: SqlType) -> String {
     }
 }
 
-/// Joins the rows of a table that meet `condition`, looked up for each row before it by itself: see
+/// Joins the rows `t` of a table that meet `condition`, looked up for each row before it by itself: see
 /// `sql/find_directory_entries`.
-fn join(backend: DbBackend, table: &str, alias: &str, condition: &str) -> String {
-    let condition = format!("{alias}.organisation_id = $1 AND {condition}");
+fn join(backend: DbBackend, table: &str, condition: &str) -> String {
+    let condition = format!("t.organisation_id = $1 AND {condition}");
     match backend {
-        DbBackend::Postgres => {
-            format!("CROSS JOIN LATERAL (SELECT * FROM {table} {alias} WHERE {condition} OFFSET 0) AS {alias}")
-        }
-        _ => format!("CROSS JOIN {table} {alias} ON {condition}"),
+        DbBackend::Postgres => format!("CROSS JOIN LATERAL (SELECT * FROM {table} t WHERE {condition} OFFSET 0) AS t"),
+        _ => format!("CROSS JOIN {table} t ON {condition}"),
     }
 }
 

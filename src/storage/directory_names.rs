@@ -31,6 +31,7 @@ pub struct DirectoryNames {
     pub participants: HashMap<AccountKey, DirectoryName>,
 }
 
+/// Each key is looked up by itself: see `sql/find_directory_entries.postgres.sql`.
 const FIND_NAMES: Sql = Sql {
     postgres: include_str!("sql/find_directory_names.postgres.sql"),
     sqlite: include_str!("sql/find_directory_names.sqlite.sql"),

@@ -27,10 +27,10 @@ const POSTGRES_FAULTS: [(&str, Fault); 14] = [
     ("57014", Fault::Busy),
     ("25P03", Fault::Busy),
     ("25P02", Fault::Busy),
-    // The server, or a pooler in front of it, ends or refuses the connection: connection exceptions, stop and start,
+    // The server, or a pooler in front of it, ends or refuses the connection: connection exceptions, stop and start. While
+    // it is set up anew, it does not know the user, or does not have the database yet.
     ("08", Fault::Unreachable),
     ("57P", Fault::Unreachable),
-    // who is refused while it is set up anew, and the database that is not there yet.
     ("28", Fault::Unreachable),
     ("3D000", Fault::Unreachable),
 ];
@@ -38,7 +38,7 @@ const POSTGRES_FAULTS: [(&str, Fault); 14] = [
 /// SQLSTATE of a transaction that the server does not let write, as one that has become a standby.
 const READ_ONLY: &str = "25006";
 
-/// SQLSTATE of a transaction that is to write, of a standby: it does not have such.
+/// SQLSTATE with which a standby refuses to begin a transaction that is to write: it has none such.
 const NOT_SUPPORTED: &str = "0A000";
 
 /// SQLSTATE of what has no other: Citus gives it for whatever fails a COPY on a worker, and for a worker that is lost at
@@ -77,10 +77,9 @@ fn fault(error: &DbErr) -> Option<Fault> {
 }
 
 fn fault_of_connection(error: &sqlx::Error) -> Fault {
-    let code = error.as_database_error().and_then(|error| error.code());
     match fault_of(error) {
         Some(fault) => fault,
-        None if code.as_deref() == Some(NOT_SUPPORTED) => Fault::ReadOnly,
+        None if code_of(error).as_deref() == Some(NOT_SUPPORTED) => Fault::ReadOnly,
         None => Fault::Failing,
     }
 }
@@ -169,14 +168,17 @@ pub(super) fn failure(error: sqlx::Error) -> DbErr {
 }
 
 /// What the database calls the error, where it was the database that refused.
-fn code(error: &DbErr) -> Option<String> {
-    let (DbErr::Exec(RuntimeErr::SqlxError(error))
-    | DbErr::Query(RuntimeErr::SqlxError(error))
-    | DbErr::Conn(RuntimeErr::SqlxError(error))) = error
-    else {
-        return None;
-    };
-    error.as_database_error()?.code().map(|code| code.into_owned())
+pub(super) fn code_of(error: &sqlx::Error) -> Option<Cow<'_, str>> {
+    error.as_database_error()?.code()
+}
+
+fn code(error: &DbErr) -> Option<Cow<'_, str>> {
+    match error {
+        DbErr::Exec(RuntimeErr::SqlxError(error))
+        | DbErr::Query(RuntimeErr::SqlxError(error))
+        | DbErr::Conn(RuntimeErr::SqlxError(error)) => code_of(error),
+        _ => None,
+    }
 }
 
 /// Whether nothing more can be done in the session: it is not known where the conversation stands, or the server ends
@@ -201,7 +203,7 @@ pub fn is_unclear(error: &DbErr) -> bool {
 
 /// Whether the transaction failed for another's sake alone, so that running it again is right.
 pub fn is_contention(error: &DbErr) -> bool {
-    code(error).is_some_and(|code| CONTENTION.contains(&code.as_str()))
+    code(error).is_some_and(|code| CONTENTION.contains(&&*code))
 }
 
 /// Whether a row was refused for a key that another row has.

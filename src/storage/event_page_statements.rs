@@ -139,10 +139,10 @@ ORDER BY e.number ",
     };
 }
 
-/// The number of the first event that a page does not read which reads $4 at most, in the order of the list and between
-/// the numbers $2 and $3: of all events, or of those of referrer $5. `None` for the index of a few events.
+/// A page that begins between the numbers $2 and $3 and reads $4 events at most, of all events or of those of referrer $5,
+/// does not come to this event: its number, in the order of the list. `None` for an index to a few events.
 ///
-/// No two events have one number, so $4 numbers are no more events than that.
+/// Of all events it goes by the numbers: no two events have one, so $4 numbers are no more events than that.
 pub fn end_of_reading(index: Index, order: Order) -> Option<Sql> {
     use Order::{NewestFirst, OldestFirst};
     match (index, order) {

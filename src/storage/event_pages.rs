@@ -11,7 +11,7 @@ use super::{
     number_ranges::NumberRange,
     referral_events::Stored,
 };
-use crate::id::{AccountKey, EntryKey, OrganisationId};
+use crate::id::{AccountKey, EntryKey, EventNumber, OrganisationId};
 
 /// Which events a list is of; what is `None` is met by all.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -92,17 +92,17 @@ impl EventFilter {
 /// Those in which one account was referred, or of one external reference, are few, and are not counted.
 const MAXIMUM_READ: i64 = 20_000;
 
-/// The number of the first event that a page does not read, where there is more than it may read.
+/// The number of the first event that the page does not read, where there are more than it may read.
 async fn find_end_of_reading<C: ConnectionTrait>(
     connection: &C,
     organisation_id: OrganisationId,
     filter: &EventFilter,
     order: Order,
     range: NumberRange,
-) -> Result<Option<i64>, DbErr> {
+) -> Result<Option<EventNumber>, DbErr> {
     #[derive(FromQueryResult)]
     struct Found {
-        number: i64,
+        number: EventNumber,
     }
     let Some(sql) = end_of_reading(filter.index(), order) else { return Ok(None) };
     let mut values = vec![organisation_id.into(), range.above.into(), range.below.into(), MAXIMUM_READ.into()];
@@ -118,7 +118,7 @@ async fn find_end_of_reading<C: ConnectionTrait>(
 pub struct Page {
     pub events: Vec<Model>,
     /// The number after which the next page begins, in the order of the list; `None` on the last page.
-    pub next_after: Option<i64>,
+    pub next_after: Option<EventNumber>,
 }
 
 /// The first events that meet the filter, up to `limit`, with numbers in the range.
@@ -138,8 +138,8 @@ pub async fn find_page<C: ConnectionTrait>(
     if let Some(end) = end {
         // The next page reads the event at the end.
         match order {
-            Order::NewestFirst => (range.above, next_after) = (end, Some(end + 1)),
-            Order::OldestFirst => (range.below, next_after) = (end, Some(end - 1)),
+            Order::NewestFirst => (range.above, next_after) = (end, Some(end.next())),
+            Order::OldestFirst => (range.below, next_after) = (end, Some(end.previous())),
         }
     }
     // One more than wanted tells whether there is a next page.
@@ -170,7 +170,7 @@ pub async fn find_page<C: ConnectionTrait>(
     let mut events: Vec<Model> = found.into_iter().map(|Stored(event)| event).collect();
     if events.len() > limit {
         events.truncate(limit);
-        next_after = events.last().map(|event| event.number.0);
+        next_after = events.last().map(|event| event.number);
     }
     Ok(Page { events, next_after })
 }

@@ -8,6 +8,7 @@ use super::{
 };
 
 pub use super::entity::failed_guess::Model as FailedGuess;
+use crate::id::SubjectKey;
 
 /// PostgreSQL makes an array of a parameter once; a subquery of IN it might run again for every row.
 const FIND: Sql = Sql {
@@ -16,7 +17,7 @@ const FIND: Sql = Sql {
 SELECT subject, failures, free_at, version FROM failed_guesses WHERE subject IN (SELECT k.value FROM json_each($1) AS k)",
 };
 
-/// The same, after waiting for those who are storing such rows. On SQLite the connection that writes does that.
+/// On SQLite the connection that writes is waited for, and no other stores anything meanwhile.
 const FIND_IN_TURN: Sql = Sql {
     postgres: "\
 SELECT subject, failures, free_at, version FROM failed_guesses WHERE subject = ANY ($1::bigint[]) FOR SHARE",
@@ -24,7 +25,7 @@ SELECT subject, failures, free_at, version FROM failed_guesses WHERE subject = A
 };
 
 /// The rows of those subjects that have one.
-pub async fn find_many<C: ConnectionTrait>(connection: &C, subjects: &[i64]) -> Result<Vec<FailedGuess>, DbErr> {
+pub async fn find_many<C: ConnectionTrait>(connection: &C, subjects: &[SubjectKey]) -> Result<Vec<FailedGuess>, DbErr> {
     let values = vec![key_array(connection, subjects)];
     FailedGuess::find_by_statement(FIND.with(connection, values)).all(connection).await
 }
@@ -32,7 +33,7 @@ pub async fn find_many<C: ConnectionTrait>(connection: &C, subjects: &[i64]) -> 
 /// The same, after waiting for those who are storing such rows.
 pub async fn find_many_in_turn<C: ConnectionTrait>(
     connection: &C,
-    subjects: &[i64],
+    subjects: &[SubjectKey],
 ) -> Result<Vec<FailedGuess>, DbErr> {
     let values = vec![key_array(connection, subjects)];
     FailedGuess::find_by_statement(FIND_IN_TURN.with(connection, values)).all(connection).await
@@ -68,16 +69,16 @@ RETURNING subject",
 /// Stores each row that is of the version after the one that is there, or the first where none is. Answers the subjects
 /// of those stored: another call has changed the others first. They are stored in one order, so that two that store the
 /// same rows don't wait for each other.
-pub async fn store<C: ConnectionTrait>(connection: &C, rows: &[FailedGuess]) -> Result<Vec<i64>, DbErr> {
+pub async fn store<C: ConnectionTrait>(connection: &C, rows: &[FailedGuess]) -> Result<Vec<SubjectKey>, DbErr> {
     let mut rows: Vec<[i64; 4]> =
-        rows.iter().map(|row| [row.subject, row.failures, row.free_at, row.version]).collect();
+        rows.iter().map(|row| [row.subject.0, row.failures, row.free_at, row.version]).collect();
     rows.sort_unstable();
     let stored = connection.query_all_raw(STORE.with(connection, vec![json(&rows)])).await?;
     stored.iter().map(|row| row.try_get("", "subject")).collect()
 }
 
 /// Forgets what is counted of the subjects, of which there are a few.
-pub async fn remove<C: ConnectionTrait>(connection: &C, subjects: &[i64]) -> Result<(), DbErr> {
+pub async fn remove<C: ConnectionTrait>(connection: &C, subjects: &[SubjectKey]) -> Result<(), DbErr> {
     Entity::delete_many().filter(Column::Subject.is_in(subjects.iter().copied())).exec(connection).await?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The steps of the schema, and what a database of Citus needs beside them.
+//! Bringing the schema up to date, and what a database of Citus needs beside the steps.
 
 use std::sync::{
     Arc, OnceLock,
@@ -6,14 +6,55 @@ use std::sync::{
 };
 
 use migrations::{FOR_CITUS, Migrator, MigratorTrait, has_citus};
-use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, FromQueryResult, Statement};
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, FromQueryResult, SqliteTransactionMode,
+    Statement, TransactionOptions, TransactionTrait,
+};
 
-use super::settings::PLANNER;
+use super::{
+    pool::Pool,
+    schema::{self, Schema},
+    settings::{DEALLOCATE, NO_NOTICES, PLANNER},
+};
 use crate::error::{Error, ErrorKind, Result};
+
+/// Takes the steps that are missing, in one transaction, and answers them.
+pub(super) async fn migrate(pool: &Pool) -> Result<Vec<String>> {
+    let before = Schema::look_at(pool).await?;
+    before.check_change()?;
+    // Where it is made already, PostgreSQL would give notice of that; and IF NOT EXISTS fails over a table that another
+    // is just making. The second look finds it made.
+    if !before.is_begun && Migrator::install(pool).await.is_err() {
+        Migrator::install(pool).await?;
+    }
+    let writing =
+        TransactionOptions { sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate), ..Default::default() };
+    // The migrator takes none but a transaction of SeaORM.
+    let mut connection = pool.connection().clone();
+    let progress = Progress::of(&mut connection);
+    let transaction = connection.begin_with_options(writing).await?;
+    if pool.shares_sessions() {
+        transaction.execute_unprepared(DEALLOCATE).await?;
+    }
+    if transaction.get_database_backend() == DbBackend::Postgres {
+        transaction.execute_unprepared(NO_NOTICES).await?;
+        transaction.execute_unprepared("LOCK TABLE seaql_migrations IN EXCLUSIVE MODE").await?;
+    }
+    let schema = Schema::look_at(&transaction).await?;
+    schema.check_change()?;
+    // The migrator fails over steps that it does not know.
+    if !schema.missing.is_empty() {
+        take_steps(&transaction, &progress).await?;
+        schema::keep_compatible_steps(&transaction).await?;
+    }
+    set_planner(&transaction).await?;
+    transaction.commit().await?;
+    Ok(schema.missing)
+}
 
 /// How far the steps have come, for a failure to name its place.
 #[derive(Clone, Default)]
-pub(super) struct Progress {
+struct Progress {
     /// How many are recorded as taken.
     taken: Arc<AtomicUsize>,
     /// The statement that failed first, if one has.
@@ -22,7 +63,7 @@ pub(super) struct Progress {
 
 impl Progress {
     /// Is told of the statements of `connection`, and of the transactions begun on it.
-    pub fn of(connection: &mut DatabaseConnection) -> Self {
+    fn of(connection: &mut DatabaseConnection) -> Self {
         let progress = Self::default();
         let told = progress.clone();
         connection.set_metric_callback(move |info| {
@@ -37,8 +78,8 @@ impl Progress {
     }
 }
 
-/// Takes the steps that are missing, and answers how many they were. A failure names its step and statement.
-pub(super) async fn take_steps(transaction: &DatabaseTransaction, progress: &Progress) -> Result<usize> {
+/// A failure names its step and statement.
+async fn take_steps(transaction: &DatabaseTransaction, progress: &Progress) -> Result<()> {
     if transaction.get_database_backend() == DbBackend::Postgres {
         for setting in FOR_CITUS {
             transaction.execute_unprepared(setting).await?;
@@ -49,8 +90,7 @@ pub(super) async fn take_steps(transaction: &DatabaseTransaction, progress: &Pro
         let step = missing.get(progress.taken.load(Ordering::Relaxed)).map_or("", |step| step.name());
         let statement = progress.failed.get().map(|statement| format!(" at {statement}")).unwrap_or_default();
         Error::new(ErrorKind::Internal, format!("step {step} of the schema failed{statement}")).caused_by(cause)
-    })?;
-    Ok(missing.len())
+    })
 }
 
 #[derive(FromQueryResult)]
@@ -62,7 +102,7 @@ struct ThisDatabase {
 
 /// Where there is Citus, gives the database the planner's settings: Citus hands a database's to the machines that do the
 /// work, but not those of a session or of a transaction.
-pub(super) async fn set_planner(transaction: &DatabaseTransaction) -> Result<(), DbErr> {
+async fn set_planner(transaction: &DatabaseTransaction) -> Result<(), DbErr> {
     if transaction.get_database_backend() != DbBackend::Postgres || !has_citus(transaction).await? {
         return Ok(());
     }

@@ -1,8 +1,9 @@
 //! The database: connecting, transactions, and the queries, each a set at a time.
 //!
-//! A query of an organisation's rows takes it right after the connection. A row is its entity; sets are looked up by statements that stand whole
-//! where they are asked, for each engine where the two differ (`sql`). How rows are loaded (`bulk_load`), how a
-//! transaction begins (`settings`) and whether calls wait for a turn (`counters`) differ by nature.
+//! A query of an organisation's rows takes the organisation right after the connection. One row is read and written as
+//! its `entity`; sets are looked up by statements that stand whole where they are asked, for each engine where the two
+//! differ (`sql`). How rows are loaded (`bulk_load`), how a transaction begins (`settings`) and whether calls wait for a
+//! turn (`counters`) differ by nature.
 //!
 //! No conversation with a database is dropped half-way. A call's transaction (`caller`) and every statement that stands
 //! alone (`pool`) run in tasks that live on where their caller leaves, and a connection whose conversation did not end
@@ -12,7 +13,7 @@ pub mod access_tokens;
 pub mod bulk_load;
 mod caller;
 mod condition;
-pub mod connect;
+mod connect;
 pub mod counters;
 pub mod directory;
 pub mod directory_entries;
@@ -41,11 +42,8 @@ mod url;
 pub mod users;
 
 pub use caller::{COMMITTED, Callers, to_its_end};
-pub use condition::Fault;
-pub use connect::{Database, PoolOptions, PoolSizes};
+pub use connect::{Database, PoolOptions};
 pub use error::{is_contention, is_unclear, is_unique_violation};
-pub use pool::Pool;
-pub use probe::Probe;
 pub use sql::Versioned;
 pub use transaction::Transaction;
-pub use url::{is_sqlite, sqlite_file};
+pub use url::sqlite_file;

@@ -10,20 +10,21 @@ use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 
 use super::sql::Sql;
-use crate::id::OrganisationId;
+use crate::id::{EventNumber, OrganisationId};
 
 /// The numbers between which events are looked for, both excluded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NumberRange {
-    pub above: i64,
-    pub below: i64,
+    pub above: EventNumber,
+    pub below: EventNumber,
 }
 
 impl NumberRange {
-    pub const ALL: Self = Self { above: 0, below: i64::MAX };
+    pub const ALL: Self = Self { above: EventNumber(0), below: EventNumber(i64::MAX) };
+    const NONE: Self = Self { below: EventNumber(0), ..Self::ALL };
 
     fn is_empty(self) -> bool {
-        self.below.saturating_sub(self.above) <= 1
+        self.below <= self.above.next()
     }
 
     /// The least range that has both.
@@ -40,13 +41,13 @@ impl NumberRange {
 /// date from its beginning and its number from its turn, which is no longer than a call may take.
 const UNKNOWN_LAG: TimeDelta = TimeDelta::minutes(10);
 
-/// What is known of the dates of an organisation's events; see `counters::take_numbers`.
+/// What is known of the dates of an organisation's events; see `counters::take_numbers`. Lags are in microseconds.
 #[derive(FromQueryResult)]
 struct Dates {
-    steady_from: i64,
+    steady_from: EventNumber,
     greatest_lag: i64,
     greatest_lag_before: i64,
-    newest: Option<i64>,
+    newest: Option<EventNumber>,
 }
 
 const FIND_DATES: Sql = Sql::of_both(
@@ -69,12 +70,14 @@ pub async fn find_number_range<C: ConnectionTrait>(
     let Some(Dates { steady_from, greatest_lag, greatest_lag_before, newest }) = dates.one(connection).await? else {
         return Ok(NumberRange::ALL);
     };
-    let end = newest.map_or(1, |newest| newest.saturating_add(1));
-    let before = NumberRange { above: 0, below: steady_from.min(end) };
-    let since = NumberRange { above: steady_from.saturating_sub(1).max(0), below: end };
-    let mut found = NumberRange { above: 0, below: 0 };
+    let NumberRange { above: start, .. } = NumberRange::ALL;
+    let end = newest.unwrap_or(start).next();
+    let before = NumberRange { above: start, below: steady_from.min(end) };
+    let since = NumberRange { above: steady_from.previous().max(start), below: end };
+    let mut found = NumberRange::NONE;
     for (numbers, lag) in [(before, greatest_lag_before), (since, greatest_lag)] {
         if !numbers.is_empty() {
+            let lag = TimeDelta::microseconds(lag);
             found = found.joined(find_within(connection, organisation_id, numbers, lag, from, to).await?);
         }
     }
@@ -86,17 +89,17 @@ async fn find_within<C: ConnectionTrait>(
     connection: &C,
     organisation_id: OrganisationId,
     numbers: NumberRange,
-    lag: i64,
+    lag: TimeDelta,
     from: Option<DateTime<Utc>>,
     to: Option<DateTime<Utc>>,
 ) -> Result<NumberRange, DbErr> {
     let NumberRange { mut above, mut below } = numbers;
-    let lag = TimeDelta::microseconds(lag) + UNKNOWN_LAG;
+    let lag = lag + UNKNOWN_LAG;
     if let Some(date) = from.and_then(|from| comparable(from.checked_sub_signed(lag))) {
         above = find_last_before(connection, organisation_id, numbers, date).await?;
     }
     if let Some(date) = to.and_then(|to| comparable(to.checked_add_signed(lag))) {
-        below = find_last_before(connection, organisation_id, numbers, date).await?.saturating_add(1);
+        below = find_last_before(connection, organisation_id, numbers, date).await?.next();
     }
     Ok(NumberRange { above, below })
 }
@@ -130,13 +133,13 @@ async fn find_last_before<C: ConnectionTrait>(
     organisation_id: OrganisationId,
     numbers: NumberRange,
     date: DateTime<Utc>,
-) -> Result<i64, DbErr> {
+) -> Result<EventNumber, DbErr> {
     #[derive(FromQueryResult)]
     struct Last {
-        number: i64,
+        number: EventNumber,
     }
     // The greatest power of two that is a step within the numbers.
-    let step = 1_i64 << (numbers.below - numbers.above).max(1).ilog2();
+    let step = 1_i64 << (numbers.below.0 - numbers.above.0).max(1).ilog2();
     let values = vec![organisation_id.into(), numbers.above.into(), numbers.below.into(), step.into(), date.into()];
     let last = Last::find_by_statement(FIND_LAST_BEFORE.with(connection, values)).one(connection).await?;
     Ok(last.map_or(numbers.above, |last| last.number))

@@ -5,7 +5,7 @@ use std::{io::ErrorKind as IoErrorKind, path::Path, time::Duration};
 use sqlx::{ConnectOptions, Connection, postgres::PgConnectOptions};
 use tokio::time::timeout;
 
-use super::url::SPELLING;
+use super::{error::code_of, url::SPELLING};
 use crate::error::{Error, ErrorKind, Result};
 
 /// SQLSTATE of a server that has no free connection, and of one that starts: it is worth waiting for both.
@@ -54,8 +54,8 @@ pub(super) async fn try_postgres(server: &PgConnectOptions, patience: Duration) 
         }
         Ok(Err(error)) => {
             let refusal = cannot_be_opened(reason(server, &place, &error));
-            match code(&error) {
-                Some(code) if WORTH_WAITING.contains(&code.as_str()) => Ok(Some(refusal)),
+            match code_of(&error) {
+                Some(code) if WORTH_WAITING.contains(&&*code) => Ok(Some(refusal)),
                 _ => Err(refusal),
             }
         }
@@ -74,10 +74,6 @@ fn place(server: &PgConnectOptions) -> String {
     }
 }
 
-fn code(error: &sqlx::Error) -> Option<String> {
-    Some(error.as_database_error()?.code()?.into_owned())
-}
-
 fn reason(server: &PgConnectOptions, place: &str, error: &sqlx::Error) -> String {
     if let sqlx::Error::Io(cause) = error
         && (cause.kind() == IoErrorKind::ConnectionRefused || server.get_socket().is_some())
@@ -88,7 +84,7 @@ fn reason(server: &PgConnectOptions, place: &str, error: &sqlx::Error) -> String
     let user = server.get_username();
     // Without a name it is the user's.
     let database = server.get_database().unwrap_or(user);
-    let remedy = match code(error).as_deref() {
+    let remedy = match code_of(error).as_deref() {
         Some("28P01") => format!("set the password of {user} in the database URL; {SPELLING}"),
         Some(code) if code.starts_with("28") => {
             format!("check the user {user} of the database URL, and whom the server lets in (pg_hba.conf)")

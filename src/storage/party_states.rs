@@ -4,13 +4,13 @@
 use sea_orm::{ConnectionTrait, DbErr};
 
 use super::sql::{Sql, key_array};
-use crate::id::OrganisationId;
+use crate::id::{OrganisationId, RowKey};
 
 /// Which participants are meant: by their own keys, or by those of their accounts.
 #[derive(Clone, Copy, Debug)]
 pub enum PartyKeys<'a> {
-    Accounts(&'a [i64]),
-    Participants(&'a [i64]),
+    Accounts(&'a [RowKey]),
+    Participants(&'a [RowKey]),
 }
 
 /// PostgreSQL makes the array once, where it might run a subquery of IN again for every row of the organisation.
@@ -32,7 +32,7 @@ WHERE organisation_id = $1 AND has_ineffective_participant AND key IN (
 pub async fn forget_participants<C: ConnectionTrait>(
     connection: &C,
     organisation_id: OrganisationId,
-    participants: &[i64],
+    participants: &[RowKey],
 ) -> Result<(), DbErr> {
     let values = vec![organisation_id.into(), key_array(connection, participants)];
     connection.execute_raw(FORGET_PARTICIPANTS.with(connection, values)).await?;
@@ -59,7 +59,7 @@ WHERE organisation_id = $1 AND NOT has_ineffective_participant AND key IN (
 pub async fn note_ineffective_participants<C: ConnectionTrait>(
     connection: &C,
     organisation_id: OrganisationId,
-    participants: &[i64],
+    participants: &[RowKey],
 ) -> Result<(), DbErr> {
     let values = vec![organisation_id.into(), key_array(connection, participants)];
     connection.execute_raw(NOTE_INEFFECTIVE_PARTICIPANTS.with(connection, values)).await?;

@@ -145,7 +145,7 @@ async fn look_at_postgres<'a>(
         }
     }
     let opened = tokio::time::timeout(PATIENCE_TO_CONNECT, server.connect()).await;
-    let new = connection.insert(opened.map_err(|_| Fault::Unreachable)?.map_err(of)?);
+    let new = connection.insert(opened.map_err(|_| Fault::Unreachable)?.map_err(as_fault)?);
     in_time(ask_postgres(new, closely)).await.map_err(|fault| match fault {
         // Somebody is there: a pooler perhaps whose sessions are all in use.
         Fault::Unreachable => Fault::Silent,
@@ -159,7 +159,7 @@ async fn end_loads(connection: &mut PgConnection, end_stalled_loads: &str) -> Re
     match ended.map(|ended| ended.rows_affected()) {
         Ok(0) => {}
         Ok(sessions) => tracing::warn!(sessions, "ended sessions that waited too long for their events"),
-        Err(error) if fault_of(&error).is_some() => return Err(of(error)),
+        Err(error) if fault_of(&error).is_some() => return Err(as_fault(error)),
         Err(error) => tracing::debug!(%error, "stalled sessions are not ended, for want of the right to"),
     }
     Ok(())
@@ -167,15 +167,15 @@ async fn end_loads(connection: &mut PgConnection, end_stalled_loads: &str) -> Re
 
 async fn ask_postgres(connection: &mut PgConnection, closely: bool) -> Result<(), Fault> {
     let asked = sqlx::raw_sql("SELECT pg_is_in_recovery() AS is_read_only").fetch_one(&mut *connection).await;
-    if asked.and_then(|row| row.try_get::<bool, _>(0)).map_err(of)? {
+    if asked.and_then(|row| row.try_get::<bool, _>(0)).map_err(as_fault)? {
         return Err(Fault::ReadOnly);
     }
     if closely {
-        let mut transaction = connection.begin_with("BEGIN READ WRITE").await.map_err(of)?;
+        let mut transaction = connection.begin_with("BEGIN READ WRITE").await.map_err(as_fault)?;
         match transaction.execute(sqlx::raw_sql(WRITE_POSTGRES)).await {
             // Who may not make tables of its own has not found a fault.
-            Err(error) if fault_of(&error).is_some() => return Err(of(error)),
-            _ => transaction.rollback().await.map_err(of)?,
+            Err(error) if fault_of(&error).is_some() => return Err(as_fault(error)),
+            _ => transaction.rollback().await.map_err(as_fault)?,
         }
     }
     Ok(())
@@ -187,14 +187,14 @@ impl SqliteFile {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             none => {
-                let mut connection = self.options.connect().await.map_err(of)?;
+                let mut connection = self.options.connect().await.map_err(as_fault)?;
                 // The log is there once something was read.
-                version(&mut connection).await.map_err(of)?;
+                version(&mut connection).await.map_err(as_fault)?;
                 condition.know_log(&self.path);
                 none.insert(connection)
             }
         };
-        let version = version(connection).await.map_err(of)?;
+        let version = version(connection).await.map_err(as_fault)?;
         match ask_sqlite(connection, closely).await {
             Err(error) if fault_of(&error) == Some(Fault::Locked) => {
                 // Whoever holds the lock and commits, ours or another, holds up nobody.
@@ -207,7 +207,7 @@ impl SqliteFile {
             }
             asked => {
                 self.locked = None;
-                asked.map_err(of)
+                asked.map_err(as_fault)
             }
         }
     }
@@ -229,7 +229,8 @@ async fn ask_sqlite(connection: &mut SqliteConnection, closely: bool) -> Result<
     written.and(taken_back)
 }
 
-fn of(error: sqlx::Error) -> Fault {
+/// What the error tells of the database; the error itself goes to the log.
+fn as_fault(error: sqlx::Error) -> Fault {
     let fault = fault_of(&error).unwrap_or(Fault::Failing);
     tracing::debug!(%error, ?fault, "the database does not do what it is asked to prove that it is well");
     fault

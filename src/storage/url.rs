@@ -7,11 +7,6 @@ use sqlx::{ConnectOptions, postgres::PgConnectOptions};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Whether the URL names a SQLite file.
-pub fn is_sqlite(url: &str) -> bool {
-    url.starts_with("sqlite:")
-}
-
 /// The file of a SQLite URL, which may stand percent-encoded there; `None` where the URL is of another database.
 pub fn sqlite_file(url: &str) -> Result<Option<PathBuf>> {
     let Some(rest) = url.strip_prefix("sqlite:") else { return Ok(None) };
@@ -33,7 +28,7 @@ pub fn sqlite_file(url: &str) -> Result<Option<PathBuf>> {
     Ok(Some(OsString::from_vec(percent_decode_str(path).collect()).into()))
 }
 
-/// What a password is mistaken for that stands as it is.
+/// How characters are written that a URL has a meaning for: a password that has them as they are is cut off there.
 pub(super) const SPELLING: &str =
     "in its user name and password @ is written %40, : %3A, / %2F, ? %3F, # %23 and % %25";
 

@@ -136,7 +136,6 @@ pub const EVENT: &str = "referral_customer_event";
 /// The whole answer to a bulk call: each event in one of the two sets, each set in request order.
 pub fn bulk_response(report: &Report) -> BulkCreateReferralEventsResponse {
     let mut response = BulkCreateReferralEventsResponse::default();
-    let mut summary = BulkSummary { requested: Some(count(report.len())), ..BulkSummary::default() };
     let mut replayed_events = 0;
     for (index, Reported { request_unique_identifier, outcome }) in report.iter().enumerate() {
         let (request_unique_identifier, index) = (request_unique_identifier.clone(), Some(count(index)));
@@ -166,10 +165,12 @@ pub fn bulk_response(report: &Report) -> BulkCreateReferralEventsResponse {
             }
         }
     }
-    summary.processed = Some(count(response.processed_customer_events_set.len()));
-    summary.replayed = Some(replayed_events);
-    summary.unprocessed = Some(count(response.unprocessed_customer_events_set.len()));
-    response.summary = Some(summary);
+    response.summary = Some(BulkSummary {
+        requested: Some(count(report.len())),
+        processed: Some(count(response.processed_customer_events_set.len())),
+        replayed: Some(replayed_events),
+        unprocessed: Some(count(response.unprocessed_customer_events_set.len())),
+    });
     add_violations(report, &mut response);
     response
 }

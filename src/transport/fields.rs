@@ -59,24 +59,22 @@ impl Fields {
 
     /// Reads names, each of which may be several, separated by commas.
     fn read(fields_set: &[String], exist: fn() -> Result<Vec<String>>, by_default: Option<&[&str]>) -> Result<Self> {
-        let mut known = None;
         let names = fields_set.iter().flat_map(|names| names.split(',')).map(str::trim);
-        let mut wanted = BTreeSet::new();
-        for name in names.filter(|name| !name.is_empty()) {
-            // A text may have millions of names, and there are few fields.
-            if !wanted.contains(name) {
-                if known.is_none() {
-                    known = Some(exist()?);
-                }
-                let known = known.as_deref().unwrap_or_default();
-                if !known.iter().any(|known| known == name) {
-                    return Err(unknown(name, known));
-                }
-                wanted.insert(name.to_owned());
-            }
-        }
-        if wanted.is_empty() {
+        let mut names = names.filter(|name| !name.is_empty()).peekable();
+        if names.peek().is_none() {
             return Ok(Self(by_default.map(|names| names.iter().copied().map(str::to_owned).collect())));
+        }
+        let known = exist()?;
+        let mut wanted = BTreeSet::new();
+        for name in names {
+            // A text may have millions of names, and there are few fields.
+            if wanted.contains(name) {
+                continue;
+            }
+            if !known.iter().any(|known| known == name) {
+                return Err(unknown(name, &known));
+            }
+            wanted.insert(name.to_owned());
         }
         Ok(Self(Some(wanted)))
     }

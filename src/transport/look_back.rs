@@ -18,7 +18,7 @@ use crate::{
     referral::{EventIdentifier, FilterRequest, ListRequest, event::PartyIdentifiers},
 };
 
-/// More than it is.
+/// More bytes than it takes.
 const SIZE_OF_A_PAGE_TOKEN: usize = 1024;
 /// What a list costs, in events that are created.
 const COST_OF_A_LIST: usize = 200;

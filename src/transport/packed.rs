@@ -11,7 +11,10 @@ use axum::{
     body::{Body, Bytes},
     http::{HeaderMap, HeaderName, header},
 };
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{
+    StreamExt, TryStreamExt,
+    stream::{self, BoxStream},
+};
 use http_body_util::{BodyExt, Limited};
 use tokio::io::AsyncRead;
 use tokio_util::io::{ReaderStream, StreamReader};
@@ -85,7 +88,7 @@ impl Encoding {
         }
     }
 
-    fn decoder(self, packed: StreamReader<BoxStream, Bytes>) -> Box<dyn AsyncRead + Send + Unpin> {
+    fn decoder(self, packed: StreamReader<Pieces, Bytes>) -> Box<dyn AsyncRead + Send + Unpin> {
         match self {
             Self::Brotli => Box::new(BrotliDecoder::new(packed)),
             Self::Gzip => Box::new(GzipDecoder::new(packed)),
@@ -110,7 +113,8 @@ impl Encoding {
     }
 }
 
-type BoxStream = futures_util::stream::BoxStream<'static, io::Result<Bytes>>;
+/// The pieces of a body that is packed.
+type Pieces = BoxStream<'static, io::Result<Bytes>>;
 
 /// Whether a body of brotli asks for a window beyond the standard's 16 MiB, as it says at its beginning: up to 1 GiB,
 /// which our decoder would give it.

@@ -1,10 +1,6 @@
 //! What both transports take from the headers of a request.
 
-use std::{
-    fmt,
-    net::{IpAddr, Ipv6Addr},
-    time::Duration,
-};
+use std::{fmt, net::IpAddr, time::Duration};
 
 use axum::http::{Extensions, HeaderMap, Request, header::AUTHORIZATION};
 use uuid::Uuid;
@@ -56,18 +52,14 @@ pub fn token_of_header(headers: &HeaderMap) -> Result<Option<Secret>> {
     }
 }
 
-/// The address that a connection comes from; the server puts it among the extensions of each request.
+/// The address that a connection comes from, of IPv6 the network; the server puts it among the extensions of each
+/// request.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub IpAddr);
 
-/// The address that the request's connection comes from. Of IPv6 only the network, in which one caller has countless
-/// addresses.
+/// The address that the request's connection comes from.
 pub fn peer(extensions: &Extensions) -> Option<IpAddr> {
-    let Peer(address) = extensions.get()?;
-    Some(match address.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
-        address => address,
-    })
+    extensions.get().map(|Peer(address)| *address)
 }
 
 fn bearer(value: &str) -> Option<Secret> {
@@ -75,7 +67,7 @@ fn bearer(value: &str) -> Option<Secret> {
     scheme.eq_ignore_ascii_case("bearer").then(|| Secret::new(token.trim()))
 }
 
-pub const IDEMPOTENCY_KEY_HEADER: &str = "idempotency-key";
+const IDEMPOTENCY_KEY_HEADER: &str = "idempotency-key";
 /// Says of an answer that it repeats that of an earlier call under the same idempotency key.
 pub const IDEMPOTENCY_REPLAYED_HEADER: &str = "idempotency-replayed";
 const MAXIMUM_IDEMPOTENCY_KEY_LENGTH: usize = 255;

@@ -11,7 +11,7 @@ use super::request::RequestId;
 use crate::error::{Error, ErrorKind, ViolationKind};
 
 /// The domain of `google.rpc.ErrorInfo`.
-pub const ERROR_DOMAIN: &str = "referral.v1";
+const ERROR_DOMAIN: &str = "referral.v1";
 /// How long a caller should wait before it tries again, if the error itself does not say.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 

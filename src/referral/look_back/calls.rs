@@ -48,7 +48,7 @@ pub struct ListRequest {
 pub struct Listed {
     pub events: Vec<CustomerEvent>,
     /// The number after which the next page begins; `None` on the last page.
-    next_after: Option<i64>,
+    next_after: Option<EventNumber>,
     tokens: PageTokens,
 }
 
@@ -56,7 +56,7 @@ impl Listed {
     /// The token of the next page, which begins after the event of this number where this page is cut there; `None` on the
     /// last page.
     pub fn next_page_token(&self, cut_after: Option<EventNumber>) -> Option<String> {
-        cut_after.map(|EventNumber(last)| last).or(self.next_after).map(|after| self.tokens.token(after))
+        cut_after.or(self.next_after).map(|after| self.tokens.token(after))
     }
 }
 
@@ -68,13 +68,13 @@ struct PageTokens {
 }
 
 impl PageTokens {
-    fn token(&self, after: i64) -> String {
+    fn token(&self, after: EventNumber) -> String {
         let proof = self.hasher.page_token(self.organisation_id, &self.list, after);
-        format!("{after:016x}{proof}")
+        format!("{:016x}{proof}", after.0)
     }
 
-    fn read(&self, token: &str) -> Option<i64> {
-        let after = i64::from_str_radix(token.get(..16)?, 16).ok()?;
+    fn read(&self, token: &str) -> Option<EventNumber> {
+        let after = EventNumber(i64::from_str_radix(token.get(..16)?, 16).ok()?);
         equal_in_constant_time(token, &self.token(after)).then_some(after)
     }
 }

@@ -6,6 +6,6 @@ mod calls;
 mod customer_event;
 mod filter;
 
-pub use calls::{EventIdentifier, ListRequest, Listed};
+pub use calls::{EventIdentifier, ListRequest};
 pub use customer_event::{CustomerEvent, Named};
 pub use filter::FilterRequest;

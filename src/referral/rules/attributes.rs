@@ -53,7 +53,7 @@ impl Attribute {
         self.mandatory_before.is_some_and(|first| release < first)
     }
 
-    pub fn is_deprecated_in(&self, release: Release) -> bool {
+    fn is_deprecated_in(&self, release: Release) -> bool {
         self.deprecated_from.is_some_and(|first| release >= first)
     }
 }

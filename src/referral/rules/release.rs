@@ -10,8 +10,8 @@ pub struct Release {
 }
 
 impl Release {
-    pub const OLDEST: Self = release(10, 0);
-    pub const NEWEST: Self = release(18, 0);
+    const OLDEST: Self = release(10, 0);
+    const NEWEST: Self = release(18, 0);
 }
 
 pub(super) const fn release(major: u32, minor: u32) -> Release {

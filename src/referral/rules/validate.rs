@@ -19,11 +19,11 @@ use crate::{
 };
 
 /// Characters that a text may have.
-pub const MAXIMUM_TEXT_LENGTH: usize = 255;
+const MAXIMUM_TEXT_LENGTH: usize = 255;
 /// Characters that a description may have.
-pub const MAXIMUM_DESCRIPTION_LENGTH: usize = 4000;
+const MAXIMUM_DESCRIPTION_LENGTH: usize = 4000;
 /// How far ahead of the server's clock `performed_on` may lie.
-pub const MAXIMUM_AHEAD: TimeDelta = TimeDelta::hours(24);
+const MAXIMUM_AHEAD: TimeDelta = TimeDelta::hours(24);
 
 /// An event of a call: what its caller names it, and the event where it is well-formed.
 #[derive(Debug)]
@@ -34,20 +34,23 @@ pub struct Checked {
 
 /// Checks the events of one call, in order; `now` is the server's clock.
 pub fn validate(requests: Vec<EventRequest>, now: DateTime<Utc>, release: Release) -> Vec<Checked> {
-    let mut times_used: HashMap<String, usize> = HashMap::new();
-    for identifier in requests.iter().filter_map(|request| request.request_unique_identifier.as_deref()) {
-        if !is_blank(identifier) {
-            *times_used.entry(identifier.to_owned()).or_default() += 1;
-        }
-    }
-    let check = |mut request: EventRequest| {
+    let shared = shares_identifier(&requests);
+    let check = |(mut request, is_shared): (EventRequest, bool)| {
         let request_unique_identifier = request.request_unique_identifier.take();
-        let identifier = request_unique_identifier.as_deref();
-        let is_shared = identifier.and_then(|identifier| times_used.get(identifier)).is_some_and(|times| *times > 1);
-        let event = Validator::new(now, release).event(request, identifier, is_shared);
+        let event = Validator::new(now, release).event(request, request_unique_identifier.as_deref(), is_shared);
         Checked { request_unique_identifier: request_unique_identifier.map(cut), event }
     };
-    requests.into_iter().map(check).collect()
+    requests.into_iter().zip(shared).map(check).collect()
+}
+
+/// Whether each of the events shares its identifier with another one.
+fn shares_identifier(requests: &[EventRequest]) -> Vec<bool> {
+    let identifiers = || requests.iter().map(|request| request.request_unique_identifier.as_deref());
+    let mut times_used: HashMap<Option<&str>, usize> = HashMap::new();
+    for identifier in identifiers() {
+        *times_used.entry(identifier).or_default() += 1;
+    }
+    identifiers().map(|identifier| times_used.get(&identifier).is_some_and(|times| *times > 1)).collect()
 }
 
 /// A name as it is answered. One that is too long would take as much room in the answer as in the call.
@@ -75,7 +78,7 @@ impl Validator {
         Self { now, release, violations: Vec::new() }
     }
 
-    /// `is_shared` says whether another event of the call has the same identifier.
+    /// `is_shared` says whether another event of the call has the same identifier, which matters where there is one.
     fn event(
         mut self,
         mut request: EventRequest,
@@ -202,7 +205,7 @@ impl Validator {
         })
     }
 
-    pub fn text(&mut self, field: impl Display, text: &str) {
+    fn text(&mut self, field: impl Display, text: &str) {
         self.text_of(field, text, MAXIMUM_TEXT_LENGTH);
     }
 

@@ -58,7 +58,8 @@ impl http_body::Body for RequestBody {
             Some(Ok(frame)) => frame.data_ref().map_or(0, Bytes::len),
             _ => 0,
         };
-        if std::mem::take(&mut self.is_awaited) | (length > 0) && self.call.body_came(length) {
+        let was_awaited = std::mem::take(&mut self.is_awaited);
+        if (was_awaited || length > 0) && self.call.body_came(length) {
             return Poll::Ready(Some(Err(stalled())));
         }
         Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))

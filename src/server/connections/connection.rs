@@ -94,7 +94,7 @@ impl Connection {
         }
     }
 
-    /// Whom it counts for: the peer's address, or over IPv6 the network that one subscriber has.
+    /// Whom it counts for: the peer's address, or over IPv6 its network, in which one subscriber has countless addresses.
     pub fn peer(&self) -> IpAddr {
         self.peer
     }
@@ -155,14 +155,15 @@ impl Connection {
     pub fn drain(&self, since: Instant, now: Instant) {
         let state = &mut *self.state();
         // Before its protocol is known a connection has no way to go but to be cut.
-        if state.protocol != Protocol::Unknown {
+        let is_known = state.protocol != Protocol::Unknown;
+        if is_known {
             self.order(Order::GoAway);
         }
         let passed = |since: Instant| now.duration_since(since);
         let half_request = HALF_REQUEST.min(self.limits.stall_timeout);
         let is_over = if state.calls.values().all(|call| call.is_open_ended) {
             // What has begun of a head, or waits to be written, is given the time of half a request.
-            let has_begun = state.blocked_since.is_some() || (state.head_since.is_some() && state.has_bytes());
+            let has_begun = state.blocked_since.is_some() || (state.head_since.is_some() && is_known);
             passed(state.last_end.max(since)) >= if has_begun { half_request } else { SETTLING }
         } else {
             state.quiet_since().is_some_and(|quiet| passed(quiet.max(since)) >= half_request)
@@ -214,10 +215,6 @@ impl Connection {
 }
 
 impl State {
-    fn has_bytes(&self) -> bool {
-        self.protocol != Protocol::Unknown
-    }
-
     fn quiet_since(&self) -> Option<Instant> {
         let mut latest = self.last_end;
         for call in self.calls.values() {

@@ -164,7 +164,7 @@ impl Connections {
         }
         let connection = Arc::new(Connection::new(peer.ip(), self.limits.clone(), Instant::now()));
         let is_stopping = self.is_stopping.clone();
-        let calls = Calls { app: self.app.clone(), peer: peer.ip(), connection: connection.clone(), is_stopping };
+        let calls = Calls { app: self.app.clone(), connection: connection.clone(), is_stopping };
         let stream = TokioIo::new(Watched::new(stream, connection.clone()));
         let task = self.tasks.spawn(drive(self.http.clone(), stream, calls));
         self.open.insert(task.id(), connection);
@@ -261,7 +261,6 @@ async fn drive(http: auto::Builder<TokioExecutor>, stream: TokioIo<Watched<TcpSt
 /// The calls of one connection.
 struct Calls {
     app: Router,
-    peer: IpAddr,
     connection: Arc<Connection>,
     is_stopping: Arc<AtomicBool>,
 }
@@ -274,7 +273,7 @@ impl Service<axum::http::Request<Incoming>> for Calls {
     fn call(&self, request: axum::http::Request<Incoming>) -> Self::Future {
         let call = CallUnderWay::begin(&self.connection, request.uri().path().starts_with(OPEN_ENDED));
         let mut request: Request = request.map(|body| Body::new(RequestBody::new(body, call.clone())));
-        request.extensions_mut().insert(Peer(self.peer));
+        request.extensions_mut().insert(Peer(self.connection.peer()));
         let is_http1 = request.version() < Version::HTTP_2;
         let (connection, is_stopping) = (self.connection.clone(), self.is_stopping.clone());
         let answer = self.app.clone().oneshot(request);

@@ -123,7 +123,7 @@ impl<'a> Reading<'a> {
     /// Adds a violation. Of too many, one that comes later in the catalogue gives way, if there is one.
     fn add(&mut self, kind: ViolationKind, violation: impl FnOnce(&Self) -> Violation) {
         if self.violations.len() == MAXIMUM_VIOLATIONS {
-            // Of few kinds that there are, so this looks for one to drop only a few hundred times.
+            // Each gives way to one of an earlier kind, of which there are few: a few hundred times at most.
             if Some(kind) >= self.latest {
                 return;
             }
@@ -304,8 +304,9 @@ pub fn refuse_violations(violations: Vec<Violation>) -> Result<()> {
     let (kind, message) = match first.kind {
         ViolationKind::InvalidAttributeValue => return Err(first.into()),
         ViolationKind::UnknownAttribute => {
-            let rest = first.description().trim_start_matches("The attribute does not exist");
-            (ErrorKind::UnknownAttribute, format!("The attribute {} does not exist{rest}.", first.field))
+            let named = format!("The attribute {}", first.field);
+            let sentence = first.description().replacen("The attribute", &named, 1);
+            (ErrorKind::UnknownAttribute, format!("{sentence}."))
         }
         _ => {
             let expected = begin_small(first.description());

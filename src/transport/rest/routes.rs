@@ -122,7 +122,7 @@ async fn release_token(State(gateway): State<Gateway>, request: Request) -> Resp
     gateway.serve(request, Method::RELEASE_TOKEN, call).await
 }
 
-/// The query for a method that reads it; of one that is left to a method that does not, see [`Gateway::serve_once`].
+/// Takes the query off, for a method that reads it. One that is left there is refused by [`Gateway::serve_once`].
 fn take_query(request: &mut Request) -> String {
     let query = request.uri().query().unwrap_or_default().to_owned();
     if let Ok(path) = Uri::try_from(request.uri().path()) {
