@@ -171,9 +171,11 @@ impl Parties {
     }
 }
 
-/// In how many statements the parties of a call are looked up at once, an equal part in each: reading their names from
-/// the indexes is what takes the time, and the database has more than one core.
+/// In how many statements the parties of calls are looked up at once, an equal part in each: where there are many, reading
+/// their names from the indexes is what takes the time, and the database has more than one core.
 const PARTY_STATEMENTS: usize = 2;
+/// So many names at least are worth a statement.
+const NAMES_OF_A_STATEMENT: usize = 50;
 
 /// A value looked for in a column.
 type PartyName<'a> = (PartyColumn, Cow<'a, str>);
@@ -196,7 +198,7 @@ pub async fn find_parties<'a, C: ConnectionTrait>(
     let mut names: Vec<(PartyName, usize)> = indexes.into_iter().collect();
     names.sort_unstable_by_key(|(_, index)| *index);
     let names: Vec<(PartyColumn, &str)> = names.iter().map(|((column, value), _)| (*column, value.as_ref())).collect();
-    let parts = names.chunks(names.len().div_ceil(statements).max(1));
+    let parts = names.chunks(names.len().div_ceil(statements).max(NAMES_OF_A_STATEMENT));
     let parts = parts.map(|names| parties::find_many_by_name(connection, organisation_id, names));
     let mut found = Vec::with_capacity(names.len());
     let mut versions = Vec::new();

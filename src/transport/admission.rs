@@ -11,7 +11,6 @@ use std::{
 };
 
 use tokio::sync::oneshot;
-use uuid::Uuid;
 
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -327,7 +326,7 @@ impl Organisation {
 /// Tells a caller to come back; those who are told so at once don't come back at once.
 fn too_many(wait: Duration) -> Error {
     let wait = wait.clamp(Duration::from_secs(1), Duration::from_secs(30));
-    let spread = Uuid::new_v4().as_u64_pair().1 as f64 / u64::MAX as f64;
+    let spread = getrandom::u64().unwrap_or_default() as f64 / u64::MAX as f64;
     Error::new(ErrorKind::TooManyRequests, "The service has too many calls under way; try again.")
         .retry_after(wait.mul_f64(1.0 + spread))
 }

@@ -38,6 +38,7 @@ mod error_catalogue;
 mod fields_set;
 mod frozen_replicas;
 mod full_disks;
+mod groups;
 mod guessing_codes;
 mod guessing_passwords;
 mod hang_ups;
@@ -141,6 +142,7 @@ fn main() {
         hang_ups::tests(),
         health::tests(),
         help::tests(),
+        groups::tests(),
         guessing_codes::tests(),
         guessing_passwords::tests(),
         idempotency::tests(),

@@ -1,31 +1,14 @@
 //! The bulk call: what can be said of it without looking anything up, and then its way through the database.
 
-use chrono::{DateTime, Utc};
-
 use super::{
-    call::{Answered, Idempotency, Options},
+    call::{Answered, Call, Idempotency, Options},
     fingerprint::canonical,
 };
 use crate::{
     error::Result,
-    referral::{
-        codes::Sender,
-        event::EventRequest,
-        referral_events::ReferralEvents,
-        rules::validate::{Checked, validate},
-    },
+    referral::{codes::Sender, event::EventRequest, referral_events::ReferralEvents, rules::validate::validate},
     storage::to_its_end,
 };
-
-/// A call under way.
-pub struct Call {
-    pub sender: Sender,
-    pub events: Vec<Checked>,
-    pub now: DateTime<Utc>,
-    pub options: Options,
-    /// With the fingerprint of the call.
-    pub idempotency: Option<(Idempotency, Vec<u8>)>,
-}
 
 impl ReferralEvents {
     /// Creates the events that may be created, in one transaction, and says what became of each. The events are
@@ -43,7 +26,11 @@ impl ReferralEvents {
         let create = async move {
             let _permit = permit;
             let call = this.check(sender, requests, options, idempotency);
-            if options.validate_only { this.rehearse(call).await } else { this.create_together(call).await }
+            match options.validate_only {
+                // Boxed: what is spawned is moved, and this is large.
+                true => Box::pin(this.rehearse(call)).await,
+                false => this.create_together(call).await,
+            }
         };
         to_its_end(create, Answered::count_created).await
     }

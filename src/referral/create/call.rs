@@ -1,6 +1,9 @@
 //! What belongs to a call as a whole: what its caller asks for beside the events, and how it is answered.
 
+use chrono::{DateTime, Utc};
+
 use super::report::{Outcome, Report};
+use crate::referral::{codes::Sender, rules::validate::Checked};
 
 /// What a caller may ask of a call beside its events.
 #[derive(Clone, Copy, Debug, Default)]
@@ -9,6 +12,16 @@ pub struct Options {
     pub validate_only: bool,
     /// Creates all of the events, or none.
     pub all_or_nothing: bool,
+}
+
+/// A call under way.
+pub struct Call {
+    pub sender: Sender,
+    pub events: Vec<Checked>,
+    pub now: DateTime<Utc>,
+    pub options: Options,
+    /// With the fingerprint of the call.
+    pub idempotency: Option<(Idempotency, Vec<u8>)>,
 }
 
 /// Makes of a call's report the answer to keep for its repeats; `None` where a repeat is a new call.

@@ -3,7 +3,11 @@
 use tokio::sync::oneshot;
 
 use super::{
-    attempt::Attempt, bulk_create::Call, call::Answered, decide::Depth, groups::Waiting, interrupted::Interrupted,
+    attempt::Attempt,
+    call::{Answered, Call},
+    decide::Depth,
+    groups::Waiting,
+    interrupted::Interrupted,
     open_calls::OpenCall,
 };
 use crate::{

@@ -10,7 +10,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::{bulk_create::Call, call::Answered};
+use super::call::{Answered, Call};
 use crate::{error::Result, id::OrganisationId, storage::Callers};
 
 /// A call that waits.

@@ -4,8 +4,7 @@ use chrono::{DateTime, Utc};
 use sea_orm::ConnectionTrait;
 
 use super::{
-    bulk_create::Call,
-    call::Answered,
+    call::{Answered, Call},
     interrupted::Interrupted,
     report::{Report, Slots},
 };
