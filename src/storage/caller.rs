@@ -65,18 +65,20 @@ impl Callers {
     /// Waits for what comes with no conversation under way, such as a connection; fails as soon as nobody waits for the
     /// work any more.
     pub(super) async fn unless_gone<T>(&self, what: impl Future<Output = Result<T, DbErr>>) -> Result<T, DbErr> {
-        if self.0.is_empty() {
-            return what.await;
-        }
-        let all_leave = async {
-            for caller in &self.0 {
-                // Nothing is ever sent.
-                _ = caller.waits.clone().changed().await;
-            }
-        };
         tokio::select! {
             got = what => got,
-            () = all_leave => Err(abandoned()),
+            () = self.all_left() => Err(abandoned()),
+        }
+    }
+
+    /// Waits until all have left; for ever where there are none.
+    pub async fn all_left(&self) {
+        if self.0.is_empty() {
+            std::future::pending().await
+        }
+        for caller in &self.0 {
+            // Nothing is ever sent.
+            _ = caller.waits.clone().changed().await;
         }
     }
 

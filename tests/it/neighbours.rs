@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::join_all;
 use referral_events::{config::Config, id::OrganisationId, referral::ReferralSettings, storage::Transaction};
 use serde_json::{Value, json};
 use tokio::{
@@ -72,10 +71,14 @@ fn request(token: &str, prefix: &str, n: usize) -> Value {
 
 /// Sends calls of acme, each of which waits, and waits until the server knows all their callers.
 async fn send_waiting(server: &Arc<Server>, numbers: std::ops::Range<usize>) -> JoinSet<Answer> {
+    send_all_waiting(server, numbers.map(|n| request(&server.token, "", n))).await
+}
+
+async fn send_all_waiting(server: &Arc<Server>, requests: impl IntoIterator<Item = Value>) -> JoinSet<Answer> {
     let mut calls = JoinSet::new();
-    for n in numbers {
+    for request in requests {
         let before = authenticated(server);
-        let (caller, request) = (server.clone(), request(&server.token, "", n));
+        let caller = server.clone();
         calls.spawn(async move { caller.bulk(request).await });
         until(|| authenticated(server) > before).await;
     }
@@ -207,21 +210,29 @@ async fn organisations_are_served_in_turn(setup: Setup) {
 
 async fn a_full_queue_has_room_for_an_organisation_that_has_fewer_calls_in_it(setup: Setup) {
     let (server, lock, other) = held(setup, Config { maximum_calls: 8, ..Config::default() }).await;
-    let calls = send_waiting(&server, 1..9).await;
+    // Two that share no place, for both are large.
+    let large = |n| {
+        let mut request = request(&server.token, "", n);
+        request["referral_customer_events_set"].as_array_mut().expect("a set").extend(vec![json!({}); 600]);
+        request
+    };
+    let at_work = send_all_waiting(&server, [large(1), large(2)]).await;
+    let small = (3..9).map(|n| request(&server.token, "", n));
+    let mut waiting = send_all_waiting(&server, small).await;
     server.bulk(request(&server.token, "", 40)).await.assert_refused("TooManyRequests");
     let pending = server.bulk(request(&other, "X", 1));
     let released = async {
         // The one of acme that came last gives its place.
-        let mut calls = calls;
-        let displaced = calls.join_next().await.expect("an answer").expect("a task");
+        let displaced = waiting.join_next().await.expect("an answer").expect("a task");
         displaced.assert_refused("TooManyRequests");
         lock.rollback().await.expect("a rollback");
-        calls.join_all().await
+        (at_work.join_all().await, waiting.join_all().await)
     };
-    let (answer, answers) = tokio::join!(pending, released);
+    let (answer, (at_work, waiting)) = tokio::join!(pending, released);
     answer.assert_outcome(&["1"], &[]);
-    assert_eq!(answers.len(), 7);
-    answers.iter().for_each(|answer| answer.assert_outcome(&["1"], &[]));
+    assert_eq!((at_work.len(), waiting.len()), (2, 5));
+    at_work.iter().for_each(|answer| assert_eq!(answer.processed().len(), 1));
+    waiting.iter().for_each(|answer| answer.assert_outcome(&["1"], &[]));
 }
 
 async fn a_full_queue_refuses_who_would_write_before_the_body_and_nobody_who_reads(setup: Setup) {
@@ -248,9 +259,8 @@ async fn a_full_queue_refuses_who_would_write_before_the_body_and_nobody_who_rea
 
 async fn calls_that_wait_for_their_turn_keep_no_other_organisation_waiting(setup: Setup) {
     let (server, lock, other) = held(setup, patient()).await;
-    let calls = join_all((1..=40).map(|n| server.bulk(request(&server.token, "", n))));
+    let calls = send_waiting(&server, 1..41).await;
     let innocent = async {
-        until(|| authenticated(&server) >= 40).await;
         for n in 1..=10 {
             server.bulk(request(&other, "X", n)).await.assert_outcome(&["1"], &[]);
             list(&server, &other).await;
@@ -259,6 +269,6 @@ async fn calls_that_wait_for_their_turn_keep_no_other_organisation_waiting(setup
         }
         lock.rollback().await.expect("a rollback");
     };
-    let (answers, ()) = tokio::join!(calls, innocent);
+    let (answers, ()) = tokio::join!(calls.join_all(), innocent);
     answers.iter().for_each(|answer| answer.assert_outcome(&["1"], &[]));
 }

@@ -27,6 +27,12 @@ struct Stage {
 }
 
 impl Stage {
+    /// On PostgreSQL calls of one organisation take turns, by a statement that is sent with the one before it: to the
+    /// database both are one.
+    fn turn(&self) -> usize {
+        usize::from(!self.server.database.is_sqlite() && self.log.is_none())
+    }
+
     /// The statements since the last time.
     fn take(&self) -> Vec<String> {
         let observed = self.server.take_statements();
@@ -97,14 +103,6 @@ fn event_of(n: usize) -> Value {
     event
 }
 
-/// On PostgreSQL calls of one organisation take turns, by a statement of its own; on SQLite the transaction is alone.
-fn turn(setup: Setup) -> usize {
-    match setup.engine {
-        Engine::Sqlite => 0,
-        _ => 1,
-    }
-}
-
 /// The statements of one call, all of whose events are created.
 async fn statements_of(stage: &Stage, events: Vec<Value>) -> Vec<String> {
     stage.take();
@@ -122,10 +120,10 @@ async fn the_number_of_statements_does_not_depend_on_the_number_of_events(setup:
         first += events;
         // Who calls; whether it has guessed at codes; the places; the parties of both sides, by two statements where they
         // are many; the beginning; the numbers, and who has referred; the events; the end.
-        assert_eq!(statements.len(), 8 + usize::from(events == 1000) + turn(setup));
+        assert_eq!(statements.len(), 8 + usize::from(events == 1000) + stage.turn());
     }
     // Without codes, nothing is asked about guesses.
-    assert_eq!(statements_of(&stage, vec![event_of(0), event_of(1)]).await.len(), 7 + turn(setup));
+    assert_eq!(statements_of(&stage, vec![event_of(0), event_of(1)]).await.len(), 7 + stage.turn());
 
     // Repeats are found out by the insert; then the places, the parties, who has referred, what is there already and the
     // references are looked up.
@@ -134,7 +132,7 @@ async fn the_number_of_statements_does_not_depend_on_the_number_of_events(setup:
     assert_eq!((answer.processed().len(), answer.failures()), (1000, vec![]));
     let statements = stage.take();
     // The attempt that failed is rolled back before the next begins.
-    assert_eq!(statements.len(), 8 + 1 + 8 + 2 * turn(setup), "{statements:#?}");
+    assert_eq!(statements.len(), 8 + 1 + 8 + 2 * stage.turn(), "{statements:#?}");
     let rolled_back = statements.iter().position(|sql| sql == "ROLLBACK");
     let begun_again = statements.iter().rposition(|sql| sql.starts_with("BEGIN"));
     assert!(rolled_back.is_some() && rolled_back < begun_again, "{statements:#?}");
@@ -152,7 +150,7 @@ async fn calls_of_one_kind_send_the_same_statements(setup: Setup) {
         }
         texts.extend(statements_of(&stage, events).await);
     }
-    assert_eq!(texts.len(), 8 + turn(setup));
+    assert_eq!(texts.len(), 8 + stage.turn());
 }
 
 async fn a_circle_is_looked_for_where_one_is_possible(setup: Setup) {
@@ -178,7 +176,7 @@ async fn a_circle_is_looked_for_where_one_is_possible(setup: Setup) {
     event["referred_by_rewards_participant_identifier"] = json!({"number": format!("P{:04}", ACCOUNTS - 11)});
     let statements = statements_of(&stage, vec![event]).await;
     // The way up from the referrer, and nothing else.
-    assert_eq!(statements.len(), 7 + turn(setup) + 1);
+    assert_eq!(statements.len(), 7 + stage.turn() + 1);
 }
 
 async fn a_call_of_which_nothing_is_created_writes_nothing(setup: Setup) {

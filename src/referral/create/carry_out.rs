@@ -37,11 +37,21 @@ impl ReferralEvents {
 
     /// Carries the call out, together with those of its organisation that wait as it does.
     pub(super) async fn create_together(&self, call: Call) -> Result<Answered> {
-        let (answer, answered) = oneshot::channel();
-        if let Some(group) = self.groups.add(Waiting { call, callers: Callers::current(), answer }) {
+        let (answer, mut answered) = oneshot::channel();
+        let (organisation_id, callers) = (call.sender.organisation_id, Callers::current());
+        if let Some(group) = self.groups.add(Waiting { call, callers: callers.clone(), answer }) {
             tokio::spawn(self.clone().carry_out_groups(group));
         }
-        answered.await.map_err(Error::internal)?
+        let answered = tokio::select! {
+            biased;
+            answered = &mut answered => answered,
+            // What has begun is waited for.
+            () = callers.all_left() => {
+                self.groups.forget_the_departed(organisation_id);
+                answered.await
+            }
+        };
+        answered.map_err(Error::internal)?
     }
 
     /// Carries out one group after another, until nobody waits any more.

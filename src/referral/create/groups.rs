@@ -48,6 +48,13 @@ impl Groups {
         self.begin(&mut queues, organisation_id)
     }
 
+    /// Lets go of the calls whose callers have left.
+    pub fn forget_the_departed(&self, organisation_id: OrganisationId) {
+        if let Some(queue) = self.queues().get_mut(&organisation_id) {
+            queue.waiting.retain(|waiting| !waiting.callers.are_gone());
+        }
+    }
+
     /// Ends a group of the organisation. Answers the next one, if there is one.
     pub fn next(&self, organisation_id: OrganisationId) -> Option<Vec<Waiting>> {
         let mut queues = self.queues();
