@@ -196,6 +196,11 @@ pub(super) fn of_the_connection(error: DbErr) -> DbErr {
     }
 }
 
+/// Whether others were faster, or what it waited for was not to be had in time.
+pub(super) fn is_busy(error: &DbErr) -> bool {
+    matches!(fault(error), Some(Fault::Busy))
+}
+
 /// Whether the database gives no reason that can be told, as Citus does for a key that another row has.
 pub fn is_unclear(error: &DbErr) -> bool {
     code(error).is_some_and(|code| code == UNCLEAR)

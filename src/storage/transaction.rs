@@ -12,7 +12,7 @@ use tokio::{
 use super::{
     caller::{Callers, Outcome},
     condition::Condition,
-    error::{is_unclear, of_the_connection},
+    error::{is_busy, is_unclear, of_the_connection},
     session::Session,
 };
 
@@ -67,10 +67,9 @@ impl Transaction {
             }
             Ok(_) => {}
             Err(error) => {
-                let has_begun = turn.is_some() && talk.session.is_clean();
                 talk.session.spoil();
-                // Where it has not begun the reason is none of the call's, whatever it is.
-                return Err(if has_begun { error } else { of_the_connection(error) });
+                // Save that the turn did not come in time, the reason is none of the call's, whatever it is.
+                return Err(if is_busy(&error) { error } else { of_the_connection(error) });
             }
         }
         talk.is_open = true;

@@ -193,7 +193,8 @@ async fn a_call_whose_caller_left_is_told_in_the_log(setup: Setup) {
 
 async fn who_leaves_the_queue_leaves_nothing_behind(setup: Setup) {
     let stage = Stage::set(setup).await;
-    let patient = ["--database-connections", "4", "--time-limit", "60", "--maximum-wait", "60000"];
+    let patient =
+        ["--database-connections", "4", "--time-limit", "60", "--maximum-wait", "60000", "--maximum-group", "1"];
     let server = stage.serve(&patient).await;
     let token = server.login("pw").await;
     let turn = stage.observer.begin_turn(OrganisationId(1)).await.expect("a turn");

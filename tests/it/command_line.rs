@@ -287,6 +287,7 @@ async fn every_setting_is_documented_with_its_variable(_: Setup) {
         ("--connection-age", "REFERRAL_EVENTS_CONNECTION_AGE"),
         ("--drain-pause", "REFERRAL_EVENTS_DRAIN_PAUSE"),
         ("--drain-limit", "REFERRAL_EVENTS_DRAIN_LIMIT"),
+        ("--maximum-group", "REFERRAL_EVENTS_MAXIMUM_GROUP"),
         ("--wrong-passwords", "REFERRAL_EVENTS_WRONG_PASSWORDS"),
         ("--wrong-codes", "REFERRAL_EVENTS_WRONG_CODES"),
         ("--longest-wait", "REFERRAL_EVENTS_LONGEST_WAIT"),

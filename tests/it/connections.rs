@@ -109,7 +109,9 @@ fn named(setup: Setup) -> (Workplace, String) {
 
 async fn a_call_that_gets_no_connection_in_time_finds_the_service_unavailable(setup: Setup) {
     let workplace = workplace(setup.engine.create_database());
-    let server = workplace.serve(&["--database-connections", "1", "--database-acquire-timeout", "1"]);
+    // They are not carried out together.
+    let alone = ["--database-connections", "1", "--database-acquire-timeout", "1", "--maximum-group", "1"];
+    let server = workplace.serve(&alone);
     let token = server.login("pw").await;
     let (first, second) = (request(&token, 1), request(&token, 2));
     let observer = Database::connect(&workplace.database_url()).await.expect("a database");
@@ -152,7 +154,7 @@ async fn one_connection_is_enough(setup: Setup) {
 async fn no_more_connections_are_open_than_are_set(setup: Setup) {
     let (workplace, url) = named(setup);
     let observer = Database::connect(&url).await.expect("a database");
-    let server = workplace.serve(&["--database-connections", "3"]);
+    let server = workplace.serve(&["--database-connections", "3", "--maximum-group", "1"]);
     let token = server.login("pw").await;
     let requests: Vec<Value> = (1..=12).map(|n| request(&token, n)).collect();
     let lock = observer.begin_turn(OrganisationId(1)).await.expect("a turn");
@@ -175,7 +177,9 @@ async fn calls_that_wait_for_their_turn_leave_a_connection_to_those_that_look_up
     // It may hold a transaction open for as long as it takes.
     let patient = PoolOptions { time_limit: Duration::from_secs(3600), ..PoolOptions::DEFAULT };
     let observer = Database::connect_with(&url, patient).await.expect("a database");
-    let server = workplace.serve(&["--database-connections", "4", "--database-acquire-timeout", "5"]);
+    // Each takes a connection of its own.
+    let alone = ["--database-connections", "4", "--database-acquire-timeout", "5", "--maximum-group", "1"];
+    let server = workplace.serve(&alone);
     let token = server.login("pw").await;
     let requests: Vec<Value> = (1..=8).map(|n| request(&token, n)).collect();
     let lock = observer.begin_turn(OrganisationId(1)).await.expect("a turn");

@@ -164,7 +164,8 @@ async fn a_call_that_the_pooler_has_no_session_for_finds_the_service_unavailable
     import("units", "name,alternative_code\nAdmin Unit,U1\n");
     import("accounts_receivable", "number\nACR1\nACR2\n");
     import("rewards_participants", "number,accounts_receivable_number\nRP01,ACR1\nRP02,ACR2\n");
-    let server = workplace.serve(&[]);
+    // Each call takes a session of its own.
+    let server = workplace.serve(&["--maximum-group", "1"]);
     let request = json!({"token": server.login("pw").await, "referral_customer_events_set": [event("1", "01", "02")]});
     let lock = direct.begin_turn(OrganisationId(1)).await.expect("a turn");
     let waiting = (0..Bouncer::SESSIONS).map(|_| server.post(BULK, &request));

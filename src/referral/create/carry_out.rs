@@ -11,7 +11,7 @@ use super::{
     open_calls::OpenCall,
 };
 use crate::{
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     id::OrganisationId,
     referral::referral_events::ReferralEvents,
     retry::Attempts,
@@ -86,27 +86,26 @@ impl ReferralEvents {
     }
 
     /// Answers the calls. What one of them trips over costs the others no more than further attempts: where those of all
-    /// together come to no end, each is attempted by itself.
+    /// together come to no end, each is attempted by itself. What ails the database ails them all.
     async fn answer_all(&self, organisation_id: OrganisationId, calls: &mut [OpenCall<'_>]) {
         // Nearly every call is of new referrals, so the first attempt leaves it to the unique keys to say otherwise.
         let mut attempted = self.attempt(organisation_id, calls, Depth::Optimistic).await;
         if let Err(Interrupted::Raced | Interrupted::DirectoryChanged) = attempted {
             attempted = self.attempt(organisation_id, calls, Depth::Everything).await;
         }
-        match (attempted, calls) {
-            (Ok(()), _) => {}
-            (Err(Interrupted::InDoubt(error)), calls) => {
-                for call in calls.iter_mut().filter(|call| call.answer.is_none()) {
-                    call.answer = Some(Err(error.clone()));
-                }
-            }
-            (Err(Interrupted::Failed(error)), [call]) => call.answer = Some(Err(error)),
-            (Err(_), calls) => {
-                for call in calls.iter_mut().filter(|call| call.answer.is_none()) {
-                    if let Err(error) = self.attempt_alone(organisation_id, call).await {
-                        call.answer = Some(Err(error));
-                    }
-                }
+        let error = match attempted {
+            Ok(()) => return,
+            Err(Interrupted::InDoubt(error)) => Some(error),
+            Err(Interrupted::Failed(error)) if is_of_all(&error) || calls.len() == 1 => Some(error),
+            Err(_) => None,
+        };
+        for call in calls.iter_mut().filter(|call| call.answer.is_none()) {
+            let failed = match &error {
+                Some(error) => Err(error.clone()),
+                None => self.attempt_alone(organisation_id, call).await,
+            };
+            if let Err(error) = failed {
+                call.answer = Some(Err(error));
             }
         }
     }
@@ -134,4 +133,8 @@ impl ReferralEvents {
         let attempt = Attempt { referral_events: self, organisation_id, depth, now: self.clock.now() };
         callers.served_by(attempt.run(calls)).await
     }
+}
+
+fn is_of_all(error: &Error) -> bool {
+    error.kind() == ErrorKind::ServiceUnavailable
 }

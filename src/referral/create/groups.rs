@@ -6,6 +6,7 @@
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use tokio::sync::oneshot;
@@ -31,9 +32,13 @@ pub struct Groups {
 #[derive(Default)]
 struct Queue {
     waiting: VecDeque<Waiting>,
-    /// The groups under way.
+    /// The groups under way, and when the last of them began.
     at_work: usize,
+    since: Option<Instant>,
 }
+
+/// After so long a group is stuck, be it that its database does not answer, and keeps the others waiting no longer.
+const STUCK: Duration = Duration::from_secs(5);
 
 impl Groups {
     pub fn new(maximum: usize) -> Self {
@@ -69,7 +74,10 @@ impl Groups {
     ) -> Option<Vec<Waiting>> {
         let queue = queues.get_mut(&organisation_id)?;
         let group = if queue.may_begin(self.maximum) { queue.take(self.maximum) } else { Vec::new() };
-        queue.at_work += usize::from(!group.is_empty());
+        if !group.is_empty() {
+            queue.at_work += 1;
+            queue.since = Some(Instant::now());
+        }
         if queue.at_work == 0 {
             queues.remove(&organisation_id);
         }
@@ -88,7 +96,10 @@ impl Queue {
     fn may_begin(&self, maximum: usize) -> bool {
         match self.at_work {
             0 => true,
-            1 => self.waiting.iter().map(Waiting::events).sum::<usize>() >= maximum / 4,
+            1 => {
+                let events: usize = self.waiting.iter().map(Waiting::events).sum();
+                events >= maximum / 4 || self.since.is_some_and(|since| since.elapsed() >= STUCK)
+            }
             _ => false,
         }
     }
