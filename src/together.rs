@@ -22,8 +22,11 @@ const AT_ONCE: usize = 2;
 /// The questions under way, of each organisation by themselves, for they are about its rows.
 pub struct Together<Q, A>(Arc<Mutex<HashMap<OrganisationId, Queue<Q, A>>>>);
 
+/// Whoever waits for an answer.
+type Asker<A> = oneshot::Sender<Result<A>>;
+
 struct Queue<Q, A> {
-    waiting: Vec<(Q, oneshot::Sender<Result<A>>)>,
+    waiting: Vec<(Q, Asker<A>)>,
     under_way: usize,
 }
 
@@ -96,7 +99,7 @@ impl<Q, A> Turn<Q, A> {
     }
 
     /// The questions that wait. Where there are none, the turn is over.
-    fn take(&mut self) -> Option<(Vec<Q>, Vec<oneshot::Sender<Result<A>>>)> {
+    fn take(&mut self) -> Option<(Vec<Q>, Vec<Asker<A>>)> {
         let mut queues = self.together.queues();
         let queue = queues.get_mut(&self.organisation_id)?;
         if queue.waiting.is_empty() {

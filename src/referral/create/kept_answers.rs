@@ -26,19 +26,21 @@ impl Attempt<'_> {
         calls: &[OpenCall<'_>],
     ) -> Result<Vec<(usize, Result<Answered>)>, DbErr> {
         let open = calls.iter().enumerate().filter(|(_, call)| call.answer.is_none());
-        let (keys, named): (Vec<(&str, &str)>, Vec<(usize, &[u8])>) = open
+        let named: Vec<(usize, &Idempotency, &Vec<u8>)> = open
             .filter_map(|(index, open)| {
-                let (Idempotency { key, method, .. }, fingerprint) = open.call.idempotency.as_ref()?;
-                Some(((*method, key.as_str()), (index, fingerprint.as_slice())))
+                let (idempotency, fingerprint) = open.call.idempotency.as_ref()?;
+                Some((index, idempotency, fingerprint))
             })
-            .unzip();
+            .collect();
+        let keys: Vec<(&str, &str)> =
+            named.iter().map(|(_, Idempotency { key, method, .. }, _)| (*method, key.as_str())).collect();
         if keys.is_empty() {
             return Ok(Vec::new());
         }
         let kept = idempotency::find_many(connection, self.organisation_id, &keys, self.kept_since()).await?;
         let answer = |kept: idempotency::Kept| {
-            let (index, fingerprint) = *named.get(usize::try_from(kept.position).ok()?)?;
-            let is_same = kept.fingerprint == fingerprint;
+            let (index, _, fingerprint) = *named.get(usize::try_from(kept.position).ok()?)?;
+            let is_same = kept.fingerprint == *fingerprint;
             Some((index, if is_same { Ok(Answered::Before(kept.answer)) } else { Err(key_reused()) }))
         };
         Ok(kept.into_iter().filter_map(answer).collect())
