@@ -5,11 +5,12 @@
 
 use std::{
     collections::HashMap,
+    panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use futures_util::FutureExt;
 use tokio::sync::oneshot;
-use tracing::Instrument;
 
 use crate::{
     error::{Error, Result},
@@ -59,37 +60,24 @@ impl<Q: Send + 'static, A: Send + 'static> Together<Q, A> {
             may_begin
         };
         if is_first {
-            let turn = Turn { together: self.clone(), organisation_id, is_over: false };
-            tokio::spawn(async move { turn.answer_waiting(answer_all).await }.in_current_span());
+            let together = self.clone();
+            tokio::spawn(async move { together.answer_waiting(organisation_id, answer_all).await });
         }
         answered.await.map_err(Error::internal)?
     }
-}
 
-impl<Q, A> Together<Q, A> {
-    fn queues(&self) -> MutexGuard<'_, HashMap<OrganisationId, Queue<Q, A>>> {
-        // Nothing that is done under the lock can panic half-way.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// One of those who answer the questions of an organisation, until none waits.
-struct Turn<Q, A> {
-    together: Together<Q, A>,
-    organisation_id: OrganisationId,
-    is_over: bool,
-}
-
-impl<Q, A> Turn<Q, A> {
-    async fn answer_waiting<F, W>(mut self, answer_all: F)
+    /// Answers the questions of an organisation, until none waits.
+    async fn answer_waiting<F, W>(&self, organisation_id: OrganisationId, answer_all: F)
     where
         F: Fn(Vec<Q>) -> W,
         W: Future<Output = Result<Vec<A>>>,
     {
-        while let Some((questions, waiting)) = self.take() {
-            let answers: Vec<Result<A>> = match answer_all(questions).await {
-                Ok(answers) => answers.into_iter().map(Ok).collect(),
-                Err(error) => waiting.iter().map(|_| Err(error.clone())).collect(),
+        while let Some((questions, waiting)) = self.take(organisation_id) {
+            // Should it panic, those who wait for it are told, and others are answered nevertheless.
+            let answers: Vec<Result<A>> = match AssertUnwindSafe(answer_all(questions)).catch_unwind().await {
+                Ok(Ok(answers)) => answers.into_iter().map(Ok).collect(),
+                Ok(Err(error)) => waiting.iter().map(|_| Err(error.clone())).collect(),
+                Err(_) => Vec::new(),
             };
             for (answer, waiting) in answers.into_iter().zip(waiting) {
                 // Who has left needs no answer.
@@ -98,15 +86,15 @@ impl<Q, A> Turn<Q, A> {
         }
     }
 
-    /// The questions that wait. Where there are none, the turn is over.
-    fn take(&mut self) -> Option<(Vec<Q>, Vec<Asker<A>>)> {
-        let mut queues = self.together.queues();
-        let queue = queues.get_mut(&self.organisation_id)?;
+    /// The questions that are waited for. Where there are none, one fewer is answering from now on.
+    fn take(&self, organisation_id: OrganisationId) -> Option<(Vec<Q>, Vec<Asker<A>>)> {
+        let mut queues = self.queues();
+        let queue = queues.get_mut(&organisation_id)?;
+        queue.waiting.retain(|(_, asker)| !asker.is_closed());
         if queue.waiting.is_empty() {
-            self.is_over = true;
             queue.under_way -= 1;
             if queue.under_way == 0 {
-                queues.remove(&self.organisation_id);
+                queues.remove(&organisation_id);
             }
             return None;
         }
@@ -114,11 +102,9 @@ impl<Q, A> Turn<Q, A> {
     }
 }
 
-impl<Q, A> Drop for Turn<Q, A> {
-    /// Where it ends before its time, nobody is left waiting for it.
-    fn drop(&mut self) {
-        if !self.is_over {
-            self.together.queues().remove(&self.organisation_id);
-        }
+impl<Q, A> Together<Q, A> {
+    fn queues(&self) -> MutexGuard<'_, HashMap<OrganisationId, Queue<Q, A>>> {
+        // Nothing that is done under the lock can panic half-way.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
