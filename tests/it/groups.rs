@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use referral_events::{config::Config, referral::ReferralSettings};
+use referral_events::{config::Config, guessing::Limits, referral::ReferralSettings};
 use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -16,6 +16,7 @@ tests! {
         a_repeat_in_the_same_group_is_answered_what_the_first_was,
         who_leaves_before_its_group_begins_is_left_out,
         what_the_database_refuses_of_one_call_costs_the_others_nothing,
+        who_guesses_at_codes_is_refused_and_others_of_its_group_are_not,
         a_replay_and_a_circle_in_a_group_are_told_to_those_who_sent_them;
 }
 
@@ -226,4 +227,25 @@ async fn a_replay_and_a_circle_in_a_group_are_told_to_those_who_sent_them(setup:
     assert_eq!(json!(conflicts(b)[0]), before.processed()[0]["number"]);
     c.assert_outcome(&["c"], &[]);
     assert_eq!(server.stored_events().await.len(), 4);
+}
+
+async fn who_guesses_at_codes_is_refused_and_others_of_its_group_are_not(setup: Setup) {
+    let mut server = Server::start(setup).await;
+    let guessing = Limits { wrong_codes: 1, ..Limits::default() };
+    server.restart_with(Config { guessing, ..Config::default() }).await;
+    let server = Arc::new(server);
+    let guess = |identifier: &str, code: &str| {
+        let mut event = event(identifier, "02", "60");
+        event["referred_by_rewards_participant_identifier"] =
+            json!({"access_token_identifier": {"authentication_code": code}});
+        (None, call(&server, &[event]))
+    };
+    let good = |identifier: &str, referred: &str| (None, call(&server, &[event(identifier, referred, "60")]));
+    let calls = vec![guess("a", "wrong 1"), good("b", "03"), guess("c", "wrong 2"), good("d", "04")];
+    let answers = together(&server, calls).await;
+    answers[0].0.assert_outcome(&[], &[("a", "InvalidAccessToken")]);
+    answers[1].0.assert_outcome(&["b"], &[]);
+    answers[2].0.assert_refused("TooManyRequests");
+    answers[3].0.assert_outcome(&["d"], &[]);
+    assert_eq!(transactions(&server), 2);
 }
