@@ -32,7 +32,6 @@ pub struct Attempt<'a> {
     pub referral_events: &'a ReferralEvents,
     /// Theirs.
     pub organisation_id: OrganisationId,
-    pub depth: Depth,
     /// When their events are created.
     pub now: DateTime<Utc>,
 }
@@ -44,11 +43,11 @@ impl Attempt<'_> {
     /// Carries the calls out in one transaction, as if they came one after another; afterwards each has its answer. What
     /// the events name is looked up before it begins, for others can write meanwhile. It is rolled back before this answers
     /// that it was interrupted, so that the next one does not wait for it.
-    pub async fn run(&self, calls: &mut [OpenCall<'_>]) -> Result<(), Interrupted> {
+    pub async fn run(&self, calls: &mut [OpenCall<'_>], depth: Depth) -> Result<(), Interrupted> {
         let database = &self.referral_events.database;
         // To ask for an answer again is no guess, so it is looked for before the codes are. One that is kept from now on is
         // in the way when this attempt keeps its own.
-        let kept = self.find_answers(database.reader(), calls).await?;
+        let kept = self.find_answers(calls).await?;
         give(calls, kept);
         let ResolvedCalls { calls: resolved, directory_version } =
             self.referral_events.resolve(database.reader(), self.organisation_id, calls, self.now).await?;
@@ -66,7 +65,7 @@ impl Attempt<'_> {
         }
         let resolved = ResolvedCalls { calls: to_decide, directory_version };
         // Before the turn, in which others wait.
-        let optimistic = (self.depth == Depth::Optimistic).then(|| {
+        let optimistic = (depth == Depth::Optimistic).then(|| {
             let judged = judged(&resolved.calls, calls);
             self.decider(&judged, directory_version).judge_optimistically()
         });
@@ -109,13 +108,16 @@ impl Attempt<'_> {
         Ok((answers.collect(), is_written || is_kept))
     }
 
-    /// Says what the calls would do, each by itself. All of it is looked up in one transaction, as it was at one moment. Wrong codes are
-    /// counted before it begins, for it holds a connection, and counting takes another.
+    /// Says what each of the calls would do. All of it is looked up in one transaction, as it was at one moment. Wrong codes
+    /// are counted before it begins, for it holds a connection, and counting takes another.
     pub async fn rehearse(&self, calls: &mut [OpenCall<'_>]) -> Result<(), Interrupted> {
         let referral_events = self.referral_events;
         if calls.iter().any(|call| !call.codes.is_counted()) {
             let reader = referral_events.database.reader();
             referral_events.resolve(reader, self.organisation_id, calls, self.now).await?;
+            if calls.iter().all(|call| call.answer.is_some()) {
+                return Ok(());
+            }
         }
         let transaction = referral_events.database.begin_read().await?;
         let resolved = referral_events.resolve(&transaction, self.organisation_id, calls, self.now).await?;
@@ -142,8 +144,8 @@ impl Attempt<'_> {
         }
     }
 
-    /// Decides on the events, optimistically if it is said how, and stores those to create. Answers what became of each event of each call, and whether there
-    /// were any to store.
+    /// Decides on the events, optimistically if it is said how, and stores those to create. Answers what became of each
+    /// event of each call, and whether there were any to store.
     async fn carry_out(
         &self,
         transaction: &Transaction,

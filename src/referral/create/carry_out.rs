@@ -25,7 +25,7 @@ impl ReferralEvents {
     /// Says what a call would do.
     pub(super) async fn rehearse(&self, call: Call) -> Result<Answered> {
         let (organisation_id, now) = (call.sender.organisation_id, call.now);
-        let attempt = Attempt { referral_events: self, organisation_id, depth: Depth::Everything, now };
+        let attempt = Attempt { referral_events: self, organisation_id, now };
         let call = [(call, Callers::current())];
         let mut open = OpenCall::open(self, &call).await?;
         let mut attempts = Attempts::up_to(MAXIMUM_ATTEMPTS);
@@ -130,8 +130,8 @@ impl ReferralEvents {
             call.answer = Some(Err(Error::internal("nobody waits for the call any more")));
         }
         let callers = Callers::all(calls.iter().filter(|call| call.answer.is_none()).map(|call| &call.callers));
-        let attempt = Attempt { referral_events: self, organisation_id, depth, now: self.clock.now() };
-        callers.served_by(attempt.run(calls)).await
+        let attempt = Attempt { referral_events: self, organisation_id, now: self.clock.now() };
+        callers.served_by(attempt.run(calls, depth)).await
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DbErr};
+use sea_orm::DbErr;
 
 use super::{
     attempt::Attempt,
@@ -20,11 +20,7 @@ use crate::{
 
 impl Attempt<'_> {
     /// The answers that were kept for calls of the same idempotency key and content, by which of the calls they are for.
-    pub(super) async fn find_answers<C: ConnectionTrait>(
-        &self,
-        connection: &C,
-        calls: &[OpenCall<'_>],
-    ) -> Result<Vec<(usize, Result<Answered>)>, DbErr> {
+    pub(super) async fn find_answers(&self, calls: &[OpenCall<'_>]) -> Result<Vec<(usize, Result<Answered>)>, DbErr> {
         let open = calls.iter().enumerate().filter(|(_, call)| call.answer.is_none());
         let named: Vec<(usize, &Idempotency, &Vec<u8>)> = open
             .filter_map(|(index, open)| {
@@ -37,7 +33,13 @@ impl Attempt<'_> {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
-        let kept = idempotency::find_many(connection, self.organisation_id, &keys, self.kept_since()).await?;
+        let kept = idempotency::find_many(
+            self.referral_events.database.reader(),
+            self.organisation_id,
+            &keys,
+            self.kept_since(),
+        )
+        .await?;
         let answer = |kept: idempotency::Kept| {
             let (index, _, fingerprint) = *named.get(usize::try_from(kept.position).ok()?)?;
             let is_same = kept.fingerprint == *fingerprint;
