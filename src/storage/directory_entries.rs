@@ -58,8 +58,7 @@ pub async fn find_many_by_name<C: ConnectionTrait>(
     }
     let lists: Lists<{ EntryColumn::COUNT }> =
         Lists::of(names.iter().map(|(column, value)| (*column as usize, *value)));
-    let values = lists.parameters(connection, organisation_id);
-    let columns = Columns::find(connection, FIND_ENTRIES.with(connection, values)).await?;
+    let columns = Columns::find(connection, lists.asked_by(FIND_ENTRIES, connection, organisation_id)).await?;
     let keys = |name| columns.get::<Option<i64>>(name);
     let names = columns.get::<i64>("list")?.into_iter().zip(columns.get::<i64>("position")?);
     let entries = columns.get::<i64>("key")?.into_iter().zip(keys("business_unit_key")?);

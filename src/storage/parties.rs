@@ -75,8 +75,7 @@ pub async fn find_many_by_name<C: ConnectionTrait>(
     }
     let lists: Lists<{ PartyColumn::COUNT }> =
         Lists::of(names.iter().map(|(column, value)| (*column as usize, *value)));
-    let values = lists.parameters(connection, organisation_id);
-    let columns = Columns::find(connection, FIND_PARTIES.with(connection, values)).await?;
+    let columns = Columns::find(connection, lists.asked_by(FIND_PARTIES, connection, organisation_id)).await?;
     let numbers = |name| columns.get::<i64>(name);
     let places = numbers("list")?.into_iter().zip(numbers("position")?);
     let states = numbers("obstacles")?.into_iter().zip(columns.get::<String>("token")?);

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt::Write};
 
 use referral_events::{config::Config, directory::DirectoryKind, storage::Database};
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{Engine, Server, Setup, StatementLog, event, tests};
 
@@ -25,6 +25,8 @@ async fn statements(server: &Server, take: impl Fn() -> Vec<String>) -> Vec<Stri
     by_codes["referred_rewards_participant_identifier"] =
         json!({"access_token_identifier": {"one_time_password": "123456"}});
     server.send(json!([first, by_codes])).await.assert_outcome(&["1", "2"], &[]);
+    // All the ways to name something, which the look-ups of names have a part for each.
+    server.send(named_in_all_ways()).await;
     // A repeat, and what would close a circle: all is looked up.
     server.send(json!([first])).await.assert_outcome(&["1"], &[]);
     server.send(json!([event("3", "60", "01")])).await.assert_outcome(&[], &[("3", "CircularReferral")]);
@@ -52,6 +54,44 @@ async fn statements(server: &Server, take: impl Fn() -> Vec<String>) -> Vec<Stri
     server.import("acme", DirectoryKind::AccountsReceivable, "number,state\nACR59,SUSPENDED\n").await;
     let texts: BTreeSet<String> = take().into_iter().collect();
     texts.into_iter().filter(|sql| !WITHOUT_A_PLAN.iter().any(|word| sql.starts_with(word))).collect()
+}
+
+/// Events of which each names a place and a referrer in another way.
+fn named_in_all_ways() -> Value {
+    let places = [
+        ("business_unit", "id"),
+        ("business_unit", "name"),
+        ("business_unit", "code"),
+        ("unit", "id"),
+        ("unit", "name"),
+        ("unit", "alternative_code"),
+        ("tap", "id"),
+        ("tap", "name"),
+        ("tap", "code"),
+        ("device", "id"),
+        ("device", "code"),
+    ];
+    let classifications = ["id", "name", "alternative_code"];
+    let referrers = [
+        ("accounts_receivable", json!({"id": "x"})),
+        ("accounts_receivable", json!({"number": "x"})),
+        ("rewards_participant", json!({"id": "x"})),
+        ("rewards_participant", json!({"number": "x"})),
+        ("rewards_participant", json!({"access_token_identifier": {"authentication_code": "x"}})),
+        ("rewards_participant", json!({"access_token_identifier": {"identifier": "x", "pass_code": "x"}})),
+        ("rewards_participant", json!({"access_token_identifier": {"one_time_password": "x"}})),
+    ];
+    let event = |(((place, field), classification), (party, referrer)): (((&str, &str), &&str), &(&str, Value))| {
+        json!({
+            "request_unique_identifier": "1",
+            "performed_on": "2016-06-22T15:00:00",
+            format!("performed_by_{place}_identifier"): {field: "x"},
+            "classification_identifier": {*classification: "x"},
+            "referred_rewards_participant_identifier": {"number": "RP10"},
+            format!("referred_by_{party}_identifier"): referrer,
+        })
+    };
+    places.into_iter().zip(classifications.iter().cycle()).zip(referrers.iter().cycle()).map(event).collect()
 }
 
 async fn statements_and_their_plans_are_the_known_ones(setup: Setup) {
@@ -125,7 +165,8 @@ async fn beside_a_large_one(setup: Setup) -> String {
     url
 }
 
-/// The parameters of a page, of which PostgreSQL cannot tell the types by itself; the program tells them.
+/// The parameters of a page, of which PostgreSQL cannot tell the types by itself, as little as those of names of which
+/// nothing is asked; the program tells them.
 const OF_A_PAGE: &str = "(bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, text, boolean, \
                          timestamptz, timestamptz, timestamptz, timestamptz, bigint, bigint, text)";
 
@@ -140,12 +181,18 @@ async fn plans_of(url: &str, texts: &[String]) -> Vec<String> {
     run("SET LOCAL plan_cache_mode = force_generic_plan".to_owned()).await;
     let mut plans = Vec::new();
     for (n, text) in texts.iter().enumerate() {
-        let parameters = (1..=19).rev().find(|n| text.contains(&format!("${n}"))).unwrap_or_default();
+        let parameters = (1..=40).rev().find(|n| text.contains(&format!("${n}"))).unwrap_or_default();
         let values = match parameters {
             0 => String::new(),
             _ => format!("({})", vec!["NULL"; parameters].join(", ")),
         };
-        let types = if text.contains("LIMIT $17") { OF_A_PAGE } else { "" };
+        let types = match () {
+            () if text.contains("LIMIT $17") => OF_A_PAGE.to_owned(),
+            () if text.contains("::text[]) WITH ORDINALITY") => {
+                format!("(bigint{})", ", text[]".repeat(parameters - 1))
+            }
+            () => String::new(),
+        };
         run(format!("PREPARE plan_{n}{types} AS {text}")).await;
         let rows = run(format!("EXPLAIN (COSTS OFF) EXECUTE plan_{n}{values}")).await;
         let lines = rows.iter().map(|row| row.try_get_by_index::<String>(0).expect("a line"));

@@ -125,14 +125,13 @@ async fn the_number_of_statements_does_not_depend_on_the_number_of_events(setup:
     // Without codes, nothing is asked about guesses.
     assert_eq!(statements_of(&stage, vec![event_of(0), event_of(1)]).await.len(), 7 + stage.turn());
 
-    // Repeats are found out by the insert; then the places, the parties, who has referred, what is there already and the
-    // references are looked up.
+    // Repeats are found out by the insert; then who has referred, what is there already and the references are looked up.
     stage.take();
     let answer = stage.server.send(json!((0..1000).map(event_of).collect::<Vec<_>>())).await;
     assert_eq!((answer.processed().len(), answer.failures()), (1000, vec![]));
     let statements = stage.take();
     // The attempt that failed is rolled back before the next begins.
-    assert_eq!(statements.len(), 8 + 1 + 8 + 2 * stage.turn(), "{statements:#?}");
+    assert_eq!(statements.len(), 8 + 1 + 5 + 2 * stage.turn(), "{statements:#?}");
     let rolled_back = statements.iter().position(|sql| sql == "ROLLBACK");
     let begun_again = statements.iter().rposition(|sql| sql.starts_with("BEGIN"));
     assert!(rolled_back.is_some() && rolled_back < begun_again, "{statements:#?}");

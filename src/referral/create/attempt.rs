@@ -63,13 +63,29 @@ impl Attempt<'_> {
         if to_decide.is_empty() {
             return Ok(());
         }
-        let resolved = ResolvedCalls { calls: to_decide, directory_version };
-        // Before the turn, in which others wait.
-        let optimistic = (depth == Depth::Optimistic).then(|| {
+        let mut resolved = ResolvedCalls { calls: to_decide, directory_version };
+        if depth == Depth::Optimistic {
+            // Before the turn, in which others wait.
             let judged = judged(&resolved.calls, calls);
-            self.decider(&judged, directory_version).judge_optimistically()
-        });
-        let transaction = database.begin_turn(self.organisation_id).await?;
+            let verdicts = self.decider(&judged, directory_version).judge_optimistically();
+            match self.in_turn(calls, &mut resolved, Some(verdicts)).await {
+                // Some of it is there already. What the events name is known still.
+                Err(Interrupted::Raced) if !resolved.calls.is_empty() => {}
+                ended => return ended,
+            }
+        }
+        self.in_turn(calls, &mut resolved, None).await
+    }
+
+    /// Answers the resolved calls in one transaction, optimistically if it is said how. They are used up once there is
+    /// something to tell of them.
+    async fn in_turn<'c>(
+        &self,
+        calls: &mut [OpenCall<'c>],
+        resolved: &mut ResolvedCalls<'c>,
+        optimistic: Option<Verdicts>,
+    ) -> Result<(), Interrupted> {
+        let transaction = self.referral_events.database.begin_turn(self.organisation_id).await?;
         match Box::pin(self.answer(&transaction, calls, resolved, optimistic)).await {
             Ok((answers, is_written)) => {
                 match is_written {
@@ -92,13 +108,13 @@ impl Attempt<'_> {
         &self,
         transaction: &Transaction,
         calls: &mut [OpenCall<'c>],
-        resolved: ResolvedCalls<'c>,
+        resolved: &mut ResolvedCalls<'c>,
         optimistic: Option<Verdicts>,
     ) -> Result<(Answers, bool), Interrupted> {
         let (reports, is_written) = match self.carry_out(transaction, calls, resolved, optimistic).await {
             // An import has changed the directory until the calls had their turn.
             Err(Interrupted::DirectoryChanged) => {
-                let resolved = self.referral_events.resolve(transaction, self.organisation_id, calls, self.now).await?;
+                *resolved = self.referral_events.resolve(transaction, self.organisation_id, calls, self.now).await?;
                 self.carry_out(transaction, calls, resolved, None).await?
             }
             carried_out => carried_out?,
@@ -150,15 +166,16 @@ impl Attempt<'_> {
         &self,
         transaction: &Transaction,
         calls: &[OpenCall<'_>],
-        ResolvedCalls { calls: mut resolved, directory_version }: ResolvedCalls<'_>,
+        resolved: &mut ResolvedCalls<'_>,
         optimistic: Option<Verdicts>,
     ) -> Result<(Vec<(usize, Report)>, bool), Interrupted> {
+        let ResolvedCalls { calls: resolved, directory_version } = resolved;
         let mut is_written = false;
         if resolved.iter().any(|call| !call.events.is_empty()) {
-            let judged = judged(&resolved, calls);
+            let judged = judged(resolved, calls);
             let is_optimistic = optimistic.is_some();
             let Decision { verdicts, first_number } =
-                self.decider(&judged, directory_version).decide(transaction, optimistic).await?;
+                self.decider(&judged, *directory_version).decide(transaction, optimistic).await?;
             let created: Vec<(&ResolvedEvent<'_>, EventIdentity)> = created(&judged, &verdicts, first_number);
             is_written = !created.is_empty();
             if is_written {
@@ -173,7 +190,7 @@ impl Attempt<'_> {
             let index = resolved.index;
             Ok((index, resolved.into_report(calls[index].call)?))
         };
-        let reports: Result<Vec<(usize, Report)>> = resolved.into_iter().map(report).collect();
+        let reports: Result<Vec<(usize, Report)>> = std::mem::take(resolved).into_iter().map(report).collect();
         Ok((reports?, is_written))
     }
 

@@ -4,7 +4,7 @@
 -- $1 organisation; business units by $2 id, $3 name, $4 code; units by $5 id, $6 name, $7 alternative code; TAPs by
 -- $8 id, $9 name, $10 code; devices by $11 id, $12 code; classifications by $13 id, $14 name, $15 alternative code.
 --
--- All fourteen are always asked, so that it is one statement, prepared once.
+-- A call asks the parts of which it has names (`storage::sql`).
 --
 -- LATERAL with OFFSET 0 has each name looked up by itself: PostgreSQL would rather compare it with every row of an
 -- organisation of which it has no statistics yet.

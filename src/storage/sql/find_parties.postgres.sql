@@ -3,7 +3,7 @@
 -- $1 organisation, $2 ids of accounts, $3 numbers of accounts, $4 ids of participants, $5 numbers of participants,
 -- $6 hashes of authentication codes, $7 identifiers of access tokens, $8 hashes of one-time passwords.
 --
--- All seven are always asked, so that it is one statement, prepared once. An account knows whether its participant is
+-- A call asks the parts of which it has names (`storage::sql`). An account knows whether its participant is
 -- ineffective, and a participant whether its account is inactive, so that one look-up finds a name. The obstacles are 1
 -- for an inactive account and 2 for an ineffective participant.
 --
