@@ -8,9 +8,7 @@ use std::{
 
 use axum::http::HeaderValue;
 
-use crate::{
-    clock::Clock, guessing::Limits, referral::ReferralSettings, secret::Key, storage::sqlite_file, tls::Tls,
-};
+use crate::{clock::Clock, guessing::Limits, referral::ReferralSettings, secret::Key, storage::sqlite_file, tls::Tls};
 
 /// How a server behaves.
 #[derive(Clone, Debug)]

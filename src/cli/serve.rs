@@ -281,7 +281,7 @@ pub async fn run(arguments: ServeArguments, mut settings: Settings) -> Result<()
     let address = listener.local_addr()?;
     if let Some(folder) = &demo_folder {
         demo::prepare(&database, &keys).await?;
-        demo::introduce(address, folder.path());
+        demo::introduce(address, folder.path(), arguments.tls.certificate());
     }
     say(&format!("serving gRPC and REST on {address}"));
     let config = Config {

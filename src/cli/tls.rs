@@ -1,6 +1,9 @@
 //! The settings of `serve` about TLS.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use chrono::Utc;
 use clap::{Args, builder::FalseyValueParser};
@@ -36,6 +39,10 @@ pub struct TlsArguments {
 }
 
 impl TlsArguments {
+    pub fn certificate(&self) -> Option<&Path> {
+        self.tls_certificate.as_deref()
+    }
+
     /// What is to be served by TLS at these addresses; `None` for plain text.
     pub fn open(&self, addresses: &[SocketAddr]) -> Result<Option<Tls>, SettingError> {
         let Some(settings) = self.settings()? else {

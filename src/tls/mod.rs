@@ -53,6 +53,7 @@ struct Shared {
 impl Tls {
     pub fn open(settings: TlsSettings, now: DateTime<Utc>) -> Result<Self, Unusable> {
         let pair = Pair::of(files::read(&settings)?, &settings, now)?;
+        tracing::info!(subject = pair.subject, ends = %pair.ends, "connections get this TLS certificate");
         Ok(Self(Arc::new(Shared { settings, served: Mutex::new(Arc::new(pair)) })))
     }
 
