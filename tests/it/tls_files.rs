@@ -118,7 +118,7 @@ async fn files_that_cannot_be_served_end_the_start_with_what_mends_them(_: Setup
         (&|f| write(f, "tls.crt", b""), "certificate tls.crt has no certificate in PEM: openssl x509"),
         (&|f| write(f, "tls.crt", &der), "certificate tls.crt has no certificate in PEM: openssl x509"),
         (&|f| write(f, "tls.crt", good.key.as_bytes()), "certificate tls.crt has no certificate in PEM"),
-        (&|f| write(f, "tls.crt", good.certificate[..200].as_bytes()), "certificate tls.crt"),
+        (&|f| write(f, "tls.crt", &good.certificate.as_bytes()[..200]), "certificate tls.crt"),
         (&|f| write(f, "tls.key", b"opensesame"), "key tls.key has no private key in PEM: openssl pkey"),
         (&|f| write(f, "tls.key", good.certificate.as_bytes()), "key tls.key has no private key in PEM"),
         (&|f| write(f, "ca.crt", b""), "client authority ca.crt has no certificate in PEM"),
