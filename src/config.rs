@@ -8,7 +8,7 @@ use std::{
 
 use axum::http::HeaderValue;
 
-use crate::{clock::Clock, guessing::Limits, referral::ReferralSettings, secret::Key, storage::sqlite_file};
+use crate::{clock::Clock, guessing::Limits, referral::ReferralSettings, secret::Key, storage::sqlite_file, tls::Tls};
 
 /// How a server behaves.
 #[derive(Clone, Debug)]
@@ -30,6 +30,8 @@ pub struct Config {
     /// How many bytes the bodies being read and the answers not yet taken may have together.
     pub memory_budget: usize,
     pub connections: ConnectionLimits,
+    /// What is served by TLS; `None` for plain text.
+    pub tls: Option<Tls>,
     /// How long calls are still taken once the server is told to stop and its health says so; at most half of
     /// `drain_limit`.
     pub drain_pause: Duration,
@@ -50,6 +52,7 @@ impl Default for Config {
             maximum_wait: Duration::from_millis(500),
             memory_budget: 256 * 1024 * 1024,
             connections: ConnectionLimits::default(),
+            tls: None,
             drain_pause: Duration::from_secs(1),
             drain_limit: Duration::from_secs(10),
         }

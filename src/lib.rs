@@ -5,6 +5,7 @@
 //!
 //! - [`cli`]: the commands.
 //! - [`server`]: puts a server together and runs it. [`config`]: its settings.
+//! - [`tls`]: the certificate that is served, and whose callers' are taken.
 //! - [`transport`]: gRPC and REST, two ways to the same calls. [`contract`]: the messages.
 //! - [`auth`]: who calls, and what they may do.
 //! - [`referral`]: events and their rules. [`directory`]: the reference data that events name.
@@ -30,5 +31,6 @@ pub mod secret;
 pub mod server;
 pub mod storage;
 pub mod text;
+pub mod tls;
 pub mod together;
 pub mod transport;

@@ -82,13 +82,17 @@ fn event(referred: u32, referrer: u32) -> EventRequest {
     }
 }
 
-/// Says where everything is, and what to do first.
-pub fn introduce(address: SocketAddr, folder: &Path) {
+/// Says where everything is, and what to do first; `certificate` is what it is served with by TLS.
+pub fn introduce(address: SocketAddr, folder: &Path, certificate: Option<&Path>) {
+    let (trusting, scheme) = match certificate {
+        Some(file) => (format!(" --cacert {}", file.display()), "https"),
+        None => (String::new(), "http"),
+    };
     say(&format!(
         "the demo is served on {address}\n\
          database: {} (removed at the end)\n\
          user: {NAME} of the organisation {NAME}, password {NAME}\n\
-         try: curl -s http://{address}/authentication/token -H 'content-type: application/json' \
+         try: curl -s{trusting} {scheme}://{address}/authentication/token -H 'content-type: application/json' \
          -d '{{\"organisation\":\"{NAME}\",\"username\":\"{NAME}\",\"password\":\"{NAME}\"}}'",
         folder.join(FILE).display()
     ));

@@ -6,6 +6,7 @@ mod keys;
 mod migrate;
 mod organisation;
 mod serve;
+mod tls;
 mod user;
 mod values;
 

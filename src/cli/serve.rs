@@ -13,6 +13,7 @@ use tokio::{
 
 use super::{
     Failure, Settings, demo, keys, say,
+    tls::TlsArguments,
     values::{DAY, Listen, number},
 };
 use crate::{
@@ -29,6 +30,8 @@ pub struct ServeArguments {
     /// The address to serve on, HOST:PORT; :PORT is all addresses of this machine, and port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", env = "REFERRAL_EVENTS_LISTEN", default_value = "127.0.0.1:50051")]
     listen: Listen,
+    #[command(flatten)]
+    tls: TlsArguments,
     /// Serves a demo organisation, in a database of its own that is gone afterwards; on loopback only
     #[arg(long)]
     pub demo: bool,
@@ -266,6 +269,7 @@ pub async fn run(arguments: ServeArguments, mut settings: Settings) -> Result<()
     let is_loopback = addresses.iter().all(|address| address.ip().is_loopback());
     // Removed when it is dropped, once the server has ended.
     let demo_folder = arguments.demo.then(|| prepare_demo(&mut settings, is_loopback)).transpose()?;
+    let tls = arguments.tls.open(&addresses)?;
     let missing = if is_loopback { MissingKeys::KeepBesideDatabase } else { MissingKeys::Refuse };
     let connections = arguments.connections(settings.database_connections)?;
     let time_limit = Duration::from_secs(arguments.time_limit);
@@ -277,7 +281,7 @@ pub async fn run(arguments: ServeArguments, mut settings: Settings) -> Result<()
     let address = listener.local_addr()?;
     if let Some(folder) = &demo_folder {
         demo::prepare(&database, &keys).await?;
-        demo::introduce(address, folder.path());
+        demo::introduce(address, folder.path(), arguments.tls.certificate());
     }
     say(&format!("serving gRPC and REST on {address}"));
     let config = Config {
@@ -300,6 +304,7 @@ pub async fn run(arguments: ServeArguments, mut settings: Settings) -> Result<()
         maximum_wait: Duration::from_millis(arguments.maximum_wait),
         memory_budget: arguments.memory_budget as usize * 1024 * 1024,
         connections,
+        tls,
         drain_pause: Duration::from_secs(arguments.drain_pause),
         drain_limit: Duration::from_secs(arguments.drain_limit),
     };

@@ -2,7 +2,14 @@
 
 use std::time::Duration;
 
-use crate::{error::Result, guessing::Guessing, referral::ReferralEvents, storage::Database};
+use crate::{
+    clock::Clock,
+    error::Result,
+    guessing::Guessing,
+    referral::ReferralEvents,
+    storage::Database,
+    tls::{Tls, Watch},
+};
 
 /// Keeps the log of a SQLite database short, beside the calls.
 pub async fn checkpoint(database: Database) {
@@ -30,6 +37,24 @@ pub async fn remove_old_answers(referral_events: ReferralEvents, retention: Dura
 /// Removes the failed guesses that are forgotten.
 pub async fn remove_old_guesses(guessing: Guessing, memory: Duration) {
     now_and_again(memory, "old guesses", || guessing.remove_old()).await;
+}
+
+/// Looks whether there is a new certificate.
+pub async fn watch_certificate(tls: Tls, clock: Clock) {
+    let mut watch = Watch::new(tls.clone());
+    loop {
+        let now = clock.now();
+        // Files may be far away.
+        let looked = tokio::task::spawn_blocking(move || {
+            watch.look(now);
+            watch
+        });
+        watch = looked.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "the look for a new TLS certificate failed; it is tried again");
+            Watch::new(tls.clone())
+        });
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
 }
 
 /// Has removed, several times within the time that they are kept for, what is older.

@@ -72,6 +72,9 @@ pub async fn run(
     if database.is_sqlite() {
         in_the_background.spawn(background::checkpoint(database.clone()));
     }
+    if let Some(tls) = &config.tls {
+        in_the_background.spawn(background::watch_certificate(tls.clone(), config.clock.clone()));
+    }
     let hasher = CodeHasher::new(&keys.hash);
     let guessing = Guessing::new(database.clone(), hasher.clone(), config.guessing, config.clock.clone());
     in_the_background.spawn(background::remove_old_guesses(guessing.clone(), config.guessing.memory()));
@@ -111,7 +114,7 @@ pub async fn run(
         .layer(middleware::from_fn_with_state(health.clone(), health::doubting))
         .layer(middleware::from_fn(move |request, next| observe::observe(request, next, responder)));
 
-    let mut connections = Connections::new(app, config.connections.clone());
+    let mut connections = Connections::new(app, config.connections.clone(), config.tls.clone());
     let is_stopping = connections.stopping();
     let stopped = async {
         shutdown.await;

@@ -17,7 +17,7 @@ use crate::{
     transport::{
         deprecation,
         protocol::Protocol,
-        request::{REQUEST_ID_HEADER, RequestId},
+        request::{Client, REQUEST_ID_HEADER, RequestId},
         rest::Responder,
         status,
     },
@@ -33,6 +33,7 @@ pub async fn observe(mut request: Request, next: Next, responder: Responder) -> 
         id = request_id.as_str(),
         method = request.method().as_str(),
         path = request.uri().path(),
+        client = request.extensions().get().map(|Client(name)| &**name),
         { COMMITTED } = tracing::field::Empty
     );
     let is_grpc = matches!(Protocol::of(request.headers(), request.version()), Ok(Protocol::Grpc));

@@ -1,6 +1,6 @@
 //! What both transports take from the headers of a request.
 
-use std::{fmt, net::IpAddr, time::Duration};
+use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use axum::http::{Extensions, HeaderMap, Request, header::AUTHORIZATION};
 use uuid::Uuid;
@@ -56,6 +56,10 @@ pub fn token_of_header(headers: &HeaderMap) -> Result<Option<Secret>> {
 /// request.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub IpAddr);
+
+/// The name in the certificate of the caller; the server puts it among the extensions of each request, where there is one.
+#[derive(Clone, Debug)]
+pub struct Client(pub Arc<str>);
 
 /// The address that the request's connection comes from.
 pub fn peer(extensions: &Extensions) -> Option<IpAddr> {

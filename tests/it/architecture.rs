@@ -15,7 +15,7 @@ tests! {
 }
 
 /// Each module and the modules of the crate that it may use.
-const MAY_USE: [(&str, &[&str]); 20] = [
+const MAY_USE: [(&str, &[&str]); 21] = [
     ("main", &["cli"]),
     (
         "cli",
@@ -32,13 +32,28 @@ const MAY_USE: [(&str, &[&str]); 20] = [
             "error",
             "text",
             "clock",
+            "tls",
         ],
     ),
     (
         "server",
-        &["config", "transport", "contract", "referral", "auth", "guessing", "storage", "secret", "error", "text"],
+        &[
+            "config",
+            "transport",
+            "contract",
+            "referral",
+            "auth",
+            "guessing",
+            "storage",
+            "secret",
+            "error",
+            "text",
+            "clock",
+            "tls",
+        ],
     ),
-    ("config", &["clock", "referral", "guessing", "storage", "secret", "error"]),
+    ("config", &["clock", "referral", "guessing", "storage", "secret", "error", "tls"]),
+    ("tls", &[]),
     ("transport", &["contract", "auth", "referral", "secret", "error", "text", "date", "id"]),
     ("contract", &["date"]),
     ("auth", &["guessing", "storage", "secret", "error", "clock", "together", "id"]),

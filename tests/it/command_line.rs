@@ -91,24 +91,24 @@ async fn a_public_address_needs_keys(_: Setup) {
     let message = "error: REFERRAL_EVENTS_TOKEN_KEY and REFERRAL_EVENTS_HASH_KEY must be set, each to 64 hex digits: \
                    keys are made only for a SQLite database that is served on a loopback address\n";
     for listen in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"] {
-        let ended = workplace.run(&["serve", "--listen", listen]);
+        let ended = workplace.run(&["serve", "--plaintext", "--listen", listen]);
         assert_eq!((ended.code, ended.stderr.as_str()), (Some(1), message), "{listen}");
         // One of them does not do.
-        let ended = workplace.run(&["serve", "--listen", listen, "--token-key", KEY]);
+        let ended = workplace.run(&["serve", "--plaintext", "--listen", listen, "--token-key", KEY]);
         assert_eq!((ended.code, ended.stderr.as_str()), (Some(1), message), "{listen}");
     }
     // Keys that lie there from a time on loopback don't count either.
     workplace.add_caller("pw");
     drop(workplace.serve(&[]));
     let kept = fs::read_to_string(workplace.path("referral-events.db.keys")).expect("a key file");
-    let ended = workplace.run(&["serve", "--listen", "0.0.0.0:0"]);
+    let ended = workplace.run(&["serve", "--plaintext", "--listen", "0.0.0.0:0"]);
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(1), message));
 
     // The key that codes are hashed with must be the one from that time.
     let hash_key = kept.lines().find_map(|line| line.strip_prefix("REFERRAL_EVENTS_HASH_KEY=")).expect("a key");
     workplace.set("REFERRAL_EVENTS_TOKEN_KEY", KEY);
     workplace.set("REFERRAL_EVENTS_HASH_KEY", hash_key);
-    let mut server = workplace.serve_on("0.0.0.0:0", &[]);
+    let mut server = workplace.serve_on("0.0.0.0:0", &["--plaintext"]);
     server.address.set_ip([127, 0, 0, 1].into());
     server.login("pw").await;
 }
@@ -272,6 +272,11 @@ async fn every_setting_is_documented_with_its_variable(_: Setup) {
     let help = workplace.run_well(&["serve", "--help"], "").stdout;
     let settings = [
         ("--listen", "REFERRAL_EVENTS_LISTEN"),
+        ("--tls-certificate", "REFERRAL_EVENTS_TLS_CERTIFICATE"),
+        ("--tls-key", "REFERRAL_EVENTS_TLS_KEY"),
+        ("--tls-client-authority", "REFERRAL_EVENTS_TLS_CLIENT_AUTHORITY"),
+        ("--tls-client-optional", "REFERRAL_EVENTS_TLS_CLIENT_OPTIONAL"),
+        ("--plaintext", "REFERRAL_EVENTS_PLAINTEXT"),
         ("--allow-circles", "REFERRAL_EVENTS_ALLOW_CIRCLES"),
         ("--release", "REFERRAL_EVENTS_RELEASE"),
         ("--idempotency-retention", "REFERRAL_EVENTS_IDEMPOTENCY_RETENTION"),

@@ -96,6 +96,8 @@ mod start_up;
 mod statements;
 mod stopping;
 mod support;
+mod tls;
+mod tls_files;
 mod tokens;
 mod unseen_organisations;
 
@@ -196,6 +198,8 @@ fn main() {
         start_up::tests(),
         statements::tests(),
         stopping::tests(),
+        tls::tests(),
+        tls_files::tests(),
         tokens::tests(),
         unseen_organisations::tests(),
     ];

@@ -137,7 +137,7 @@ async fn an_address_is_taken_as_it_is_meant(_: Setup) {
     workplace.set("DATABASE_URL", "sqlite:public.db");
     workplace.add_caller("pw");
     for listen in [":0", "*:0", "0.0.0.0:0", "[::]:0"] {
-        let mut server = workplace.serve_on(listen, &[]);
+        let mut server = workplace.serve_on(listen, &["--plaintext"]);
         assert!(server.address.ip().is_unspecified(), "{}", server.address);
         server.address.set_ip([127, 0, 0, 1].into());
         server.login("pw").await;

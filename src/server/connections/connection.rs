@@ -39,7 +39,8 @@ pub struct Connection {
 
 struct State {
     protocol: Protocol,
-    /// Since when a head or a preface is awaited that has begun; at first, since the connection is open.
+    /// Since when a head or a preface is awaited that has begun; at first, since the connection is open: the time for
+    /// the handshake of TLS is a part of it.
     head_since: Option<Instant>,
     /// Since when the peer takes none of the bytes that are to be written.
     blocked_since: Option<Instant>,
@@ -126,7 +127,7 @@ impl Connection {
         let passed = |since: Option<Instant>, limit| since.is_some_and(|since| now.duration_since(since) >= limit);
         let stall = self.limits.stall_timeout;
         if passed(state.head_since, self.limits.head_timeout) {
-            self.cut("the head of a request did not come");
+            self.cut("the handshake or the head of a request did not come");
         } else if passed(state.blocked_since, stall) {
             self.cut("answers are not taken");
         } else if state.ends.is_some_and(|ends| now >= ends) {

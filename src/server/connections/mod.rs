@@ -1,9 +1,10 @@
 //! The connections of callers: how many there are, what each may cost, and how they end.
 //!
 //! One task accepts and looks after all of them; each is driven by a task of its own. Whoever is waited for has a limit:
-//! the head of a request, its body, and the taking of the answer. [`Watched`] sees the bytes pass, [`body`] the bodies;
-//! what they see is kept in a [`Connection`], by which [`Connections`] decides.
+//! the handshake and the head of a request, its body, and the taking of the answer. [`stream`] sees the bytes pass,
+//! [`body`] the bodies; what they see is kept in a [`Connection`], by which [`Connections`] decides.
 
+mod beginning;
 mod body;
 mod connection;
 mod frames;
@@ -48,7 +49,11 @@ use self::{
     connection::{CallUnderWay, Connection, Order},
     stream::Watched,
 };
-use crate::{config::ConnectionLimits, transport::request::Peer};
+use crate::{
+    config::ConnectionLimits,
+    tls::Tls,
+    transport::request::{Client, Peer},
+};
 
 /// How many calls may be under way on one connection of HTTP/2; a caller with more waits for one to end.
 const MAXIMUM_STREAMS: u32 = 100;
@@ -89,6 +94,7 @@ const OPEN_ENDED: &str = "/grpc.";
 pub struct Connections {
     app: Router,
     limits: ConnectionLimits,
+    tls: Option<Tls>,
     http: auto::Builder<TokioExecutor>,
     open: HashMap<Id, Arc<Connection>>,
     tasks: JoinSet<()>,
@@ -97,10 +103,10 @@ pub struct Connections {
 }
 
 impl Connections {
-    pub fn new(app: Router, limits: ConnectionLimits) -> Self {
+    pub fn new(app: Router, limits: ConnectionLimits, tls: Option<Tls>) -> Self {
         let http = protocols();
         let is_stopping = Arc::default();
-        Self { app, limits, http, open: HashMap::new(), tasks: JoinSet::new(), complained: None, is_stopping }
+        Self { app, limits, tls, http, open: HashMap::new(), tasks: JoinSet::new(), complained: None, is_stopping }
     }
 
     /// What says, once it is set, that the server is about to stop: each answer over HTTP/1.1 is then the last on its
@@ -164,9 +170,8 @@ impl Connections {
         }
         let connection = Arc::new(Connection::new(peer.ip(), self.limits.clone(), Instant::now()));
         let is_stopping = self.is_stopping.clone();
-        let calls = Calls { app: self.app.clone(), connection: connection.clone(), is_stopping };
-        let stream = TokioIo::new(Watched::new(stream, connection.clone()));
-        let task = self.tasks.spawn(drive(self.http.clone(), stream, calls));
+        let calls = Calls { app: self.app.clone(), connection: connection.clone(), client: None, is_stopping };
+        let task = self.tasks.spawn(drive(self.http.clone(), self.tls.clone(), stream, calls));
         self.open.insert(task.id(), connection);
     }
 
@@ -236,8 +241,17 @@ fn protocols() -> auto::Builder<TokioExecutor> {
 }
 
 /// Serves a connection until it ends by itself, or is told to.
-async fn drive(http: auto::Builder<TokioExecutor>, stream: TokioIo<Watched<TcpStream>>, calls: Calls) {
-    let mut orders = calls.connection.orders();
+async fn drive(http: auto::Builder<TokioExecutor>, tls: Option<Tls>, stream: TcpStream, mut calls: Calls) {
+    let connection = calls.connection.clone();
+    let mut orders = connection.orders();
+    let begun = tokio::select! {
+        begun = beginning::begin(stream, tls.as_ref(), &connection) => begun,
+        // Who has not asked for anything can be left at once.
+        () = async { _ = orders.wait_for(|order| *order != Order::Serve).await } => None,
+    };
+    let Some((stream, client)) = begun else { return };
+    calls.client = client;
+    let stream = TokioIo::new(Watched::new(stream, connection));
     // One may have been given before this task began.
     orders.mark_changed();
     let mut serving = pin!(http.serve_connection(stream, calls));
@@ -262,6 +276,7 @@ async fn drive(http: auto::Builder<TokioExecutor>, stream: TokioIo<Watched<TcpSt
 struct Calls {
     app: Router,
     connection: Arc<Connection>,
+    client: Option<Client>,
     is_stopping: Arc<AtomicBool>,
 }
 
@@ -274,6 +289,9 @@ impl Service<axum::http::Request<Incoming>> for Calls {
         let call = CallUnderWay::begin(&self.connection, request.uri().path().starts_with(OPEN_ENDED));
         let mut request: Request = request.map(|body| Body::new(RequestBody::new(body, call.clone())));
         request.extensions_mut().insert(Peer(self.connection.peer()));
+        if let Some(client) = &self.client {
+            request.extensions_mut().insert(client.clone());
+        }
         let is_http1 = request.version() < Version::HTTP_2;
         let (connection, is_stopping) = (self.connection.clone(), self.is_stopping.clone());
         let answer = self.app.clone().oneshot(request);

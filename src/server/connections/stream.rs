@@ -12,24 +12,19 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{connection::Connection, frames::Frames};
 
+/// Watches what callers and server say to each other, be it encrypted on its way.
 pub struct Watched<S> {
     stream: S,
     connection: Arc<Connection>,
     frames: Frames,
-    is_blocked: bool,
 }
 
 impl<S> Watched<S> {
     pub fn new(stream: S, connection: Arc<Connection>) -> Self {
-        Self { stream, connection, frames: Frames::new(Instant::now()), is_blocked: false }
+        Self { stream, connection, frames: Frames::new(Instant::now()) }
     }
 
-    /// Takes note of a write that came to its end, or has to wait for the peer.
     fn written(&mut self, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if outcome.is_pending() != self.is_blocked {
-            self.is_blocked = outcome.is_pending();
-            self.connection.blocked(self.is_blocked, Instant::now());
-        }
         if let Poll::Ready(Ok(bytes)) = outcome {
             self.frames.sent(bytes);
         }
@@ -55,6 +50,62 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.written(outcome)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
+        self.written(outcome)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// Watches whether the peer takes what is written to it. TLS keeps some of that for a while, so this is beneath it.
+pub struct Sending<S> {
+    stream: S,
+    connection: Arc<Connection>,
+    is_blocked: bool,
+}
+
+impl<S> Sending<S> {
+    pub fn new(stream: S, connection: Arc<Connection>) -> Self {
+        Self { stream, connection, is_blocked: false }
+    }
+
+    /// Takes note of a write that came to its end, or has to wait for the peer.
+    fn written(&mut self, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if outcome.is_pending() != self.is_blocked {
+            self.is_blocked = outcome.is_pending();
+            self.connection.blocked(self.is_blocked, Instant::now());
+        }
+        outcome
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Sending<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Sending<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.written(outcome)

@@ -31,6 +31,7 @@ mod statement_log;
 pub mod tables;
 mod templates;
 pub mod times;
+pub mod tls;
 mod until;
 mod world;
 
@@ -97,7 +98,7 @@ pub struct Runs {
 /// `tests!(Both: a, b)` lists the tests of a module that run on both transports; `Grpc` and `Rest` those of one,
 /// `NoCalls` those that need a database alone, `Sqlite` and `Postgres` those about one database, `OwnPostgres` those
 /// that start and end one, `SqliteOnSmallDisk` and `PostgresOnSmallDisk` those that fill a disk, `Curl` those that call
-/// with curl, `Citus` those about a cluster of it, `Pooled` and `PooledNoCalls` those behind a pooler, `Once` those that
+/// with curl, `Openssl` those that need openssl as well, `Citus` those about a cluster of it, `Pooled` and `PooledNoCalls` those behind a pooler, `Once` those that
 /// need no server in this process.
 macro_rules! tests {
     ($($runs:ident: $($name:ident),+;)+) => {
@@ -120,6 +121,10 @@ pub mod runs {
         let is_there = std::process::Command::new("curl").arg("--version").output().is_ok();
         (!is_there).then_some("no curl")
     }
+    fn openssl_is_missing() -> Option<&'static str> {
+        let is_there = std::process::Command::new("openssl").arg("version").output().is_ok();
+        (!is_there).then_some("no openssl")
+    }
     const fn on(transports: &'static [Transport]) -> Runs {
         Runs { engines: &Engine::ALL, transports, missing: Engine::missing }
     }
@@ -131,6 +136,7 @@ pub mod runs {
     pub const Sqlite: Runs = Runs { engines: &[Engine::Sqlite], ..on(&[Transport::Rest]) };
     pub const Postgres: Runs = Runs { engines: &[Engine::Postgres], ..on(&[Transport::Rest]) };
     pub const Curl: Runs = Runs { missing: |_| curl_is_missing(), ..Sqlite };
+    pub const Openssl: Runs = Runs { missing: |_| openssl_is_missing().or_else(curl_is_missing), ..Sqlite };
     pub const OwnPostgres: Runs = Runs { missing: |_| Cluster::missing(), ..Postgres };
     pub const SqliteOnSmallDisk: Runs = Runs { missing: |_| SmallDisk::missing(), ..Sqlite };
     pub const PostgresOnSmallDisk: Runs =
