@@ -48,7 +48,7 @@ static WITHOUT_PLACE: OnceLock<ErrorCounter> = OnceLock::new();
 static UNWRITABLE: AtomicUsize = AtomicUsize::new(0);
 
 /// How many lines of this process's log were dropped so far.
-fn dropped_lines() -> usize {
+pub fn dropped_lines() -> usize {
     let without_place = WITHOUT_PLACE.get().map_or(0, ErrorCounter::dropped_lines);
     without_place.saturating_add(UNWRITABLE.load(Ordering::Relaxed))
 }

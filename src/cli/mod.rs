@@ -1,5 +1,6 @@
 //! The command line.
 
+mod admin;
 mod demo;
 mod import;
 mod keys;

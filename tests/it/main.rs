@@ -5,6 +5,7 @@
 
 mod access;
 mod access_tokens;
+mod admin;
 mod answer_sizes;
 mod api_examples;
 mod arbitrary_events;
@@ -66,6 +67,7 @@ mod list_refusals;
 mod logging;
 mod looking_back;
 mod messages;
+mod metrics;
 mod migrations;
 mod model;
 mod neighbours;
@@ -106,6 +108,7 @@ fn main() {
     let tests = [
         access::tests(),
         access_tokens::tests(),
+        admin::tests(),
         answer_sizes::tests(),
         api_examples::tests(),
         arbitrary_events::tests(),
@@ -167,6 +170,7 @@ fn main() {
         logging::tests(),
         looking_back::tests(),
         messages::tests(),
+        metrics::tests(),
         migrations::tests(),
         model::tests(),
         neighbours::tests(),
