@@ -64,6 +64,7 @@ mod limits;
 mod list_filters;
 mod list_pages;
 mod list_refusals;
+mod log_lines;
 mod logging;
 mod looking_back;
 mod messages;
@@ -167,6 +168,7 @@ fn main() {
         list_filters::tests(),
         list_pages::tests(),
         list_refusals::tests(),
+        log_lines::tests(),
         logging::tests(),
         looking_back::tests(),
         messages::tests(),
