@@ -61,6 +61,33 @@ pub enum ViolationKind {
 }
 
 impl ViolationKind {
+    pub const ALL: [Self; 24] = [
+        Self::MalformedEvent,
+        Self::UnknownAttribute,
+        Self::MissingMandatoryAttribute,
+        Self::UnsupportedAttribute,
+        Self::InvalidAttributeValue,
+        Self::DuplicateRequestUniqueIdentifier,
+        Self::InvalidIdentifier,
+        Self::BusinessUnitNotFound,
+        Self::UnitNotFound,
+        Self::TransactionAcquiringPointNotFound,
+        Self::DeviceNotFound,
+        Self::CustomerEventClassificationNotFound,
+        Self::AccountsReceivableNotFound,
+        Self::RewardsParticipantNotFound,
+        Self::InvalidAccessToken,
+        Self::PerformedByMismatch,
+        Self::AccountsReceivableNotActive,
+        Self::RewardsParticipantNotEffective,
+        Self::ExternalReferenceConflict,
+        Self::SelfReferral,
+        Self::ReferralAlreadyExists,
+        Self::ReferredByAnotherParticipant,
+        Self::CircularReferral,
+        Self::NotAttempted,
+    ];
+
     /// Whether the event may pass later as it is: what it names may come to exist or to be active, and it was not itself
     /// at fault.
     pub fn is_retryable(self) -> bool {

@@ -11,8 +11,8 @@
 //! - [`referral`]: events and their rules. [`directory`]: the reference data that events name.
 //! - [`guessing`]: counts wrong passwords and codes, and makes those wait who give many.
 //! - [`storage`]: the database.
-//! - [`clock`], [`date`], [`error`], [`id`], [`logging`], [`retry`], [`secret`], [`text`],
-//!   [`together`]: what all of them use.
+//! - [`clock`], [`date`], [`error`], [`id`], [`logging`], [`metrics`], [`retry`], [`secret`],
+//!   [`text`], [`together`]: what all of them use.
 
 pub mod auth;
 pub mod cli;
@@ -25,6 +25,7 @@ pub mod error;
 pub mod guessing;
 pub mod id;
 pub mod logging;
+pub mod metrics;
 pub mod referral;
 pub mod retry;
 pub mod secret;

@@ -17,8 +17,10 @@ use std::{
 };
 
 use chrono::{SecondsFormat, Utc};
+use clap::ValueEnum;
+use serde_json::json;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+use tracing_subscriber::{EnvFilter, Layer, filter::LevelFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// How many lines wait to be written at most; those of a call that fails are some 300 bytes each.
 const WAITING_LINES: usize = 8192;
@@ -42,13 +44,33 @@ pub fn filter(setting: &str) -> Result<EnvFilter, String> {
     EnvFilter::try_new(words.join(",")).map_err(|error| refusal(error.to_string()))
 }
 
+/// The form of the lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Text on a terminal, JSON elsewhere
+    Auto,
+    Text,
+    /// An object a line
+    Json,
+}
+
+impl Format {
+    fn is_json(self, is_terminal: bool) -> bool {
+        match self {
+            Self::Auto => !is_terminal,
+            Self::Text => false,
+            Self::Json => true,
+        }
+    }
+}
+
 /// Lines for which there was no place among those that wait.
 static WITHOUT_PLACE: OnceLock<ErrorCounter> = OnceLock::new();
 /// Lines that could not be written.
 static UNWRITABLE: AtomicUsize = AtomicUsize::new(0);
 
 /// How many lines of this process's log were dropped so far.
-fn dropped_lines() -> usize {
+pub fn dropped_lines() -> usize {
     let without_place = WITHOUT_PLACE.get().map_or(0, ErrorCounter::dropped_lines);
     without_place.saturating_add(UNWRITABLE.load(Ordering::Relaxed))
 }
@@ -61,19 +83,20 @@ pub struct Log {
 
 impl Log {
     /// Starts the log: from here on whatever passes the filter is written to standard error, panics too.
-    pub fn start(filter: EnvFilter) -> io::Result<Self> {
+    pub fn start(filter: EnvFilter, format: Format) -> io::Result<Self> {
         let stderr = io::stderr();
+        let is_json = format.is_json(stderr.is_terminal());
         // Standard error itself has a lock in this process, which a write that does not end would hold for ever.
         let output = File::from(stderr.as_fd().try_clone_to_owned()?);
         let builder = NonBlockingBuilder::default().buffered_lines_limit(WAITING_LINES).thread_name("log");
-        let (lines, guard) = builder.finish(Output { output, told: 0, told_at: None });
+        let (lines, guard) = builder.finish(Output { output, is_json, told: 0, told_at: None });
         _ = WITHOUT_PLACE.set(lines.error_counter());
-        tracing_subscriber::fmt()
-            .with_env_filter(filter)
-            .with_writer(lines.clone())
-            .with_ansi(stderr.is_terminal())
-            .log_internal_errors(false)
-            .init();
+        let layer = tracing_subscriber::fmt::layer().with_writer(lines.clone()).log_internal_errors(false);
+        let layer = match is_json {
+            true => layer.json().flatten_event(true).with_span_list(false).boxed(),
+            false => layer.with_ansi(stderr.is_terminal()).boxed(),
+        };
+        tracing_subscriber::registry().with(filter).with(layer).init();
         // Otherwise a panic is written to standard error directly, and might wait there.
         panic::set_hook(Box::new(log_panic));
         Ok(Self { lines, guard: Some(guard) })
@@ -105,6 +128,7 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
 /// Writes lines, each whole, and fails at none.
 struct Output {
     output: File,
+    is_json: bool,
     /// How many dropped lines were told, and when.
     told: usize,
     told_at: Option<Instant>,
@@ -120,7 +144,12 @@ impl Output {
         // Written here, because where lines are dropped there is no place for another one.
         let now = Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true);
         let lines = dropped - self.told;
-        let line = format!("{now}  WARN {}: {lines} lines of the log were dropped\n", module_path!());
+        let (target, message) = (module_path!(), format!("{lines} lines of the log were dropped"));
+        let line = match self.is_json {
+            true => json!({"timestamp": now, "level": "WARN", "message": message, "target": target}).to_string(),
+            false => format!("{now}  WARN {target}: {message}"),
+        };
+        let line = format!("{line}\n");
         if self.output.write_all(line.as_bytes()).is_ok() {
             self.told = dropped;
             self.told_at = Some(Instant::now());

@@ -15,14 +15,16 @@ use uuid::Uuid;
 use crate::{
     clock::Clock,
     error::{Error, ErrorKind, Result},
-    guessing::{Guessing, Subject},
+    guessing::{Guessing, Subject, Wait},
     id::OrganisationId,
+    metrics::{CallRecord, Login},
     secret::{Key, Secret},
     storage::{
         Database,
         entity::{released_token, user},
         users::{self, TokenName},
     },
+    text::printable,
     together::Together,
 };
 pub use fault::TokenFault;
@@ -115,6 +117,37 @@ pub struct Origin {
     pub former_token: Option<Secret>,
 }
 
+/// What the log tells of a login that failed.
+struct Told {
+    organisation: String,
+    user: String,
+    peer: Option<IpAddr>,
+}
+
+impl Told {
+    fn of(credentials: &Credentials, origin: &Origin) -> Self {
+        let Credentials { organisation, username, .. } = credentials;
+        Self { organisation: printable(organisation), user: printable(username), peer: origin.peer }
+    }
+
+    /// Counts the login, and logs who tried, whether or not the caller is still there.
+    fn refused(&self, record: &CallRecord, outcome: Login, error: &Error) {
+        record.login(outcome);
+        let Self { organisation, user, peer } = self;
+        let peer = peer.as_ref().map(tracing::field::display);
+        let wait_seconds = error.wait().map(|wait| wait.as_secs_f64());
+        tracing::warn!(organisation, user, peer, outcome = outcome.name(), wait_seconds, "a login failed");
+    }
+}
+
+fn outcome_of(error: &Error) -> Login {
+    match error.kind() {
+        ErrorKind::InvalidCredentials => Login::WrongCredentials,
+        ErrorKind::TooManyRequests => Login::HasToWait,
+        _ => Login::Failed,
+    }
+}
+
 /// A token that was issued here and has not expired.
 pub struct VerifiedToken(Claims);
 
@@ -149,24 +182,36 @@ impl Authenticator {
 
     /// Exchanges credentials for a token. Every wrong part of them gives the same answer after the same work.
     pub async fn create_token(&self, credentials: Credentials, origin: Origin) -> Result<Secret> {
-        let turn = self.queue.turn(origin.peer).await?;
+        let record = CallRecord::current();
+        let told = Told::of(&credentials, &origin);
+        let turn = self.queue.turn(origin.peer).await;
+        let turn = turn.inspect_err(|error| told.refused(&record, Login::QueueFull, error))?;
         // From here on it runs to its end, even if the caller leaves: what is counted before the hash is taken back
         // after it, and only then comes the next login's turn.
         let authenticator = self.clone();
         let login = async move {
             let _turn = turn;
-            authenticator.log_in(credentials, origin).await
+            let outcome = authenticator.log_in(credentials, origin).await;
+            match &outcome {
+                Ok(_) => record.login(Login::Succeeded),
+                Err(error) => told.refused(&record, outcome_of(error), error),
+            }
+            outcome
         };
         tokio::spawn(login.in_current_span()).await.map_err(Error::internal)?
     }
 
     async fn log_in(&self, credentials: Credentials, origin: Origin) -> Result<Secret> {
-        let refused = || Error::new(ErrorKind::InvalidCredentials, "The credentials are not valid.");
         let organisation = users::find_organisation(self.database.reader(), &credentials.organisation).await?;
         // Looking in none keeps the number of look-ups the same.
         let organisation_id = organisation.map_or(OrganisationId::NONE, |organisation| organisation.id);
         let user = users::find_user(self.database.reader(), organisation_id, &credentials.username).await?;
-        let guessed_at = self.count_guess(&credentials, &origin, user.as_ref()).await?;
+        let (guessed_at, wait) = self.count_guess(&credentials, &origin, user.as_ref()).await?;
+        let refused = || {
+            let error = Error::new(ErrorKind::InvalidCredentials, "The credentials are not valid.");
+            // For the log: the caller is told once it comes too early.
+            wait.map_or(error.clone(), |wait| error.retry_after(wait.0))
+        };
         let hash = user.as_ref().map(|user| user.password_hash.clone());
         let matches = password::verify(credentials.password, hash).await?;
         let user = user.filter(|_| matches).ok_or_else(refused)?;
@@ -187,13 +232,14 @@ impl Authenticator {
     }
 
     /// Counts a failed guess before it is known for one, so that no number of guesses at once runs ahead of the count;
-    /// refuses one that comes too early. Answers what is to be forgotten where the guess is right.
+    /// refuses one that comes too early. Answers what is to be forgotten where the guess is right, and how long the next one
+    /// has to wait where it is wrong.
     async fn count_guess(
         &self,
         credentials: &Credentials,
         origin: &Origin,
         user: Option<&user::Model>,
-    ) -> Result<[Subject; 2]> {
+    ) -> Result<([Subject; 2], Option<Wait>)> {
         let Credentials { organisation, username, .. } = credentials;
         let former = origin.former_token.as_ref().and_then(|token| self.signer.verify_expired(token));
         let had_token = former
@@ -210,8 +256,8 @@ impl Authenticator {
         let known = self.guessing.look_up(counted).await?;
         let failures: Vec<(Subject, u32)> = counted.iter().map(|subject| (*subject, 1)).collect();
         let counted = self.guessing.count(&failures, &known).await?;
-        counted.map_err(|wait| wait.refusal("Too many wrong credentials were given for this user"))?;
-        Ok(subjects)
+        let wait = counted.map_err(|wait| wait.refusal("Too many wrong credentials were given for this user"))?;
+        Ok((subjects, wait))
     }
 
     /// What the token itself says; it may have been released, or its user removed.

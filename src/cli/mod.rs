@@ -1,5 +1,6 @@
 //! The command line.
 
+mod admin;
 mod demo;
 mod import;
 mod keys;
@@ -129,6 +130,18 @@ struct Settings {
         help_heading = OF_ALL
     )]
     log: String,
+    /// The form of the log: text, json (an object a line), or auto, which is text on a terminal and JSON elsewhere
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORMAT",
+        env = "REFERRAL_EVENTS_LOG_FORMAT",
+        default_value = "auto",
+        help_heading = OF_ALL,
+        hide_possible_values = true,
+        hide_short_help = true
+    )]
+    log_format: logging::Format,
 }
 
 const DEFAULT_DATABASE_URL: &str = "sqlite:referral-events.db";
@@ -210,7 +223,7 @@ impl From<sea_orm::DbErr> for Failure {
 
 /// Runs a command to its end.
 pub async fn run(cli: Cli) -> ExitCode {
-    let mut log = match start_log(&cli.settings.log) {
+    let mut log = match start_log(&cli.settings) {
         Ok(log) => log,
         Err(failure) => {
             _ = writeln!(io::stderr(), "error: {failure}");
@@ -226,10 +239,10 @@ pub async fn run(cli: Cli) -> ExitCode {
     }
 }
 
-fn start_log(setting: &str) -> Result<Log, Failure> {
-    let filter = logging::filter(setting)
+fn start_log(settings: &Settings) -> Result<Log, Failure> {
+    let filter = logging::filter(&settings.log)
         .map_err(|reason| SettingError::new(format!("the log setting cannot be read: {reason}")))?;
-    Ok(Log::start(filter)?)
+    Ok(Log::start(filter, settings.log_format)?)
 }
 
 /// Prints a line for the operator. If it cannot be written, the command has still succeeded.

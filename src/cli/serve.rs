@@ -6,13 +6,14 @@ use axum::http::HeaderValue;
 use clap::{Args, builder::FalseyValueParser};
 use tempfile::TempDir;
 use tokio::{
-    net::TcpListener,
     signal::unix::{SignalKind, signal},
     sync::oneshot,
 };
 
 use super::{
-    Failure, Settings, demo, keys, say,
+    Failure, Settings,
+    admin::{self, AdminArguments},
+    demo, keys, say,
     tls::TlsArguments,
     values::{DAY, Listen, number},
 };
@@ -21,7 +22,7 @@ use crate::{
     config::{Config, ConnectionLimits, MissingKeys, SettingError},
     guessing::Limits,
     referral::{ReferralSettings, rules::release::Release},
-    server::{self, descriptors},
+    server::{self, Listeners, descriptors},
 };
 
 #[derive(Args, Debug)]
@@ -209,6 +210,8 @@ pub struct ServeArguments {
         hide_short_help = true
     )]
     drain_limit: u64,
+    #[command(flatten)]
+    admin: AdminArguments,
 }
 
 /// An origin as browsers name it.
@@ -265,7 +268,7 @@ fn prepare_demo(settings: &mut Settings, is_loopback: bool) -> Result<TempDir, F
 }
 
 pub async fn run(arguments: ServeArguments, mut settings: Settings) -> Result<(), Failure> {
-    let addresses = arguments.listen.addresses().await?;
+    let addresses = arguments.listen.addresses("--listen").await?;
     let is_loopback = addresses.iter().all(|address| address.ip().is_loopback());
     // Removed when it is dropped, once the server has ended.
     let demo_folder = arguments.demo.then(|| prepare_demo(&mut settings, is_loopback)).transpose()?;
@@ -274,16 +277,17 @@ pub async fn run(arguments: ServeArguments, mut settings: Settings) -> Result<()
     let connections = arguments.connections(settings.database_connections)?;
     let time_limit = Duration::from_secs(arguments.time_limit);
     let (database, keys) = keys::open(&settings, missing, time_limit).await?;
-    let listener = TcpListener::bind(&*addresses).await.map_err(|error| {
-        let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-        SettingError::new(format!("{} cannot be listened on: {error}", addresses.join(", ")))
-    })?;
+    let listener = admin::listen(&addresses).await?;
     let address = listener.local_addr()?;
+    let admin = arguments.admin.listen().await?;
     if let Some(folder) = &demo_folder {
         demo::prepare(&database, &keys).await?;
         demo::introduce(address, folder.path(), arguments.tls.certificate());
     }
     say(&format!("serving gRPC and REST on {address}"));
+    if let Some(admin) = &admin {
+        say(&format!("serving /metrics, /livez and /readyz on {}", admin.local_addr()?));
+    }
     let config = Config {
         clock: Clock::default(),
         referral: ReferralSettings {
@@ -320,7 +324,8 @@ pub async fn run(arguments: ServeArguments, mut settings: Settings) -> Result<()
     };
     let drain_limit = config.drain_limit;
     let serving = async {
-        server::run(listener, database.clone(), keys, config, shutdown).await?;
+        let listeners = Listeners { calls: listener, admin };
+        server::run(listeners, database.clone(), keys, config, shutdown).await?;
         Ok(database.close().await?)
     };
     // A database that does not answer is waited for no longer than the calls are.

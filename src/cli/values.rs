@@ -46,14 +46,14 @@ impl FromStr for Listen {
 }
 
 impl Listen {
-    /// The addresses to try, in this order.
-    pub async fn addresses(&self) -> Result<Vec<SocketAddr>, SettingError> {
+    /// The addresses to try, in this order; `setting` has the value.
+    pub async fn addresses(&self, setting: &str) -> Result<Vec<SocketAddr>, SettingError> {
         let Some(host) = &self.host else {
             // The first takes callers of both kinds, where the machine has both.
             return Ok(vec![([0; 16], self.port).into(), ([0; 4], self.port).into()]);
         };
         let found = tokio::net::lookup_host((host.as_str(), self.port)).await.map_err(|cause| {
-            SettingError::new(format!("--listen names the host {host}, which cannot be found: {cause}"))
+            SettingError::new(format!("{setting} names the host {host}, which cannot be found: {cause}"))
         })?;
         let mut addresses: Vec<SocketAddr> = found.collect();
         addresses.sort_by_key(SocketAddr::is_ipv6);

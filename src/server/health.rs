@@ -52,8 +52,13 @@ const WHILE_FAULTY: Duration = Duration::from_millis(500);
 /// The least time between two looks, whatever calls are answered.
 const BREATH: Duration = Duration::from_millis(250);
 
+/// The paths of the probes of HTTP.
+pub const PROBES: [&str; 2] = [LIVE, READY];
+const LIVE: &str = "/livez";
+const READY: &str = "/readyz";
+
 /// Probes look at the HTTP status, so they get it whatever `--always-ok` says.
-const PROBES: Responder = Responder { always_ok: false };
+const RESPONDER: Responder = Responder { always_ok: false };
 
 /// What the service says of its health. It asks nothing of the database: [`watch`](Health::watch) does.
 #[derive(Clone)]
@@ -86,11 +91,14 @@ impl Health {
 
     /// Fails where the service is not ready for calls, with the reason.
     fn check(&self) -> Result<(), Error> {
-        let unready = |message: String| Err(Error::new(ErrorKind::ServiceUnavailable, message));
-        if self.is_stopping.load(Ordering::SeqCst) {
-            return unready("The service is stopping.".to_owned());
-        }
-        self.database.fault().map_or(Ok(()), |fault| unready(fault.to_string()))
+        let first = self.reasons().into_iter().next();
+        first.map_or(Ok(()), |reason| Err(Error::new(ErrorKind::ServiceUnavailable, reason)))
+    }
+
+    /// Why the service is not ready for calls; none where it is.
+    pub fn reasons(&self) -> Vec<String> {
+        let stopping = self.is_stopping.load(Ordering::SeqCst).then(|| "The service is stopping.".to_owned());
+        stopping.into_iter().chain(self.database.fault().map(|fault| fault.to_string())).collect()
     }
 
     async fn tell(&self) {
@@ -126,11 +134,11 @@ impl Health {
     pub fn probes(&self) -> Router {
         let of = |ready: fn(&Self) -> Result<(), Error>| {
             let answer = move |State(health): State<Self>, headers: HeaderMap| async move {
-                PROBES.answer(ready(&health).map(|()| serde_json::Map::new()), &RequestId::of(&headers))
+                RESPONDER.answer(ready(&health).map(|()| serde_json::Map::new()), &RequestId::of(&headers))
             };
             get(answer).fallback(method_not_allowed)
         };
-        Router::new().route("/livez", of(|_| Ok(()))).route("/readyz", of(Self::check)).with_state(self.clone())
+        Router::new().route(LIVE, of(|_| Ok(()))).route(READY, of(Self::check)).with_state(self.clone())
     }
 }
 
@@ -166,7 +174,7 @@ impl health_server::Health for GrpcHealth {
 
 async fn method_not_allowed(request: Request) -> Response<Body> {
     let error = Error::new(ErrorKind::MethodNotAllowed, "The path does not take this method.");
-    PROBES.refuse(&error, &RequestId::of(request.headers()))
+    RESPONDER.refuse(&error, &RequestId::of(request.headers()))
 }
 
 /// A call that failed for want of the database is reason to look at it at once.

@@ -1,14 +1,18 @@
 //! The composition root: what a server is put together from, and every layer that a request passes.
 
+mod admin;
 mod background;
 mod connections;
 pub mod descriptors;
 mod health;
+mod metrics;
 mod observe;
+mod observed;
 mod reflection;
+mod trace;
 
 use std::{
-    sync::atomic::Ordering,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -30,7 +34,11 @@ use tower_http::{
     cors::{AllowHeaders, AllowOrigin, CorsLayer},
 };
 
-use self::{connections::Connections, health::Health};
+use self::{
+    connections::Connections,
+    health::Health,
+    metrics::{Gauges, Metrics},
+};
 use crate::{
     auth::Authenticator,
     config::{Config, Keys},
@@ -58,14 +66,28 @@ use crate::{
     },
 };
 
-/// Serves gRPC and REST on `listener` until `shutdown`, then lets the calls under way end.
+/// Where a server listens: for calls, and for those who look after it.
+pub struct Listeners {
+    pub calls: TcpListener,
+    /// `None` where nobody does.
+    pub admin: Option<TcpListener>,
+}
+
+impl From<TcpListener> for Listeners {
+    fn from(calls: TcpListener) -> Self {
+        Self { calls, admin: None }
+    }
+}
+
+/// Serves gRPC and REST until `shutdown`, then lets the calls under way end.
 pub async fn run(
-    listener: TcpListener,
+    listeners: impl Into<Listeners>,
     database: Database,
     keys: Keys,
     config: Config,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
+    let listeners = listeners.into();
     let (health, health_service) = Health::new(database.clone()).await;
     let mut in_the_background = JoinSet::new();
     in_the_background.spawn(health.clone().watch());
@@ -79,12 +101,26 @@ pub async fn run(
     let guessing = Guessing::new(database.clone(), hasher.clone(), config.guessing, config.clock.clone());
     in_the_background.spawn(background::remove_old_guesses(guessing.clone(), config.guessing.memory()));
     let pool_sizes = database.pool_sizes();
+    let writes = Admission::new(admission_limits(&config, pool_sizes.write));
+    let reads = Admission::new(admission_limits(&config, pool_sizes.read));
+    let connections = connections::Open::default();
+    let gauges = Gauges {
+        writes: writes.clone(),
+        reads: reads.clone(),
+        connections: connections.clone(),
+        database: database.clone(),
+    };
+    let metrics = Arc::new(Metrics::new(&reflection::served_files()?, gauges));
+    if let Some(admin) = listeners.admin {
+        let router = admin::router(metrics.clone(), health.clone()).layer(compressed());
+        in_the_background.spawn(admin::serve(admin, router));
+    }
     let api = Api {
         authenticator: Authenticator::new(database.clone(), &keys.token, guessing.clone(), config.clock.clone()),
         referral_events: ReferralEvents::new(database, hasher, config.referral.clone(), guessing, config.clock.clone()),
         time_limit: config.time_limit,
-        writes: Admission::new(admission_limits(&config, pool_sizes.write)),
-        reads: Admission::new(admission_limits(&config, pool_sizes.read)),
+        writes,
+        reads,
         budget: Budget::new(config.memory_budget),
     };
     in_the_background
@@ -112,9 +148,9 @@ pub async fn run(
         .layer(middleware::from_fn(refusal::seen))
         .layer(option_layer(cors(&config.cors_origins)))
         .layer(middleware::from_fn_with_state(health.clone(), health::doubting))
-        .layer(middleware::from_fn(move |request, next| observe::observe(request, next, responder)));
+        .layer(middleware::from_fn(move |request, next| observe::observe(request, next, responder, metrics.clone())));
 
-    let mut connections = Connections::new(app, config.connections.clone(), config.tls.clone());
+    let mut connections = Connections::new(app, config.connections.clone(), config.tls.clone(), connections);
     let is_stopping = connections.stopping();
     let stopped = async {
         shutdown.await;
@@ -125,10 +161,11 @@ pub async fn run(
         tokio::time::sleep(config.drain_pause.min(config.drain_limit / 2)).await;
         stopped
     };
-    let stopped = connections.accept(listener, stopped).await;
+    let stopped = connections.accept(listeners.calls, stopped).await;
     let left = config.drain_limit.saturating_sub(stopped.elapsed());
     if tokio::time::timeout(left, connections.drain()).await.is_err() {
         tracing::warn!("calls were still under way when the time to end them was over");
+        connections.cut();
     }
     Ok(())
 }

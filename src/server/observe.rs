@@ -1,6 +1,6 @@
-//! The outermost layer: names a request, logs it, and answers for a panic.
+//! The outermost layer: names a request, logs and counts it, and answers for a panic.
 
-use std::{panic::AssertUnwindSafe, time::Instant};
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use axum::{
     body::Body,
@@ -11,63 +11,49 @@ use axum::{
 use futures_util::FutureExt;
 use tracing::Instrument;
 
+use super::{
+    metrics::Metrics,
+    observed::{Observed, ObservedBody},
+};
 use crate::{
     error::Error,
-    storage::COMMITTED,
     transport::{
         deprecation,
-        protocol::Protocol,
-        request::{Client, REQUEST_ID_HEADER, RequestId},
+        request::{REQUEST_ID_HEADER, RequestId},
         rest::Responder,
         status,
     },
 };
 
-/// Names the request, logs it once it is answered, and answers in its place where it panics. The query is not logged:
-/// it may hold a token.
-pub async fn observe(mut request: Request, next: Next, responder: Responder) -> Response<Body> {
+/// Names the request, and answers in its place where it panics. Its line of the log is written, and it is counted, once its
+/// answer was handed out to the last, or its caller left.
+pub async fn observe(mut request: Request, next: Next, responder: Responder, metrics: Arc<Metrics>) -> Response<Body> {
     let request_id = RequestId::of(request.headers());
     request.extensions_mut().insert(request_id.clone());
-    let span = tracing::info_span!(
-        "request",
-        id = request_id.as_str(),
-        method = request.method().as_str(),
-        path = request.uri().path(),
-        client = request.extensions().get().map(|Client(name)| &**name),
-        { COMMITTED } = tracing::field::Empty
-    );
-    let is_grpc = matches!(Protocol::of(request.headers(), request.version()), Ok(Protocol::Grpc));
-    let started = Instant::now();
-    async {
-        let mut unanswered = Unanswered(true);
+    let mut observed = Observed::begin(&request, &request_id, metrics);
+    let is_head = request.method() == axum::http::Method::HEAD;
+    let is_grpc = observed.is_grpc();
+    let answering = async {
         let answered = AssertUnwindSafe(deprecation::hinted(next.run(request))).catch_unwind().await;
-        let mut response = answered.unwrap_or_else(|_| {
+        answered.unwrap_or_else(|_| {
             let error = Error::internal("the request panicked");
             if !is_grpc {
                 return responder.refuse(&error, &request_id);
             }
             status::log(&error);
             status::grpc_status(&error, Some(&request_id)).into_http()
-        });
-        if let Ok(value) = HeaderValue::from_str(request_id.as_str()) {
-            response.headers_mut().insert(REQUEST_ID_HEADER, value);
-        }
-        unanswered.0 = false;
-        tracing::info!(status = response.status().as_u16(), milliseconds = started.elapsed().as_millis(), "answered");
-        response
+        })
+    };
+    let span = observed.span();
+    let mut response = observed.record().of(answering).instrument(span).await;
+    if let Ok(value) = HeaderValue::from_str(request_id.as_str()) {
+        response.headers_mut().insert(REQUEST_ID_HEADER, value);
     }
-    .instrument(span)
-    .await
-}
-
-/// Logs the end of a request that was dropped before it was answered. What became of its call, the storage tells: by a
-/// line of its own, or in the span where the call had ended already.
-struct Unanswered(bool);
-
-impl Drop for Unanswered {
-    fn drop(&mut self) {
-        if self.0 {
-            tracing::info!("the caller left before the answer");
-        }
+    observed.answered(&response);
+    // The body of an answer to HEAD is not asked for.
+    if is_head {
+        observed.end();
+        return response;
     }
+    response.map(|body| ObservedBody::wrap(body, observed))
 }

@@ -44,6 +44,15 @@ pub fn router() -> Result<Router> {
 }
 
 /// The files of all that is served.
+pub fn served_files() -> Result<DescriptorPool> {
+    let mut files = contract::files().map_err(Error::internal)?.clone();
+    for more in [tonic_health::pb::FILE_DESCRIPTOR_SET, v1::FILE_DESCRIPTOR_SET, v1alpha::FILE_DESCRIPTOR_SET] {
+        files.decode_file_descriptor_set(more).map_err(Error::internal)?;
+    }
+    Ok(files)
+}
+
+/// What they say, by what is asked for.
 #[derive(Clone)]
 struct Reflection {
     files: DescriptorPool,
@@ -53,10 +62,7 @@ struct Reflection {
 
 impl Reflection {
     fn new() -> Result<Self> {
-        let mut files = contract::files().map_err(Error::internal)?.clone();
-        for more in [tonic_health::pb::FILE_DESCRIPTOR_SET, v1::FILE_DESCRIPTOR_SET, v1alpha::FILE_DESCRIPTOR_SET] {
-            files.decode_file_descriptor_set(more).map_err(Error::internal)?;
-        }
+        let files = served_files()?;
         let files_by_symbol = Arc::new(files_by_symbol(&files));
         Ok(Self { files, files_by_symbol })
     }

@@ -50,7 +50,11 @@ pub async fn insert_events(transaction: &Transaction, events: Vec<Model>) -> Res
             }
         }
     });
-    let loaded = match loaded.await.flatten() {
+    let loaded = loaded.await;
+    if let Ok(Err(error)) = &loaded {
+        talk.session().condition().failures().count_past_sqlx(error);
+    }
+    let loaded = match loaded.flatten() {
         Ok(loaded) => Ok(loaded),
         Err(error) if is_unique_violation(&error) => Ok(false),
         Err(error) => Err(error),

@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use sea_orm::DbErr;
 use tokio::sync::watch;
-use tracing::{Instrument, Span};
+use tracing::Instrument;
 
-use crate::error::{Error, Result};
-
-/// The field of a request's span that has the number of events that it has stored or cancelled.
-pub const COMMITTED: &str = "committed";
+use crate::{
+    error::{Error, Result},
+    metrics::{CallRecord, Step, Timer},
+};
 
 tokio::task_local! {
     static CALLERS: Callers;
@@ -24,6 +24,7 @@ pub struct Callers(Vec<Arc<Caller>>);
 struct Caller {
     /// Whoever waits holds the other end.
     waits: watch::Receiver<()>,
+    record: CallRecord,
     outcome: Mutex<Outcome>,
 }
 
@@ -82,6 +83,11 @@ impl Callers {
         }
     }
 
+    /// Takes the time of a step of their calls.
+    pub fn timer(&self, step: Step) -> Timer {
+        Timer::new(step, self.0.iter().map(|caller| caller.record.clone()).collect())
+    }
+
     pub(super) fn note(&self, outcome: Outcome) {
         self.0.iter().for_each(|caller| caller.note(outcome));
     }
@@ -120,23 +126,24 @@ pub async fn to_its_end<T: Send + 'static>(
     count: fn(&T) -> usize,
 ) -> Result<T> {
     let (waiting, waits) = watch::channel(());
-    let caller = Arc::new(Caller { waits, outcome: Mutex::new(Outcome::WroteNothing) });
+    let record = CallRecord::current();
+    let caller = Arc::new(Caller { waits, record: record.clone(), outcome: Mutex::new(Outcome::WroteNothing) });
     let callers = Callers(vec![caller.clone()]);
-    let task = callers.clone().served_by(async move {
+    let task = record.clone().of(callers.clone().served_by(async move {
         let done = match callers.check() {
             Ok(()) => work.await,
             Err(error) => Err(error.into()),
         };
         let events = done.as_ref().map_or(0, count);
-        // First, for the caller may leave at any moment, and what is logged then tells what the span has.
+        // First, for the caller may leave at any moment, and what is logged then tells what the record has.
         if events > 0 {
-            Span::current().record(COMMITTED, events);
+            record.note(|facts| facts.committed = Some(events));
         }
         if caller.is_gone() {
             caller.log(events);
         }
         done
-    });
+    }));
     let done = tokio::spawn(task.in_current_span()).await;
     drop(waiting);
     done.unwrap_or_else(|error| Err(Error::internal(error)))

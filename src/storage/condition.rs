@@ -13,6 +13,8 @@ use std::{
 
 use tokio::sync::watch;
 
+use super::failures::Failures;
+
 /// Why the database cannot be used, or not wholly. Its text is for callers and operators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
@@ -39,6 +41,35 @@ pub enum Fault {
     Failing,
 }
 
+impl Fault {
+    pub const ALL: [Self; 9] = [
+        Self::Unreachable,
+        Self::Silent,
+        Self::Exhausted,
+        Self::ReadOnly,
+        Self::Full,
+        Self::Busy,
+        Self::Locked,
+        Self::FileGone,
+        Self::Failing,
+    ];
+
+    /// By which it is counted.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::Silent => "silent",
+            Self::Exhausted => "exhausted",
+            Self::ReadOnly => "read_only",
+            Self::Full => "full",
+            Self::Busy => "busy",
+            Self::Locked => "locked",
+            Self::FileGone => "file_gone",
+            Self::Failing => "failing",
+        }
+    }
+}
+
 /// What is known, shared by all who use a database.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Condition(Arc<Shared>);
@@ -50,9 +81,14 @@ struct Shared {
     spoilt_on: Mutex<Option<Instant>>,
     /// The files that a SQLite database consists of, as they were opened.
     files: RwLock<Vec<OpenFile>>,
+    failures: Failures,
 }
 
 impl Condition {
+    pub(super) fn failures(&self) -> &Failures {
+        &self.0.failures
+    }
+
     pub(super) fn fault(&self) -> Option<Fault> {
         *self.0.fault.borrow()
     }

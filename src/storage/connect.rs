@@ -11,6 +11,7 @@ use sqlx::{
 use tokio::time::timeout;
 
 use super::{
+    caller::Callers,
     condition::{Condition, Fault},
     error::is_contention,
     migrate::migrate,
@@ -23,7 +24,7 @@ use super::{
     transaction::{Observer, Transaction},
     url::{postgres_server, sqlite_file},
 };
-use crate::{error::Result, id::OrganisationId, retry::Attempts};
+use crate::{error::Result, id::OrganisationId, metrics::Step, retry::Attempts};
 
 /// A database that is open.
 ///
@@ -57,6 +58,14 @@ pub struct PoolOptions {
 pub struct PoolSizes {
     pub write: usize,
     pub read: usize,
+}
+
+/// How many connections are used, how many are open beside them, and how many there are at most.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolUse {
+    pub in_use: usize,
+    pub idle: usize,
+    pub maximum: usize,
 }
 
 impl PoolOptions {
@@ -157,6 +166,7 @@ impl Database {
     /// Begins a transaction in the turn of an organisation, for which it waits. What it looks up about the organisation's
     /// events stays true until it ends: calls of one organisation take turns, calls of several don't meet.
     pub async fn begin_turn(&self, organisation_id: OrganisationId) -> Result<Transaction> {
+        let _timer = Callers::current().timer(Step::Turn);
         Ok(self.write.begin_turn(organisation_id).await?)
     }
 
@@ -190,6 +200,20 @@ impl Database {
     /// How many connections there are at most.
     pub fn pool_sizes(&self) -> PoolSizes {
         PoolSizes { write: self.write.size(), read: self.read.size() }
+    }
+
+    /// How the connections are used at present, those for writing and those for reading. Where there are too few to part,
+    /// the same ones are told of twice.
+    pub fn pool_use(&self) -> [(&'static str, PoolUse); 2] {
+        [("write", &self.write), ("read", &self.read)].map(|(name, pool)| {
+            let (open, idle) = pool.open();
+            (name, PoolUse { in_use: open.saturating_sub(idle), idle, maximum: pool.size() })
+        })
+    }
+
+    /// How often the database failed, by kind.
+    pub fn failures(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.condition.failures().by_kind()
     }
 
     /// For reads outside a transaction.

@@ -23,6 +23,7 @@ mod error;
 mod event_page_statements;
 pub mod event_pages;
 pub mod failed_guesses;
+mod failures;
 pub mod idempotency;
 pub mod key_checks;
 mod migrate;
@@ -41,8 +42,8 @@ mod transaction;
 mod url;
 pub mod users;
 
-pub use caller::{COMMITTED, Callers, to_its_end};
-pub use connect::{Database, PoolOptions};
+pub use caller::{Callers, to_its_end};
+pub use connect::{Database, PoolOptions, PoolUse};
 pub use error::{is_contention, is_unclear, is_unique_violation};
 pub use sql::Versioned;
 pub use transaction::Transaction;

@@ -7,7 +7,7 @@ use tracing::Instrument;
 
 use super::{
     caller::Callers,
-    condition::Condition,
+    condition::{Condition, Fault},
     counters,
     session::{Connection, Session},
     settings::{self, Access, Limits},
@@ -62,6 +62,21 @@ impl Pool {
         connections as usize
     }
 
+    /// How many connections are open, and how many of them nobody uses.
+    pub(super) fn open(&self) -> (usize, usize) {
+        let (open, idle) = match self.get_database_backend() {
+            DbBackend::Sqlite => {
+                let pool = self.connection.get_sqlite_connection_pool();
+                (pool.size(), pool.num_idle())
+            }
+            _ => {
+                let pool = self.connection.get_postgres_connection_pool();
+                (pool.size(), pool.num_idle())
+            }
+        };
+        (open as usize, idle)
+    }
+
     pub(super) fn limits(&self) -> Limits {
         self.limits
     }
@@ -103,7 +118,7 @@ impl Pool {
     /// Takes a connection. Until it has one, it may be dropped.
     pub(super) async fn session(&self) -> Result<Session, DbErr> {
         let connection = Callers::current().unless_gone(self.acquire()).await?;
-        Ok(Session::new(connection, self.limits.patience()))
+        Ok(Session::new(connection, self.limits.patience(), self.condition.clone()))
     }
 
     /// Takes a connection; fails at once where the database is known to be out of reach, or is found to be meanwhile.
@@ -112,7 +127,8 @@ impl Pool {
             DbBackend::Sqlite => true,
             _ => self.connection.get_postgres_connection_pool().num_idle() > 0,
         };
-        self.condition.check(has_connection)?;
+        let count = |fault: &Fault| self.condition.failures().count_fault(*fault);
+        self.condition.check(has_connection).inspect_err(count)?;
         let acquired = async {
             match self.get_database_backend() {
                 DbBackend::Sqlite => {
@@ -123,8 +139,14 @@ impl Pool {
         };
         tokio::select! {
             biased;
-            acquired = acquired => acquired.map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error)))),
-            fault = self.condition.out_of_reach() => Err(fault.into()),
+            acquired = acquired => acquired.map_err(|error| {
+                self.condition.failures().count(&error);
+                DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error)))
+            }),
+            fault = self.condition.out_of_reach() => {
+                count(&fault);
+                Err(fault.into())
+            }
         }
     }
 

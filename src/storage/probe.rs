@@ -100,6 +100,7 @@ impl Probe {
         };
         let fault = found.err();
         if let Some(fault) = fault {
+            self.condition.failures().count_fault(fault);
             self.engine.hang_up(fault);
         }
         self.condition.set(fault);

@@ -12,7 +12,10 @@ use sea_query_sqlx::SqlxValues;
 use sqlx::{AssertSqlSafe, Executor, Postgres, Sqlite, pool::PoolConnection};
 use tokio::{runtime::Handle, time::timeout};
 
-use super::error::{ends_the_session, failure};
+use super::{
+    condition::Condition,
+    error::{ends_the_session, failure},
+};
 
 /// A connection of one of the engines.
 pub(super) enum Connection {
@@ -27,15 +30,16 @@ pub(super) struct Session {
     is_clean: bool,
     /// How long a statement may take, as far as this side waits for it.
     patience: Duration,
+    condition: Condition,
 }
 
 /// How long an idle connection may take to answer that it is there. One that does not is closed.
 pub(super) const PROOF: Duration = Duration::from_secs(2);
 
 impl Session {
-    /// `patience` is for each statement.
-    pub fn new(connection: Connection, patience: Duration) -> Self {
-        Self { connection: Some(connection), is_clean: true, patience }
+    /// `patience` is for each statement; failures are counted with the condition of the database.
+    pub fn new(connection: Connection, patience: Duration, condition: Condition) -> Self {
+        Self { connection: Some(connection), is_clean: true, patience, condition }
     }
 
     /// Has `work` done on the connection. Where it is dropped half-way, takes too long, or fails for more than a
@@ -44,7 +48,7 @@ impl Session {
     where
         F: Future<Output = Result<T, sqlx::Error>>,
     {
-        let Self { connection, is_clean, patience } = self;
+        let Self { connection, is_clean, patience, condition } = self;
         let connection = connection.as_mut().ok_or_else(|| failure(sqlx::Error::PoolClosed))?;
         if !std::mem::take(is_clean) {
             // In the middle of another conversation nothing can be said.
@@ -53,7 +57,11 @@ impl Session {
         let done = timeout(*patience, work(connection)).await;
         let done = done.unwrap_or_else(|_| Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into())));
         *is_clean = done.as_ref().err().is_none_or(|error| !ends_the_session(error));
-        done.map_err(failure)
+        done.inspect_err(|error| condition.failures().count(error)).map_err(failure)
+    }
+
+    pub fn condition(&self) -> &Condition {
+        &self.condition
     }
 
     /// Runs statements that have neither parameters nor an answer, in one round trip.
@@ -119,7 +127,8 @@ impl Session {
 
     /// The connection itself, to be used on.
     pub fn hand_over(&mut self) -> Self {
-        Self { connection: self.connection.take(), is_clean: self.is_clean, patience: self.patience }
+        let (is_clean, patience, condition) = (self.is_clean, self.patience, self.condition.clone());
+        Self { connection: self.connection.take(), is_clean, patience, condition }
     }
 }
 

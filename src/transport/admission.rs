@@ -6,7 +6,10 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -58,6 +61,16 @@ pub enum Load {
 pub struct Admission {
     limits: AdmissionLimits,
     state: Arc<Mutex<State>>,
+    /// How many calls were refused.
+    shed: Arc<AtomicU64>,
+}
+
+/// How many calls wait, are carried out, and were refused so far.
+#[derive(Clone, Copy, Debug)]
+pub struct AdmissionCounts {
+    pub waiting: usize,
+    pub at_work: usize,
+    pub shed: u64,
 }
 
 /// A call that is carried out; its place is free again once this is dropped.
@@ -114,7 +127,7 @@ struct Waiting {
 impl Admission {
     pub fn new(limits: AdmissionLimits) -> Self {
         let limits = AdmissionLimits { places: limits.places.min(limits.calls), ..limits };
-        Self { limits, state: Arc::default() }
+        Self { limits, state: Arc::default(), shed: Arc::default() }
     }
 
     /// Waits until a call may be carried out. Refuses it at once where that would take too long.
@@ -137,6 +150,18 @@ impl Admission {
     /// Refuses a call that would be refused now, before its body is read.
     pub fn check(&self, organisation_id: OrganisationId) -> Result<()> {
         self.find_room(&mut self.state(), organisation_id).map(|_| ())
+    }
+
+    pub fn counts(&self) -> AdmissionCounts {
+        let mut state = self.state();
+        state.forget_the_departed();
+        AdmissionCounts { waiting: state.waiting, at_work: state.at_work, shed: self.shed.load(Ordering::Relaxed) }
+    }
+
+    /// Counts a call that is refused, and tells it to come back.
+    fn shed(&self, wait: Duration) -> Error {
+        self.shed.fetch_add(1, Ordering::Relaxed);
+        too_many(wait)
     }
 
     fn enter_at_once(&self, state: &mut State, organisation_id: OrganisationId, weight: Weight) -> Option<Permit> {
@@ -167,10 +192,10 @@ impl Admission {
     fn make_room(&self, state: &mut State, organisation_id: OrganisationId) -> Result<()> {
         let Some(most) = self.find_room(state, organisation_id)? else { return Ok(()) };
         let displaced = state.organisations.get_mut(&most).and_then(|most| most.queue.pop_back());
-        let Some(displaced) = displaced else { return Err(too_many(self.limits.wait)) };
+        let Some(displaced) = displaced else { return Err(self.shed(self.limits.wait)) };
         state.waiting -= 1;
         // Where its caller has left meanwhile, nobody needs the answer.
-        _ = displaced.turn.send(Err(too_many(self.limits.wait)));
+        _ = displaced.turn.send(Err(self.shed(self.limits.wait)));
         Ok(())
     }
 
@@ -188,7 +213,7 @@ impl Admission {
         }
         let most = state.organisations.iter().max_by_key(|(_, organisation)| organisation.queue.len());
         let most = most.filter(|(_, most)| most.queue.len() > waiting + 1).map(|(id, _)| *id);
-        most.map_or_else(|| Err(too_many(self.limits.wait)), |most| Ok(Some(most)))
+        most.map_or_else(|| Err(self.shed(self.limits.wait)), |most| Ok(Some(most)))
     }
 
     fn check_wait(&self, organisation: &Organisation) -> Result<()> {
@@ -196,7 +221,7 @@ impl Admission {
         if organisation.queue.len() < ALWAYS_ALLOWED_TO_WAIT || wait <= self.limits.wait {
             return Ok(());
         }
-        Err(too_many(wait))
+        Err(self.shed(wait))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

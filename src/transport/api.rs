@@ -1,6 +1,10 @@
 //! The calls of the service, the same for both transports.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::http::HeaderMap;
 use prost::Message;
@@ -22,6 +26,7 @@ use crate::{
         MAXIMUM_EVENTS, ReleaseTokenRequest, ReleaseTokenResponse,
     },
     error::{Error, ErrorKind, Result},
+    metrics::{CallRecord, Step},
     referral::{Answered, Idempotency, Options, ReferralEvents, Report, Sender, event::EventRequest},
     secret::Secret,
 };
@@ -83,6 +88,7 @@ impl Api {
             if method.access == Access::Creators {
                 caller.require_creation()?;
             }
+            note_caller(&caller);
             known = Some((token, Arc::new(caller)));
         }
         let holder =
@@ -90,7 +96,7 @@ impl Api {
         let revoked = Arc::new(Notify::new());
         let telling = revoked.clone();
         let charge = self.budget.charge(holder, move || telling.notify_one());
-        Ok(Head { headers, known, charge, revoked })
+        Ok(Head { headers, known, charge, revoked, begun: Instant::now() })
     }
 
     /// Who calls: by the token of the header, which is known already, or by that of the message. Two that differ are
@@ -103,6 +109,7 @@ impl Api {
             (None, Some(token)) => {
                 let caller = self.authenticator.authenticate(self.authenticator.verify(&token)?).await?;
                 head.charge.move_to(Holder::Organisation(caller.organisation_id));
+                note_caller(&caller);
                 Ok(Arc::new(caller))
             }
             (None, None) => Err(TokenFault::Missing.into()),
@@ -129,7 +136,7 @@ impl Api {
 
     pub async fn release_token(&self, head: &Head, request: ReleaseTokenRequest) -> Result<ReleaseTokenResponse> {
         let caller = self.caller(head, request.token).await?;
-        let _permit = self.writes.enter(caller.organisation_id, Load::Other(1)).await?;
+        let _permit = in_queue(&self.writes, &caller, Load::Other(1)).await?;
         self.authenticator.release_token(&caller).await?;
         Ok(ReleaseTokenResponse {})
     }
@@ -143,7 +150,10 @@ impl Api {
         let fields = |fields_set: &[String]| Fields::of_bulk(fields_set, by_default);
         let limit = |events: usize| match events {
             0 => Err(missing("referral_customer_events_set")),
-            1..=MAXIMUM_EVENTS => Ok(()),
+            1..=MAXIMUM_EVENTS => {
+                CallRecord::current().batch(events);
+                Ok(())
+            }
             _ => {
                 let message = format!("A call holds at most {MAXIMUM_EVENTS} events; this one holds {events}.");
                 let error = Error::new(ErrorKind::MaximumNumberOfEventsExceeded, message);
@@ -195,10 +205,12 @@ impl Api {
         // Who calls is known, and what they ask is there to be read.
         let key = request::idempotency_key(&head.headers)?;
         let permit = self.admit(&caller, call.number_of_events, call.options).await?;
+        let timer = CallRecord::current().timer(Step::Read);
         // A refused call is a new one the next time.
         let kept = move |report: &Report| respond(report).ok().map(|message| message.encode_to_vec());
         let idempotency = key.map(|key| Idempotency { key, method, encode: Box::new(kept) });
         let events = read_events(call.events).await;
+        drop(timer);
         deprecation::note_use(&caller, &self.referral_events.release().deprecated_of(&events));
         let created = self.referral_events.bulk_create(sender(&caller), events, call.options, idempotency, permit);
         // Boxed: nested in this future it is too deep for the compiler when it optimises.
@@ -206,6 +218,7 @@ impl Api {
         let answer = match answered {
             Answered::Now(report) => Answer::new(respond(&report)?),
             Answered::Before(kept) => {
+                CallRecord::current().note(|facts| facts.is_repeated = true);
                 Answer { message: M::decode(kept.as_slice()).map_err(Error::internal)?, is_repeated: true }
             }
         };
@@ -218,7 +231,7 @@ impl Api {
             true => (&self.reads, Load::Other(events)),
             false => (&self.writes, Load::Creates(events)),
         };
-        queue.enter(caller.organisation_id, load).await
+        in_queue(queue, caller, load).await
     }
 
     /// Runs a call for as long as the caller waits and the service allows. Every call of every transport runs in this,
@@ -244,6 +257,19 @@ async fn read_events<E: Into<EventRequest>>(raw: Vec<E>) -> Vec<EventRequest> {
 
 pub(super) fn sender(caller: &Caller) -> Sender {
     Sender { organisation_id: caller.organisation_id, user_id: caller.user_id.clone() }
+}
+
+/// Waits for the permit of a call, and takes the time.
+pub(super) async fn in_queue(queue: &Admission, caller: &Caller, load: Load) -> Result<Permit> {
+    let _timer = CallRecord::current().timer(Step::Queue);
+    queue.enter(caller.organisation_id, load).await
+}
+
+fn note_caller(caller: &Caller) {
+    CallRecord::current().note(|facts| {
+        facts.organisation = Some(caller.organisation_id.0);
+        facts.user = Some(caller.user_id.clone());
+    });
 }
 
 fn mandatory(field: &str, value: Option<String>) -> Result<String> {

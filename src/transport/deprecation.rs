@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderValue, Response},
 };
 
-use crate::auth::Caller;
+use crate::{auth::Caller, metrics::CallRecord};
 
 /// The deprecated attributes that the call used, separated by commas; over gRPC it is metadata.
 const DEPRECATED_ATTRIBUTES_HEADER: &str = "x-deprecated-attributes";
@@ -35,6 +35,7 @@ pub fn note_use(caller: &Caller, used: &[(&'static str, usize)]) {
     if used.is_empty() {
         return;
     }
+    CallRecord::current().deprecated(used);
     let counts: Vec<String> = used.iter().map(|(name, events)| format!("{name}={events}")).collect();
     tracing::info!(
         organisation = caller.organisation_id.0,

@@ -147,7 +147,10 @@ impl GrpcService {
         let (_, extensions, message) = request.into_parts();
         let head = extensions.get::<Arc<Head>>().ok_or_else(|| Error::internal("the request was not begun"));
         let answered = match head {
-            Ok(head) => call(head, message).await,
+            Ok(head) => {
+                head.is_read();
+                call(head, message).await
+            }
             Err(error) => Err(error),
         };
         match answered {

@@ -1,6 +1,6 @@
 //! What is known of a request, and decided, before its body is read.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use axum::http::HeaderMap;
 use tokio::sync::Notify;
@@ -10,6 +10,7 @@ use crate::{
     auth::Caller,
     contract::MAXIMUM_REQUEST_SIZE,
     error::{Error, ErrorKind},
+    metrics::{CallRecord, Step},
     secret::Secret,
 };
 
@@ -68,6 +69,15 @@ pub struct Head {
     pub charge: Charge,
     /// Told when the charge is revoked.
     pub revoked: Arc<Notify>,
+    /// When the reading of the body began.
+    pub begun: Instant,
+}
+
+impl Head {
+    /// The body has been read.
+    pub fn is_read(&self) {
+        CallRecord::current().took(Step::Read, self.begun.elapsed());
+    }
 }
 
 pub fn too_large(limit: usize) -> Error {

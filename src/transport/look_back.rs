@@ -2,7 +2,7 @@
 
 use super::{
     admission::Load,
-    api::{Api, sender},
+    api::{Api, in_queue, sender},
     convert::{instant, size_within, unboxed},
     customer_event::{CANCELLED, customer_event},
     fields::Fields,
@@ -31,7 +31,7 @@ impl Api {
     ) -> Result<GetReferralEventResponse> {
         let caller = self.caller(head, request.token).await?;
         let fields = Fields::of_event(&request.fields_set)?;
-        let permit = self.reads.enter(caller.organisation_id, Load::Other(1)).await?;
+        let permit = in_queue(&self.reads, &caller, Load::Other(1)).await?;
         let identifier = unboxed(request.customer_event_identifier);
         let event = self.referral_events.get(caller.organisation_id, identifier, permit).await?;
         let mut event = customer_event(event);
@@ -46,7 +46,7 @@ impl Api {
     ) -> Result<ListReferralEventsResponse> {
         let caller = self.caller(head, request.token.take()).await?;
         let fields = Fields::of_event(&request.fields_set)?;
-        let permit = self.reads.enter(caller.organisation_id, Load::Other(COST_OF_A_LIST)).await?;
+        let permit = in_queue(&self.reads, &caller, Load::Other(COST_OF_A_LIST)).await?;
         let mut listed = self.referral_events.list(sender(&caller), request.into(), permit).await?;
         let numbers: Vec<_> = listed.events.iter().map(|event| event.identity.number).collect();
         let mut customer_events_set: Vec<_> = listed.events.drain(..).map(customer_event).collect();
@@ -67,7 +67,7 @@ impl Api {
     ) -> Result<CancelReferralEventResponse> {
         let caller = self.caller(head, request.token).await?;
         caller.require_creation()?;
-        let permit = self.writes.enter(caller.organisation_id, Load::Other(1)).await?;
+        let permit = in_queue(&self.writes, &caller, Load::Other(1)).await?;
         let identifier = unboxed(request.customer_event_identifier);
         let reason = request.cancellation_reason;
         let cancelled = self.referral_events.cancel(caller.organisation_id, identifier, reason, permit).await?;

@@ -8,7 +8,10 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use super::request::RequestId;
-use crate::error::{Error, ErrorKind, ViolationKind};
+use crate::{
+    error::{Error, ErrorKind, ViolationKind},
+    metrics::CallRecord,
+};
 
 /// The domain of `google.rpc.ErrorInfo`.
 const ERROR_DOMAIN: &str = "referral.v1";
@@ -213,12 +216,14 @@ pub fn left_out(violations: usize) -> String {
     }
 }
 
-/// Logs an error once, at the boundary: failures of ours with their cause, the caller's mistakes quietly, among them
-/// bodies that break off.
+/// Notes an error once, at the boundary: the line of its call has its code, and the cause of a failure of ours.
 pub fn log(error: &Error) {
     let StatusRow { code, http, .. } = row_of(error.kind());
+    CallRecord::current().note(|facts| {
+        facts.error = Some(code);
+        facts.cause = error.cause().filter(|_| http.is_server_error()).map(ToString::to_string);
+    });
     match error.cause() {
-        Some(cause) if http.is_server_error() => tracing::error!(code, %cause, "{error}"),
         Some(cause) => tracing::debug!(code, %cause, "{error}"),
         None => tracing::debug!(code, "{error}"),
     }

@@ -15,7 +15,7 @@ tests! {
 }
 
 /// Each module and the modules of the crate that it may use.
-const MAY_USE: [(&str, &[&str]); 21] = [
+const MAY_USE: [(&str, &[&str]); 22] = [
     ("main", &["cli"]),
     (
         "cli",
@@ -50,17 +50,20 @@ const MAY_USE: [(&str, &[&str]); 21] = [
             "text",
             "clock",
             "tls",
+            "metrics",
+            "logging",
         ],
     ),
     ("config", &["clock", "referral", "guessing", "storage", "secret", "error", "tls"]),
     ("tls", &[]),
-    ("transport", &["contract", "auth", "referral", "secret", "error", "text", "date", "id"]),
+    ("transport", &["contract", "auth", "referral", "secret", "error", "metrics", "text", "date", "id"]),
     ("contract", &["date"]),
-    ("auth", &["guessing", "storage", "secret", "error", "clock", "together", "id"]),
-    ("referral", &["guessing", "storage", "secret", "error", "text", "clock", "retry", "id"]),
+    ("auth", &["guessing", "storage", "secret", "error", "metrics", "text", "clock", "together", "id"]),
+    ("referral", &["guessing", "storage", "secret", "error", "metrics", "text", "clock", "retry", "id"]),
     ("guessing", &["storage", "secret", "error", "clock", "id"]),
     ("directory", &["storage", "secret", "error", "text", "date", "retry", "id"]),
-    ("storage", &["error", "retry", "id"]),
+    ("storage", &["error", "metrics", "retry", "id"]),
+    ("metrics", &[]),
     ("logging", &[]),
     ("secret", &["id"]),
     ("error", &[]),

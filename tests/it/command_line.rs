@@ -303,6 +303,8 @@ async fn every_setting_is_documented_with_its_variable(_: Setup) {
         ("--token-key", "REFERRAL_EVENTS_TOKEN_KEY"),
         ("--hash-key", "REFERRAL_EVENTS_HASH_KEY"),
         ("--log", "REFERRAL_EVENTS_LOG"),
+        ("--log-format", "REFERRAL_EVENTS_LOG_FORMAT"),
+        ("--admin-listen", "REFERRAL_EVENTS_ADMIN_LISTEN"),
     ];
     // What is an option of the help and not here is no setting, or has been forgotten here.
     let mut documented = BTreeMap::new();

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{Process, Setup, Workplace, event, tests};
 
@@ -129,11 +129,11 @@ async fn expect_the_missing_to_be_counted(server: &Process, log: impl Read + Sen
     let mut asked = asked;
     let dropped: usize = loop {
         let told = lines.lock().expect("a lock").iter().find_map(|line| {
-            line.split_once(" WARN referral_events::logging: ")?
-                .1
-                .strip_suffix(" lines of the log were dropped")?
-                .parse()
-                .ok()
+            let line: Value = serde_json::from_str(line).expect("an object");
+            let message = line["message"].as_str().expect("a message");
+            let dropped = message.strip_suffix(" lines of the log were dropped")?;
+            assert_eq!((&line["level"], &line["target"]), (&json!("WARN"), &json!("referral_events::logging")));
+            dropped.parse().ok()
         });
         if let Some(dropped) = told {
             break dropped;
@@ -147,7 +147,8 @@ async fn expect_the_missing_to_be_counted(server: &Process, log: impl Read + Sen
     ask(server, 1).await;
     asked += 1;
     loop {
-        let answered = lines.lock().expect("a lock").iter().filter(|line| line.contains(" answered ")).count();
+        let answered =
+            lines.lock().expect("a lock").iter().filter(|line| line.contains("\"message\":\"answered\"")).count();
         if answered + dropped == asked {
             return;
         }
@@ -185,6 +186,6 @@ async fn who_leaves_in_the_middle_of_a_body_is_no_failure_of_the_server(_: Setup
                 content-length: 100\r\n\r\n{";
     caller.write_all(head.as_bytes()).expect("a part");
     drop(caller);
-    server.wait_for_output("answered status=400").await;
+    server.wait_for_output("\"code\":\"400\"").await;
     assert!(!server.output().contains("ERROR"), "{}", server.output());
 }

@@ -5,6 +5,7 @@
 
 mod access;
 mod access_tokens;
+mod admin;
 mod answer_sizes;
 mod api_examples;
 mod arbitrary_events;
@@ -63,9 +64,11 @@ mod limits;
 mod list_filters;
 mod list_pages;
 mod list_refusals;
+mod log_lines;
 mod logging;
 mod looking_back;
 mod messages;
+mod metrics;
 mod migrations;
 mod model;
 mod neighbours;
@@ -108,6 +111,7 @@ fn main() {
     let tests = [
         access::tests(),
         access_tokens::tests(),
+        admin::tests(),
         answer_sizes::tests(),
         api_examples::tests(),
         arbitrary_events::tests(),
@@ -166,9 +170,11 @@ fn main() {
         list_filters::tests(),
         list_pages::tests(),
         list_refusals::tests(),
+        log_lines::tests(),
         logging::tests(),
         looking_back::tests(),
         messages::tests(),
+        metrics::tests(),
         migrations::tests(),
         model::tests(),
         neighbours::tests(),

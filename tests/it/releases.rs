@@ -357,6 +357,6 @@ async fn operators_read_who_uses_deprecated_attributes(_: Setup) {
     let output = server.output();
     let line = output.lines().find(|line| line.contains("deprecated")).expect("a line");
     let counts = "referred_rewards_participant_identifier=2 referred_by_rewards_participant_identifier=3";
-    assert!(line.contains(counts) && line.contains("organisation="), "{line}");
+    assert!(line.contains(counts) && line.contains("\"organisation\":"), "{line}");
     assert!(!line.contains("performed_by_unit_identifier"), "{line}");
 }

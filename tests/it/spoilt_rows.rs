@@ -37,6 +37,10 @@ async fn a_row_that_cannot_be_read_is_a_failure_and_the_log_names_it(setup: Setu
     let answer = server.post("customer_events/referrals/list", &json!({"token": token})).await;
     answer.assert_refused("Internal");
     server.wait_for_output(&format!("the event of number {number} cannot be read")).await;
+    let lines = server.log_lines();
+    let line = lines.iter().find(|line| line["error"] == "InternalException").expect("the line of the call");
+    assert_eq!((&line["level"], &line["code"]), (&json!("ERROR"), &json!("500")), "{line}");
+    assert!(line["cause"].as_str().is_some_and(|cause| cause.contains("cannot be read")), "{line}");
     // The others can.
     let filtered = json!({"token": token, "referred_accounts_receivable_identifier": {"number": "A1"}});
     let answer = server.post("customer_events/referrals/list", &filtered).await;

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     error::Result,
     id::{EventId, EventNumber, OrganisationId},
+    metrics::Step,
     referral::{
         event::EventIdentity,
         referral_events::ReferralEvents,
@@ -21,7 +22,7 @@ use crate::{
         rules::judge::{CallEvents, Verdict},
     },
     storage::{
-        Transaction,
+        Callers, Transaction,
         access_tokens::{self, UsedPassword},
         bulk_load, is_unclear,
     },
@@ -89,7 +90,10 @@ impl Attempt<'_> {
         match Box::pin(self.answer(&transaction, calls, resolved, optimistic)).await {
             Ok((answers, is_written)) => {
                 match is_written {
-                    true => transaction.commit().await.map_err(Interrupted::at_commit)?,
+                    true => {
+                        let _timer = Callers::current().timer(Step::Commit);
+                        transaction.commit().await.map_err(Interrupted::at_commit)?;
+                    }
                     false => transaction.rollback().await?,
                 }
                 give(calls, answers);
@@ -174,8 +178,10 @@ impl Attempt<'_> {
         if resolved.iter().any(|call| !call.events.is_empty()) {
             let judged = judged(resolved, calls);
             let is_optimistic = optimistic.is_some();
+            let timer = Callers::current().timer(Step::Decide);
             let Decision { verdicts, first_number } =
                 self.decider(&judged, *directory_version).decide(transaction, optimistic).await?;
+            drop(timer);
             let created: Vec<(&ResolvedEvent<'_>, EventIdentity)> = created(&judged, &verdicts, first_number);
             is_written = !created.is_empty();
             if is_written {
@@ -201,6 +207,7 @@ impl Attempt<'_> {
         created: &[(&ResolvedEvent<'_>, EventIdentity)],
         is_optimistic: bool,
     ) -> Result<(), Interrupted> {
+        let _timer = Callers::current().timer(Step::Load);
         let rows =
             created.iter().map(|(event, identity)| row(self.organisation_id, *identity, event, self.now)).collect();
         match bulk_load::insert_events(transaction, rows).await {

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     error::Result,
+    metrics::CallRecord,
     referral::{codes::Sender, event::EventRequest, referral_events::ReferralEvents, rules::validate::validate},
     storage::to_its_end,
 };
@@ -26,11 +27,16 @@ impl ReferralEvents {
         let create = async move {
             let _permit = permit;
             let call = this.check(sender, requests, options, idempotency);
-            match options.validate_only {
+            let answered = match options.validate_only {
                 // Boxed: what is spawned is moved, and this is large.
                 true => Box::pin(this.rehearse(call)).await,
                 false => this.create_together(call).await,
+            }?;
+            // Here, so that they are counted although the caller may have left.
+            if let Answered::Now(report) = &answered {
+                CallRecord::current().events(report.iter().map(|event| event.outcome.counted()));
             }
+            Ok(answered)
         };
         to_its_end(create, Answered::count_created).await
     }

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Result},
     id::OrganisationId,
+    metrics::Step,
     referral::referral_events::ReferralEvents,
     retry::Attempts,
     storage::Callers,
@@ -39,7 +40,8 @@ impl ReferralEvents {
     pub(super) async fn create_together(&self, call: Call) -> Result<Answered> {
         let (answer, mut answered) = oneshot::channel();
         let (organisation_id, callers) = (call.sender.organisation_id, Callers::current());
-        if let Some(group) = self.groups.add(Waiting { call, callers: callers.clone(), answer }) {
+        let queued = callers.timer(Step::Queue);
+        if let Some(group) = self.groups.add(Waiting { call, callers: callers.clone(), queued, answer }) {
             tokio::spawn(self.clone().carry_out_groups(group));
         }
         let answered = tokio::select! {
@@ -67,8 +69,11 @@ impl ReferralEvents {
     }
 
     async fn carry_out_group(&self, organisation_id: OrganisationId, group: Vec<Waiting>) {
-        let (calls, waiting): (Vec<(Call, Callers)>, Vec<_>) =
-            group.into_iter().map(|Waiting { call, callers, answer }| ((call, callers), answer)).unzip();
+        let begin = |Waiting { call, callers, queued, answer }| {
+            drop(queued);
+            ((call, callers), answer)
+        };
+        let (calls, waiting): (Vec<(Call, Callers)>, Vec<_>) = group.into_iter().map(begin).unzip();
         if calls.len() > 1 {
             tracing::debug!(calls = calls.len(), "calls are carried out together");
         }

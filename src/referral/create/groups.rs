@@ -12,12 +12,14 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::call::{Answered, Call};
-use crate::{error::Result, id::OrganisationId, storage::Callers};
+use crate::{error::Result, id::OrganisationId, metrics::Timer, storage::Callers};
 
 /// A call that waits.
 pub struct Waiting {
     pub call: Call,
     pub callers: Callers,
+    /// Takes the time until the group of the call begins.
+    pub queued: Timer,
     pub answer: oneshot::Sender<Result<Answered>>,
 }
 

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     id::OrganisationId,
+    metrics::Step,
     referral::{
         codes::Codes,
         event::CheckedEvent,
@@ -111,8 +112,10 @@ impl ReferralEvents {
             open.push((index, call.well_formed()));
         }
         let all: WellFormed<'c> = open.iter().flat_map(|(_, (_, well_formed))| well_formed.iter().copied()).collect();
+        let timer = Callers::current().timer(Step::Resolve);
         let Resolved { events: outcomes, directory_versions } =
             resolve(connection, organisation_id, &self.hasher, &all, now).await?;
+        drop(timer);
         let directory_version = directory_versions.first().copied();
         if directory_versions.iter().any(|version| Some(*version) != directory_version) {
             return Err(Interrupted::DirectoryChanged);

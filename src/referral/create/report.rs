@@ -1,7 +1,8 @@
 //! One answer for every event of a call, by position.
 
 use crate::{
-    error::{Error, Result},
+    error::{Error, Result, ViolationKind},
+    metrics::EventOutcome,
     referral::{
         event::EventIdentity,
         resolve::ResolvedEvent,
@@ -28,6 +29,21 @@ pub enum Outcome {
         /// The event that stands in its way.
         cause: Option<EventIdentity>,
     },
+}
+
+impl Outcome {
+    /// As what it is counted.
+    pub fn counted(&self) -> EventOutcome {
+        match self {
+            Self::Processed { replayed: true, .. } => EventOutcome::Replayed,
+            Self::Processed { event: Some(_), .. } => EventOutcome::Created,
+            Self::Processed { event: None, .. } => EventOutcome::Rehearsed,
+            Self::Unprocessed { violations, .. } => {
+                let first = violations.first().map_or(ViolationKind::MalformedEvent, |first| first.kind);
+                EventOutcome::Unprocessed(first.code())
+            }
+        }
+    }
 }
 
 /// What the caller named an event, and what became of it.

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Result},
     id::{EventId, EventNumber, OrganisationId},
+    metrics::Step,
     referral::{
         codes::Sender,
         event::EventIdentity,
@@ -18,6 +19,7 @@ use crate::{
     },
     secret::{CodeHasher, equal_in_constant_time},
     storage::{
+        Callers,
         directory_names::find_names_of,
         event_pages::{self, Order, Page},
         number_ranges::{self, NumberRange},
@@ -195,7 +197,9 @@ impl ReferralEvents {
             if is_in_force {
                 referral_events::cancel(&transaction, organisation_id, event.id, now, reason).await?;
             }
+            let timer = Callers::current().timer(Step::Commit);
             transaction.commit().await?;
+            drop(timer);
             Ok((EventIdentity { id: event.id, number: event.number }, is_in_force))
         };
         let (identity, _) = to_its_end(cancel, |(_, is_cancelled_now)| usize::from(*is_cancelled_now)).await?;

@@ -18,6 +18,11 @@ impl Release {
     }
 }
 
+/// The attributes that are deprecated in some release.
+pub fn deprecated() -> impl Iterator<Item = &'static str> {
+    ATTRIBUTES.iter().filter(|attribute| attribute.deprecated_from.is_some()).map(|attribute| attribute.name)
+}
+
 /// What the releases say of an attribute of an event.
 #[derive(Clone, Copy, Debug)]
 pub struct Attribute {

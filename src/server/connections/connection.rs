@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -28,7 +28,32 @@ pub enum Order {
     Cut,
 }
 
+/// What a connection is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// There was no call on it yet.
+    New,
+    Active,
+    Idle,
+    /// It takes no new calls.
+    Closing,
+}
+
+impl Condition {
+    pub const ALL: [Self; 4] = [Self::New, Self::Active, Self::Idle, Self::Closing];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Active => "active",
+            Self::Idle => "idle",
+            Self::Closing => "closing",
+        }
+    }
+}
+
 pub struct Connection {
+    address: SocketAddr,
     peer: IpAddr,
     limits: ConnectionLimits,
     /// When it has to go for its age.
@@ -60,6 +85,8 @@ struct Call {
     is_open_ended: bool,
     body: Pace,
     answer: Pace,
+    /// The bytes of the body that came.
+    received: usize,
     /// The bytes of the answer that the peer has not taken.
     untaken: usize,
 }
@@ -73,7 +100,7 @@ impl Call {
 }
 
 impl Connection {
-    pub fn new(peer: IpAddr, limits: ConnectionLimits, now: Instant) -> Self {
+    pub fn new(address: SocketAddr, limits: ConnectionLimits, now: Instant) -> Self {
         let state = State {
             protocol: Protocol::Unknown,
             head_since: Some(now),
@@ -87,7 +114,8 @@ impl Connection {
         let part = getrandom::u32().unwrap_or_default() % 100;
         let retires = now + limits.maximum_age - limits.maximum_age * part / 1000;
         Self {
-            peer: network(peer),
+            address,
+            peer: network(address.ip()),
             limits,
             retires,
             state: Mutex::new(state),
@@ -98,6 +126,17 @@ impl Connection {
     /// Whom it counts for: the peer's address, or over IPv6 its network, in which one subscriber has countless addresses.
     pub fn peer(&self) -> IpAddr {
         self.peer
+    }
+
+    /// What it is doing, for those who count connections.
+    pub fn condition(&self) -> Condition {
+        let state = self.state();
+        match *self.orders.borrow() {
+            Order::GoAway | Order::Cut => Condition::Closing,
+            Order::Serve if !state.calls.is_empty() => Condition::Active,
+            Order::Serve if state.begun == 0 => Condition::New,
+            Order::Serve => Condition::Idle,
+        }
     }
 
     pub fn orders(&self) -> watch::Receiver<Order> {
@@ -252,7 +291,8 @@ struct Registered {
 impl CallUnderWay {
     pub fn begin(connection: &Arc<Connection>, is_open_ended: bool) -> Self {
         let now = Instant::now();
-        let call = Call { began: now, is_open_ended, body: Pace::default(), answer: Pace::default(), untaken: 0 };
+        let call =
+            Call { began: now, is_open_ended, body: Pace::default(), answer: Pace::default(), received: 0, untaken: 0 };
         let mut state = connection.state();
         if state.protocol == Protocol::Http1 {
             state.head_since = None;
@@ -261,6 +301,21 @@ impl CallUnderWay {
         state.begun += 1;
         state.calls.insert(number, call);
         Self(Arc::new(Registered { connection: connection.clone(), number }))
+    }
+
+    /// Where the peer is.
+    pub fn address(&self) -> SocketAddr {
+        self.0.connection.address
+    }
+
+    /// How many bytes of the body came so far.
+    pub fn received(&self) -> usize {
+        self.with(|call, _| call.received).unwrap_or_default()
+    }
+
+    /// Whether it was the server that ended the connection.
+    pub fn is_cut(&self) -> bool {
+        *self.0.connection.orders.borrow() == Order::Cut
     }
 
     pub fn stall_timeout(&self) -> Duration {
@@ -276,6 +331,7 @@ impl CallUnderWay {
     pub fn body_came(&self, bytes: usize) -> bool {
         let stall = self.stall_timeout();
         self.with(|call, now| {
+            call.received += bytes;
             call.body.moved(bytes, now);
             call.body.is_stalled(stall, now)
         })

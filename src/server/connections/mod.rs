@@ -18,7 +18,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     pin::pin,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -46,14 +46,17 @@ use tower::ServiceExt;
 
 use self::{
     body::{AnswerBody, RequestBody},
-    connection::{CallUnderWay, Connection, Order},
+    connection::{Condition, Connection, Order},
     stream::Watched,
 };
+
 use crate::{
     config::ConnectionLimits,
     tls::Tls,
     transport::request::{Client, Peer},
 };
+
+pub use self::connection::CallUnderWay;
 
 /// How many calls may be under way on one connection of HTTP/2; a caller with more waits for one to end.
 const MAXIMUM_STREAMS: u32 = 100;
@@ -90,23 +93,42 @@ const COMPLAINT: Duration = Duration::from_secs(10);
 /// the contract.
 const OPEN_ENDED: &str = "/grpc.";
 
+/// Those that are open.
+#[derive(Clone, Default)]
+pub struct Open(Arc<Mutex<HashMap<Id, Arc<Connection>>>>);
+
+impl Open {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Id, Arc<Connection>>> {
+        // Nothing panics with the map half changed.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many are in each condition.
+    pub fn by_condition(&self) -> [(&'static str, usize); Condition::ALL.len()] {
+        let conditions: Vec<Condition> = self.lock().values().map(|connection| connection.condition()).collect();
+        let count = |condition| conditions.iter().filter(|other| **other == condition).count();
+        Condition::ALL.map(|condition| (condition.name(), count(condition)))
+    }
+}
+
 /// All connections.
 pub struct Connections {
     app: Router,
     limits: ConnectionLimits,
     tls: Option<Tls>,
     http: auto::Builder<TokioExecutor>,
-    open: HashMap<Id, Arc<Connection>>,
+    open: Open,
     tasks: JoinSet<()>,
     complained: Option<Instant>,
     is_stopping: Arc<AtomicBool>,
 }
 
 impl Connections {
-    pub fn new(app: Router, limits: ConnectionLimits, tls: Option<Tls>) -> Self {
+    /// `open` is told which are open.
+    pub fn new(app: Router, limits: ConnectionLimits, tls: Option<Tls>, open: Open) -> Self {
         let http = protocols();
         let is_stopping = Arc::default();
-        Self { app, limits, tls, http, open: HashMap::new(), tasks: JoinSet::new(), complained: None, is_stopping }
+        Self { app, limits, tls, http, open, tasks: JoinSet::new(), complained: None, is_stopping }
     }
 
     /// What says, once it is set, that the server is about to stop: each answer over HTTP/1.1 is then the last on its
@@ -124,10 +146,10 @@ impl Connections {
         let mut newcomer = None;
         let mut has_failed = false;
         loop {
-            if self.open.len() >= self.limits.maximum && newcomer.is_some() {
+            if self.open.lock().len() >= self.limits.maximum && newcomer.is_some() {
                 self.make_room();
             } else if let Some((stream, peer)) = newcomer.take() {
-                self.open(stream, peer);
+                self.begin(stream, peer);
             }
             tokio::select! {
                 accepted = listener.accept(), if newcomer.is_none() && !has_failed => match accepted {
@@ -137,7 +159,7 @@ impl Connections {
                 Some(ended) = self.tasks.join_next_with_id() => self.forget(ended),
                 _ = review.tick() => {
                     let now = Instant::now();
-                    self.open.values().for_each(|connection| connection.review(now));
+                    self.open.lock().values().for_each(|connection| connection.review(now));
                 }
                 () = tokio::time::sleep(RETRY), if newcomer.is_some() || has_failed => has_failed = false,
                 outcome = &mut stop => return outcome,
@@ -149,12 +171,12 @@ impl Connections {
     pub async fn drain(&mut self) {
         let since = Instant::now();
         let mut review = tokio::time::interval(RETRY);
-        while !self.open.is_empty() {
+        while !self.open.lock().is_empty() {
             tokio::select! {
                 Some(ended) = self.tasks.join_next_with_id() => self.forget(ended),
                 _ = review.tick() => {
                     let now = Instant::now();
-                    for connection in self.open.values() {
+                    for connection in self.open.lock().values() {
                         connection.review(now);
                         connection.drain(since, now);
                     }
@@ -163,16 +185,21 @@ impl Connections {
         }
     }
 
-    fn open(&mut self, stream: TcpStream, peer: SocketAddr) {
+    /// Ends those that are left.
+    pub fn cut(&self) {
+        self.open.lock().values().for_each(|connection| connection.cut("the time for calls to end is over"));
+    }
+
+    fn begin(&mut self, stream: TcpStream, peer: SocketAddr) {
         // Without TCP_NODELAY an answer of many packets waits for the acknowledgement of the first, some 40 ms.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY is not to be had");
         }
-        let connection = Arc::new(Connection::new(peer.ip(), self.limits.clone(), Instant::now()));
+        let connection = Arc::new(Connection::new(peer, self.limits.clone(), Instant::now()));
         let is_stopping = self.is_stopping.clone();
         let calls = Calls { app: self.app.clone(), connection: connection.clone(), client: None, is_stopping };
         let task = self.tasks.spawn(drive(self.http.clone(), self.tls.clone(), stream, calls));
-        self.open.insert(task.id(), connection);
+        self.open.lock().insert(task.id(), connection);
     }
 
     fn forget(&mut self, ended: Result<(Id, ()), tokio::task::JoinError>) {
@@ -183,7 +210,7 @@ impl Connections {
                 error.id()
             }
         };
-        self.open.remove(&id);
+        self.open.lock().remove(&id);
     }
 
     /// Ends some of the connections on which nothing is at work: first those of whoever has most connections, of these
@@ -191,11 +218,11 @@ impl Connections {
     fn make_room(&self) {
         let now = Instant::now();
         let mut shares: HashMap<IpAddr, usize> = HashMap::new();
-        for connection in self.open.values() {
+        let open = self.open.lock();
+        for connection in open.values() {
             *shares.entry(connection.peer()).or_default() += 1;
         }
-        let mut quiet: Vec<_> = self
-            .open
+        let mut quiet: Vec<_> = open
             .values()
             .filter_map(|connection| Some((connection.quiet_since()?, connection)))
             .filter(|(since, _)| now.duration_since(*since) >= YOUNG)
@@ -217,7 +244,7 @@ impl Connections {
         }
         if self.complained.is_none_or(|last| last.elapsed() >= COMPLAINT) {
             self.complained = Some(Instant::now());
-            tracing::warn!(%error, open = self.open.len(), "no connection can be accepted; quiet ones are ended");
+            tracing::warn!(%error, open = self.open.lock().len(), "no connection can be accepted; quiet ones are ended");
         }
         self.make_room();
         true
@@ -292,6 +319,7 @@ impl Service<axum::http::Request<Incoming>> for Calls {
         if let Some(client) = &self.client {
             request.extensions_mut().insert(client.clone());
         }
+        request.extensions_mut().insert(call.clone());
         let is_http1 = request.version() < Version::HTTP_2;
         let (connection, is_stopping) = (self.connection.clone(), self.is_stopping.clone());
         let answer = self.app.clone().oneshot(request);

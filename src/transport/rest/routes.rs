@@ -1,5 +1,7 @@
 //! The paths, each at the root and under the prefix that the documented API is served under.
 
+use std::borrow::Cow;
+
 use axum::{
     Router,
     body::{Body, Bytes, HttpBody},
@@ -17,6 +19,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Result},
+    metrics::{CallRecord, Step},
     text::quoted,
     transport::{
         api::{Answer, Api, CreateCall},
@@ -73,6 +76,7 @@ async fn bulk_call(body: Bytes) -> Result<CreateCall<RawEvent>> {
     if body.len() <= LARGE {
         return calls::bulk_call(&body);
     }
+    let _timer = CallRecord::current().timer(Step::Read);
     tokio::task::spawn_blocking(move || calls::bulk_call(&body)).await.map_err(Error::internal)?
 }
 
@@ -176,6 +180,7 @@ impl Gateway {
                 Some(encoding) => encoding.unpack(body, method.limit, &head).await?,
                 None => Reader::new(body, method.limit, &head).read_to_end().await?,
             };
+            head.is_read();
             let answer = call(&head, body).await;
             holder = head.charge.holder();
             answer
@@ -194,24 +199,49 @@ impl Gateway {
     }
 }
 
+/// The paths at the root, and the method that each takes.
+pub const ROUTES: [(&str, &str); 7] = [
+    ("/customer_events/bulk/referrals/create", "POST"),
+    ("/customer_events/referrals/create", "POST"),
+    ("/customer_events/referrals/show", "GET"),
+    ("/customer_events/referrals/list", "POST"),
+    ("/customer_events/referrals/cancel", "POST"),
+    ("/authentication/token", "POST"),
+    ("/authentication/token/release", "POST"),
+];
+
+/// The path of a request at the root, as [`ROUTES`] has it if it is there.
+pub fn plain_path(uri: &Uri) -> Cow<'_, str> {
+    let without_prefix = |path: &str| path.strip_prefix(PREFIX).map(str::to_owned);
+    match plain(uri) {
+        Some(plain) => without_prefix(plain.path()).unwrap_or_else(|| plain.path().to_owned()).into(),
+        None => uri.path().strip_prefix(PREFIX).unwrap_or(uri.path()).into(),
+    }
+}
+
 /// The request with its path as the routes have it: without slashes too many, and without escapes of what needs none.
 pub fn with_plain_path(mut request: Request) -> Request {
-    let path = request.uri().path();
+    if let Some(plain) = plain(request.uri()) {
+        *request.uri_mut() = plain;
+    }
+    request
+}
+
+/// The same of its URI; `None` where it is so already.
+fn plain(uri: &Uri) -> Option<Uri> {
+    let path = uri.path();
     if !(path.contains("//") || path.contains('%') || path.len() > 1 && path.ends_with('/')) {
-        return request;
+        return None;
     }
     let decoded = percent_decode_str(path).decode_utf8_lossy();
     // An escaped question mark begins no query.
     if decoded.contains(['?', '#']) {
-        return request;
+        return None;
     }
     let parts: Vec<&str> = decoded.split('/').filter(|part| !part.is_empty()).collect();
-    let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
     // What is no path even so is none of ours, and stays as it is.
-    if let Ok(plain) = Uri::try_from(format!("/{}{query}", parts.join("/"))) {
-        *request.uri_mut() = plain;
-    }
-    request
+    Uri::try_from(format!("/{}{query}", parts.join("/"))).ok()
 }
 
 /// A body is taken for JSON under whatever type the libraries of existing callers give it; the documented API asks for

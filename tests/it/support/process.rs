@@ -18,7 +18,7 @@ use super::{Answer, TestDatabase, envelope};
 /// How long a process may take to start, or to end.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A folder in which the program runs, with no setting but what a test sets.
+/// A folder in which the program runs, with no setting but what a test sets, and no admin port.
 pub struct Workplace {
     directory: TempDir,
     environment: Vec<(String, String)>,
@@ -46,7 +46,9 @@ pub struct Process {
 impl Workplace {
     pub fn new() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        Self { directory, environment: Vec::new(), database: None, descriptors: None }
+        // Servers side by side would all want the same port.
+        let environment = vec![("REFERRAL_EVENTS_ADMIN_LISTEN".to_owned(), "off".to_owned())];
+        Self { directory, environment, database: None, descriptors: None }
     }
 
     /// One whose programs use this database, of any engine, and share its keys.
@@ -62,6 +64,11 @@ impl Workplace {
     /// Sets an environment variable for what is run from now on.
     pub fn set(&mut self, name: &str, value: &str) {
         self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Takes an environment variable back.
+    pub fn unset(&mut self, name: &str) {
+        self.environment.retain(|(set, _)| set != name);
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -218,6 +225,22 @@ impl Process {
             assert!(started.elapsed() < PATIENCE, "{text} is not there: {}", self.output());
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+    }
+
+    /// The address of its admin port, once it has said so.
+    pub async fn admin(&self) -> SocketAddr {
+        const SAID: &str = "serving /metrics, /livez and /readyz on ";
+        self.wait_for_output(SAID).await;
+        let output = self.output();
+        let address = output.lines().find_map(|line| line.strip_prefix(SAID)).expect("a line");
+        address.parse().expect("an address")
+    }
+
+    /// The lines of its log, which is JSON.
+    pub fn log_lines(&self) -> Vec<Value> {
+        let lines = self.output();
+        let lines = lines.lines().filter(|line| !line.starts_with("serving "));
+        lines.map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
     }
 
     /// Of the process, for signals.

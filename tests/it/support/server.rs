@@ -14,7 +14,7 @@ use referral_events::{
         referral_event_service_client::ReferralEventServiceClient,
     },
     guessing::Limits,
-    server,
+    server::{self, Listeners},
     storage::{Database, PoolOptions, entity::referral_event},
 };
 use sea_orm::{ConnectionTrait, EntityTrait, FromQueryResult, JsonValue, QueryOrder, Statement};
@@ -24,7 +24,7 @@ use tonic::{Status, transport::Channel};
 use tonic_types::StatusExt;
 
 use super::{
-    Answer, Setup, Transport,
+    Answer, Scrape, Setup, Transport,
     engine::TestDatabase,
     hold::{Held, Hold},
     message,
@@ -63,21 +63,25 @@ static TOKEN: OnceLock<String> = OnceLock::new();
 /// A server that listens.
 struct Running {
     address: SocketAddr,
+    admin: SocketAddr,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
 
 impl Running {
     async fn start(database: &Database, keys: &Keys, config: Config) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
+        let calls = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = calls.local_addr().expect("an address");
+        let admin = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let admin_address = admin.local_addr().expect("an address");
+        let listeners = Listeners { calls, admin: Some(admin) };
         let (stop, stopped) = oneshot::channel();
         let shutdown = async move { _ = stopped.await };
         // Nobody asks a server of a test for its health before it stops.
         let config = Config { drain_pause: Duration::ZERO, ..config };
-        let serving = server::run(listener, database.clone(), keys.clone(), config, shutdown);
+        let serving = server::run(listeners, database.clone(), keys.clone(), config, shutdown);
         let task = tokio::spawn(async move { serving.await.expect("a server") });
-        Self { address, stop, task }
+        Self { address, admin: admin_address, stop, task }
     }
 
     fn channel(&self) -> Channel {
@@ -188,6 +192,18 @@ impl Server {
         self.address = running.address;
         self.channel = running.channel();
         self.running = Some(running);
+    }
+
+    /// What it tells on its admin port.
+    pub async fn ask_admin(&self, path: &str) -> (u16, String) {
+        let admin = self.running.as_ref().expect("a server that runs").admin;
+        ask_admin(admin, path).await
+    }
+
+    pub async fn scrape(&self) -> Scrape {
+        let (status, text) = self.ask_admin("metrics").await;
+        assert_eq!(status, 200);
+        Scrape::read(&text)
     }
 
     /// Forgets the statements so far and answers them.
@@ -344,6 +360,11 @@ impl Server {
         let events = referral_event::Entity::find().order_by_asc(referral_event::Column::Number);
         events.all(self.database.reader()).await.expect("events")
     }
+}
+
+pub async fn ask_admin(admin: SocketAddr, path: &str) -> (u16, String) {
+    let response = reqwest::get(format!("http://{admin}/{path}")).await.expect("a response");
+    (response.status().as_u16(), response.text().await.expect("a text"))
 }
 
 fn under<T>(key: &str, request: T) -> tonic::Request<T> {
