@@ -146,6 +146,8 @@ pub async fn add_organisation(database: &Database, name: &str) -> OrganisationId
         role: "caller".to_owned(),
         default_unit_id: None,
         created_on: Utc::now(),
+        disabled_on: None,
+        token_generation: 0,
     };
     users::add_user(database.writer(), user).await.expect("a user");
     organisation_id

@@ -21,6 +21,9 @@ pub struct Claims {
     pub usr: String,
     /// Id of the organisation.
     pub org: OrganisationId,
+    /// The generation of its user's tokens; earlier versions knew none but the first.
+    #[serde(rename = "gen", default)]
+    pub generation: i64,
     /// When it was issued, in seconds since 1970.
     pub iat: i64,
     /// When it expires, in seconds since 1970.

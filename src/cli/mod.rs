@@ -1,11 +1,16 @@
 //! The command line.
 
+mod ask;
+mod audit;
 mod demo;
 mod import;
 mod keys;
+mod listing;
 mod migrate;
+mod operator;
 mod organisation;
 mod serve;
+mod token;
 mod user;
 mod values;
 
@@ -140,7 +145,10 @@ impl std::fmt::Debug for Settings {
 }
 
 const ADD_ORGANISATION: &str = "Example:\n  referral-events organisation add acme";
-const ADD_USER: &str = "Example:\n  echo 'a password' | referral-events user add ann --organisation acme --role caller";
+const ADD_USER: &str =
+    "Example:\n  echo 'seven green kettles' | referral-events user add ann --organisation acme --role caller";
+const RELEASE_TOKENS: &str = "Example:\n  referral-events token release --user ann --organisation acme";
+const LIST_AUDIT: &str = "Example:\n  referral-events audit list --organisation acme";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -159,6 +167,12 @@ enum Command {
     /// Manages users
     #[command(subcommand, after_help = ADD_USER)]
     User(user::UserCommand),
+    /// Ends users' tokens
+    #[command(subcommand, after_help = RELEASE_TOKENS)]
+    Token(token::TokenCommand),
+    /// Shows what administrators did
+    #[command(subcommand, after_help = LIST_AUDIT)]
+    Audit(audit::AuditCommand),
 }
 
 /// The settings that the demo has of its own, whatever the environment says; on the command line they are refused.
@@ -244,6 +258,8 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Import(arguments) => return import::run(arguments, &settings).await,
         Command::Organisation(command) => organisation::run(command, &settings).await?,
         Command::User(command) => user::run(command, &settings).await?,
+        Command::Token(command) => token::run(command, &settings).await?,
+        Command::Audit(command) => audit::run(command, &settings).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

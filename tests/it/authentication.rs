@@ -125,7 +125,7 @@ async fn a_token_says_who_calls_until_when(setup: Setup) {
         let latest = Utc::now().timestamp();
         let claims = claims(&server, &token);
         let names: Vec<&str> = claims.as_object().expect("an object").keys().map(String::as_str).collect();
-        assert_eq!(names, ["exp", "iat", "jti", "org", "usr"]);
+        assert_eq!(names, ["exp", "gen", "iat", "jti", "org", "usr"]);
         assert_eq!(claims["usr"], "carla-acme");
         assert_eq!(claims["org"], acme.0);
         let issued = claims["iat"].as_i64().expect("a time");

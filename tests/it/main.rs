@@ -73,6 +73,7 @@ mod one_event;
 mod one_time_passwords;
 mod packed_bodies;
 mod party_states;
+mod people;
 mod performed_by;
 mod plans;
 mod pooler;
@@ -174,6 +175,7 @@ fn main() {
         one_time_passwords::tests(),
         packed_bodies::tests(),
         party_states::tests(),
+        people::tests(),
         performed_by::tests(),
         plans::tests(),
         pooler::tests(),
