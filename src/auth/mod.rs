@@ -18,7 +18,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     guessing::{Guessing, Subject},
     id::OrganisationId,
-    secret::{Key, Secret},
+    secret::{KeyRing, Secret},
     storage::{
         Database,
         entity::{released_token, user},
@@ -140,10 +140,10 @@ pub struct Authenticator {
 }
 
 impl Authenticator {
-    pub fn new(database: Database, token_key: &Key, guessing: Guessing, clock: Clock) -> Self {
+    pub fn new(database: Database, token_keys: &KeyRing, guessing: Guessing, clock: Clock) -> Self {
         Self {
             database,
-            signer: Signer::new(token_key),
+            signer: Signer::new(token_keys),
             guessing,
             queue: Queue::new(),
             clock,

@@ -109,7 +109,7 @@ async fn credentials_of_the_wrong_shape_refuse_the_call(setup: Setup) {
 }
 
 fn claims(server: &Server, token: &str) -> Value {
-    let key = DecodingKey::from_secret(server.keys.token.as_bytes());
+    let key = DecodingKey::from_secret(server.keys.token.first.key.as_bytes());
     let token = decode::<Value>(token, &key, &Validation::new(Algorithm::HS256)).expect("a token signed with the key");
     assert_eq!(token.header.typ.as_deref(), Some("JWT"));
     token.claims

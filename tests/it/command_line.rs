@@ -297,7 +297,9 @@ async fn every_setting_is_documented_with_its_variable(_: Setup) {
         ("--database-acquire-timeout", "REFERRAL_EVENTS_DATABASE_ACQUIRE_TIMEOUT"),
         ("--database-idle-timeout", "REFERRAL_EVENTS_DATABASE_IDLE_TIMEOUT"),
         ("--token-key", "REFERRAL_EVENTS_TOKEN_KEY"),
+        ("--token-key-file", "REFERRAL_EVENTS_TOKEN_KEY_FILE"),
         ("--hash-key", "REFERRAL_EVENTS_HASH_KEY"),
+        ("--hash-key-file", "REFERRAL_EVENTS_HASH_KEY_FILE"),
         ("--log", "REFERRAL_EVENTS_LOG"),
     ];
     // What is an option of the help and not here is no setting, or has been forgotten here.
@@ -316,7 +318,7 @@ async fn every_setting_is_documented_with_its_variable(_: Setup) {
     expected.extend([("--demo", None), ("--help", None)]);
     assert_eq!(documented, expected, "{help}");
     let commands = workplace.run_well(&["--help"], "").stdout;
-    for command in ["serve", "migrate", "import", "organisation", "user"] {
+    for command in ["serve", "migrate", "import", "organisation", "user", "key", "token", "audit"] {
         assert!(commands.lines().any(|line| line.trim_start().starts_with(&format!("{command} "))), "{commands}");
     }
 }

@@ -11,7 +11,7 @@ tests! {
         the_version_has_the_commit_that_was_built;
 }
 
-const COMMANDS: [&str; 20] = [
+const COMMANDS: [&str; 24] = [
     "",
     "serve",
     "migrate",
@@ -32,6 +32,10 @@ const COMMANDS: [&str; 20] = [
     "token release",
     "audit",
     "audit list",
+    "key",
+    "key new",
+    "key rotate",
+    "key check",
 ];
 
 fn help(command: &str, flag: &str) -> String {
@@ -57,7 +61,7 @@ async fn the_short_help_is_short_and_the_long_one_has_every_setting_in_its_group
         let of_the_database =
             ["database-url", "database-connections", "database-acquire-timeout", "database-idle-timeout"];
         assert_eq!(settings(&long, "Settings of the database"), of_the_database, "{long}");
-        assert_eq!(settings(&long, "Settings of all commands"), ["token-key", "hash-key", "log"], "{long}");
+        assert_eq!(settings(&long, "Settings of all commands"), ["token-key", "token-key-file", "hash-key", "hash-key-file", "log"], "{long}");
         assert_eq!(settings(&short, "Settings of the database"), ["database-url"]);
         assert_eq!(settings(&short, "Settings of all commands"), ["log"]);
         let own = settings(&long, "Settings of serve");
@@ -92,6 +96,10 @@ async fn the_examples_of_the_help_work(_: Setup) {
         "organisation disable",
         "organisation enable",
         "import",
+        "key",
+        "key new",
+        "key check",
+        "key rotate",
         "migrate",
         "serve",
         "",
@@ -104,7 +112,7 @@ async fn the_examples_of_the_help_work(_: Setup) {
             let example = example.trim();
             assert!(example.contains(&format!("referral-events {command}")), "{example}");
             // Those of the groups are those of their commands.
-            if flag == "-h" && !["organisation", "user", "token", "audit"].contains(&command) {
+            if flag == "-h" && !["organisation", "user", "token", "audit", "key"].contains(&command) {
                 match example.strip_prefix("referral-events serve") {
                     Some(arguments) => {
                         let arguments = arguments.replace("127.0.0.1:50051", "127.0.0.1:0");

@@ -58,6 +58,8 @@ mod import_rows;
 mod import_runs;
 mod interleavings;
 mod isolation;
+mod key_commands;
+mod key_rotation;
 mod keys;
 mod limits;
 mod list_filters;
@@ -160,6 +162,8 @@ fn main() {
         import_runs::tests(),
         interleavings::tests(),
         isolation::tests(),
+        key_commands::tests(),
+        key_rotation::tests(),
         keys::tests(),
         limits::tests(),
         list_filters::tests(),

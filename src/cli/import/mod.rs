@@ -16,9 +16,8 @@ use tokio::{
     sync::oneshot,
 };
 
-use super::{COMMAND_TIME_LIMIT, Failure, Settings, keys, organisation, say};
+use super::{COMMAND_TIME_LIMIT, Failure, Settings, key_settings::MissingKeys, keys, organisation, say};
 use crate::{
-    config::MissingKeys,
     directory::{self, DirectoryKind, Encoding, End, ImportOptions, Target},
     error::Error,
     secret::CodeHasher,
