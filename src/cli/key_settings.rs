@@ -78,11 +78,21 @@ impl KeyArguments {
     }
 
     fn token(&self) -> Setting<'_> {
-        Setting { name: TOKEN_KEY, flag: "--token-key", text: self.token_key.as_deref(), file: self.token_key_file.as_deref() }
+        Setting {
+            name: TOKEN_KEY,
+            flag: "--token-key",
+            text: self.token_key.as_deref(),
+            file: self.token_key_file.as_deref(),
+        }
     }
 
     fn hash(&self) -> Setting<'_> {
-        Setting { name: HASH_KEY, flag: "--hash-key", text: self.hash_key.as_deref(), file: self.hash_key_file.as_deref() }
+        Setting {
+            name: HASH_KEY,
+            flag: "--hash-key",
+            text: self.hash_key.as_deref(),
+            file: self.hash_key_file.as_deref(),
+        }
     }
 }
 

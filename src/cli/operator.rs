@@ -1,7 +1,7 @@
 //! Who runs a command.
 
 use chrono::Utc;
-use nix::unistd::{User, getuid, gethostname};
+use nix::unistd::{User, gethostname, getuid};
 
 use crate::storage::people::Act;
 

@@ -47,7 +47,9 @@ pub enum UserCommand {
         unit: Option<String>,
     },
     /// Gives a user another password, asked for or from standard input, and ends the user's tokens
-    #[command(after_help = "Example:\n  echo 'nine purple ladles' | referral-events user password ann --organisation acme")]
+    #[command(
+        after_help = "Example:\n  echo 'nine purple ladles' | referral-events user password ann --organisation acme"
+    )]
     Password(NamedUser),
     /// Gives a user another role, and ends the user's tokens
     #[command(after_help = "Example:\n  referral-events user role ann --organisation acme --role reader")]

@@ -163,7 +163,8 @@ impl<'a> Store<'a> {
         }
         for (positions, updates) in &plan.updates {
             let columns = stored_columns(kind, positions.iter().copied());
-            directory::update_many(connection, organisation_id, table, &columns, hasher.has_two_keys(), updates).await?;
+            directory::update_many(connection, organisation_id, table, &columns, hasher.has_two_keys(), updates)
+                .await?;
         }
         match kind {
             DirectoryKind::RewardsParticipants => {
@@ -199,7 +200,8 @@ impl<'a> Store<'a> {
         let count = positions.len();
         // While there are two hash keys, codes are looked for by their hashes of the other one, too.
         for arm in (0..count).filter(|_| self.target.hasher.has_two_keys()) {
-            if matches!(kind.columns()[positions[arm]].content, Content::AuthenticationCode | Content::OneTimePassword) {
+            if matches!(kind.columns()[positions[arm]].content, Content::AuthenticationCode | Content::OneTimePassword)
+            {
                 positions.push(positions[arm]);
                 columns.push(columns[arm]);
             }

@@ -196,8 +196,7 @@ pub async fn update_many<C: ConnectionTrait>(
     let mut assignments = Vec::new();
     for (i, StoredColumn { name, .. }) in columns.iter().enumerate() {
         if *name == ONE_TIME_PASSWORD_HASH.name {
-            let by_old_hash =
-                if has_old_hash { format!(" OR n.v{} = t.{name}", columns.len()) } else { String::new() };
+            let by_old_hash = if has_old_hash { format!(" OR n.v{} = t.{name}", columns.len()) } else { String::new() };
             let when = |same: &str, other: &str| {
                 format!(
                     "CASE WHEN n.v{i} IS NULL THEN NULL WHEN n.v{i} = t.{name}{by_old_hash} THEN {same} ELSE {other} END"

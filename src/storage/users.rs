@@ -2,8 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
-    ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QuerySelect,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QuerySelect,
     sea_query::OnConflict,
 };
 use uuid::Uuid;
@@ -54,11 +53,8 @@ pub(super) async fn insert_organisation<C: ConnectionTrait>(
     name: &str,
     created_on: DateTime<Utc>,
 ) -> Result<OrganisationId, DbErr> {
-    let row = organisation::ActiveModel {
-        name: Set(name.to_owned()),
-        created_on: Set(created_on),
-        ..Default::default()
-    };
+    let row =
+        organisation::ActiveModel { name: Set(name.to_owned()), created_on: Set(created_on), ..Default::default() };
     let id = organisation::Entity::insert(row).exec(connection).await?.last_insert_id;
     counters::create(connection, id).await?;
     Ok(id)

@@ -171,7 +171,8 @@ async fn a_name_is_taken_once(_: Setup) {
     workplace.serve(&[]).login("seven green kettles").await;
     // Another organisation has names of its own.
     workplace.run_well(&["organisation", "add", "other"], "");
-    workplace.run_well(&["user", "add", "carla", "--organisation", "other", "--role", "reader"], "seven green kettles\n");
+    workplace
+        .run_well(&["user", "add", "carla", "--organisation", "other", "--role", "reader"], "seven green kettles\n");
 }
 
 async fn a_user_needs_a_role_an_organisation_and_a_password(_: Setup) {
@@ -185,8 +186,13 @@ async fn a_user_needs_a_role_an_organisation_and_a_password(_: Setup) {
         (vec!["--organisation", "acme", "--role", "king"], "seven green kettles\n", 2, "invalid value 'king'"),
         (vec!["--organisation", "acme"], "seven green kettles\n", 2, "--role"),
         (vec!["--role", "caller"], "seven green kettles\n", 2, "--organisation"),
-        (vec!["--organisation", "none", "--role", "caller"], "seven green kettles\n", 1, "error: there is no organisation \"none\"; `organisation list` has those that there are, `organisation add` makes \
-             one\n"),
+        (
+            vec!["--organisation", "none", "--role", "caller"],
+            "seven green kettles\n",
+            1,
+            "error: there is no organisation \"none\"; `organisation list` has those that there are, `organisation add` makes \
+             one\n",
+        ),
         (
             vec!["--organisation", "acme", "--role", "caller", "--unit", "U9"],
             "seven green kettles\n",

@@ -25,7 +25,8 @@ fn prepare(workplace: &Workplace) {
     workplace.run_well(&["migrate"], "");
     workplace.add_caller("seven green kettles");
     workplace.run_well(&["organisation", "add", "zenith"], "");
-    workplace.run_well(&["user", "add", "carla", "--organisation", "zenith", "--role", "caller"], "seven green kettles\n");
+    workplace
+        .run_well(&["user", "add", "carla", "--organisation", "zenith", "--role", "caller"], "seven green kettles\n");
     let accounts: String = (0..50).map(|n| format!("ACR{n:02}\n")).collect();
     let participants: String = (0..50).map(|n| format!("RP{n:02},ACR{n:02}\n")).collect();
     for organisation in ["acme", "zenith"] {

@@ -61,7 +61,11 @@ async fn the_short_help_is_short_and_the_long_one_has_every_setting_in_its_group
         let of_the_database =
             ["database-url", "database-connections", "database-acquire-timeout", "database-idle-timeout"];
         assert_eq!(settings(&long, "Settings of the database"), of_the_database, "{long}");
-        assert_eq!(settings(&long, "Settings of all commands"), ["token-key", "token-key-file", "hash-key", "hash-key-file", "log"], "{long}");
+        assert_eq!(
+            settings(&long, "Settings of all commands"),
+            ["token-key", "token-key-file", "hash-key", "hash-key-file", "log"],
+            "{long}"
+        );
         assert_eq!(settings(&short, "Settings of the database"), ["database-url"]);
         assert_eq!(settings(&short, "Settings of all commands"), ["log"]);
         let own = settings(&long, "Settings of serve");

@@ -141,10 +141,16 @@ async fn what_is_said_of_keys_that_are_set(setup: Setup) {
         workplace.set(&name, &format!("1:{old},2:{key}"));
         drop(workplace.serve(&[]));
         let checked = workplace.run_well(&["key", "check"], "").stdout;
-        assert!(checked.contains(&format!("{which} key 1 {}, key 2 is accepted too: from {name}\n", match which {
-            "token" => "signs",
-            _ => "hashes",
-        })), "{checked}");
+        assert!(
+            checked.contains(&format!(
+                "{which} key 1 {}, key 2 is accepted too: from {name}\n",
+                match which {
+                    "token" => "signs",
+                    _ => "hashes",
+                }
+            )),
+            "{checked}"
+        );
         let said = workplace.run_well(&["key", "rotate", which], "").stdout;
         assert!(said.starts_with(&format!("0. take the {which} key 2 out")) && said.contains("\n3:"), "{said}");
     }
@@ -254,7 +260,8 @@ async fn keys_that_cannot_be_meant_are_refused(_: Setup) {
 async fn a_key_on_the_command_line_is_warned_of(_: Setup) {
     let workplace = Workplace::new();
     let key = "71".repeat(32);
-    let warning = "--token-key stands on the command line, where whoever lists the processes sees it: use --token-key-file";
+    let warning =
+        "--token-key stands on the command line, where whoever lists the processes sees it: use --token-key-file";
     let server = workplace.serve(&["--token-key", &key]);
     server.wait_for_output(warning).await;
     assert!(!server.output().contains("--hash-key stands"));

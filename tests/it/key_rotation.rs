@@ -129,7 +129,8 @@ async fn call_without_end(replicas: Arc<Replicas>, stop: Arc<AtomicUsize>, logge
             _ => json!({"identifier": "T3", "pass_code": "3333"}),
         };
         // Some are referred again, by another.
-        let answer = post(BULK, &json!({"token": token, "referral_customer_events_set": [event(n, access_token)]})).await;
+        let answer =
+            post(BULK, &json!({"token": token, "referral_customer_events_set": [event(n, access_token)]})).await;
         assert_eq!(answer.code, "OK", "{answer:?}");
         let failures = answer.failures();
         let is_fine = |code: &String| code == "ReferralAlreadyExists" || code == "ReferredByAnotherParticipant";
@@ -161,7 +162,6 @@ async fn keys_are_replaced_on_two_replicas_under_calls_of_which_none_is_refused(
     let all_logged_in = &all_logged_in;
     all_logged_in(times).await;
     for keys in [&[1, 2][..], &[2, 1], &[2]] {
-        set_keys(&mut workplace, keys);
         if keys.len() == 1 {
             // What is not used by and by is imported again, and the tokens of the old key are no longer used.
             import(&workplace, "access_tokens", TOKENS);
@@ -170,6 +170,7 @@ async fn keys_are_replaced_on_two_replicas_under_calls_of_which_none_is_refused(
             times += 1;
             all_logged_in(times).await;
         }
+        set_keys(&mut workplace, keys);
         for server in &mut servers {
             replicas.addresses.lock().expect("a lock").retain(|address| *address != server.address);
             server.terminate();
@@ -317,16 +318,15 @@ async fn repeats_and_pages_from_before_are_known_under_two_keys(setup: Setup) {
         let event = event(n, json!({"authentication_code": "code-1"}));
         json!({"token": token, "referral_customer_events_set": [event]})
     };
-    let list = |token: &str, page: Option<&str>| {
-        json!({"token": token, "number_of_results": 1, "order": "OLDEST_FIRST", "page_token": page})
-    };
+    let list = |token: &str, page: Option<&str>| json!({"token": token, "number_of_results": 1, "order": "OLDEST_FIRST", "page_token": page});
     let server = workplace.serve(&[]);
     let token = server.login(PASSWORD).await;
     let first = server.post_once(BULK, &request(&token, 1), Some("key-1")).await;
     first.assert_outcome(&["1"], &[]);
     create(&server, &token, 2, json!({"authentication_code": "code-1"})).await.assert_outcome(&["1"], &[]);
     let path = "customer_events/referrals/list";
-    let page = server.post(path, &list(&token, None)).await.data["next_page_token"].as_str().expect("a page").to_owned();
+    let page =
+        server.post(path, &list(&token, None)).await.data["next_page_token"].as_str().expect("a page").to_owned();
     drop(server);
     for (keys, is_known) in [(&[1, 2][..], true), (&[2, 1], true), (&[2], false)] {
         if !is_known {

@@ -4,6 +4,7 @@
 use std::{
     fs,
     io::Read,
+    os::unix::fs::PermissionsExt,
     process::{Child, Stdio},
     time::{Duration, Instant},
 };
@@ -75,6 +76,7 @@ async fn a_database_that_is_restored_without_its_key_file_is_refused(_: Setup) {
     workplace.run_well(&["organisation", "add", "other"], "");
 
     fs::write(&file, &keys).expect("a file");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("a mode");
     expect_the_code_to_match(&workplace).await;
 
     // The file of another database.

@@ -89,10 +89,8 @@ async fn whatever_ends_tokens_ends_them_at_once_on_every_replica(setup: Setup) {
     let workplace = workplace(setup.engine);
     add_user(&workplace, "acme", "dora");
     let servers = [workplace.serve(&[]), workplace.serve(&[])];
-    let others = [
-        servers[0].login_as("acme", "dora", PASSWORD).await,
-        servers[1].login_as("other", "carla", PASSWORD).await,
-    ];
+    let others =
+        [servers[0].login_as("acme", "dora", PASSWORD).await, servers[1].login_as("other", "carla", PASSWORD).await];
     let cases = [
         ("user password carla --organisation acme", "", OTHER_PASSWORD),
         ("user role carla --organisation acme --role reader", "", OTHER_PASSWORD),
@@ -222,7 +220,10 @@ async fn users_and_organisations_are_listed_without_their_passwords(setup: Setup
     let users = users.as_array().expect("an array");
     let names: Vec<(&Value, &Value)> = users.iter().map(|user| (&user["organisation"], &user["name"])).collect();
     let expected = [("a second", "bert"), ("a second", "zoë"), ("acme", "carla")];
-    assert_eq!(names, expected.map(|(organisation, name)| (json!(organisation), json!(name))).each_ref().map(|(o, n)| (o, n)));
+    assert_eq!(
+        names,
+        expected.map(|(organisation, name)| (json!(organisation), json!(name))).each_ref().map(|(o, n)| (o, n))
+    );
     let carla = users[2].as_object().expect("an object");
     let mut keys: Vec<&str> = carla.keys().map(String::as_str).collect();
     keys.sort_unstable();
@@ -272,14 +273,22 @@ async fn the_audit_tells_who_did_what_to_whom_and_no_secret(setup: Setup) {
     let carla = json!("carla");
     let (none, caller, reader) = (Value::Null, json!("caller"), json!("reader, before caller"));
     let actions = [
-        "organisation add", "user add", "user password", "user role", "user disable", "user enable", "token release",
-        "organisation disable", "organisation enable",
+        "organisation add",
+        "user add",
+        "user password",
+        "user role",
+        "user disable",
+        "user enable",
+        "token release",
+        "organisation disable",
+        "organisation enable",
     ]
     .map(|action| json!(action));
     let expected: Vec<[&Value; 3]> = (0..)
         .zip(&actions)
         .map(|(n, action)| {
-            let user = if action.as_str().is_some_and(|action| action.starts_with("organisation")) { &none } else { &carla };
+            let user =
+                if action.as_str().is_some_and(|action| action.starts_with("organisation")) { &none } else { &carla };
             [action, user, [&none, &caller, &none, &reader, &none, &none, &none, &none, &none][n]]
         })
         .collect();
@@ -418,7 +427,8 @@ const INTERRUPT: &str = "\u{3}";
 fn run_on_terminal(workplace: &Workplace, arguments: &[&str], typed: &[(&str, &str)]) -> (Option<i32>, String) {
     let terminal = nix::pty::openpty(None, None).expect("a terminal");
     let side = |fd: &OwnedFd| Stdio::from(fd.try_clone().expect("a descriptor"));
-    let mut child = workplace.spawn_on(arguments, [side(&terminal.slave), side(&terminal.slave), side(&terminal.slave)]);
+    let mut child =
+        workplace.spawn_on(arguments, [side(&terminal.slave), side(&terminal.slave), side(&terminal.slave)]);
     drop(terminal.slave);
     let mut master = File::from(terminal.master);
     let mut shown = String::new();
@@ -526,7 +536,7 @@ async fn a_login_that_a_new_password_overtakes_gives_no_token(setup: Setup) {
     let server = Server::start(setup).await;
     let mut workplace = Workplace::over(TestDatabase::at(server.database_url()));
     workplace.set("REFERRAL_EVENTS_LOG", "error");
-    let held = server.hold_at("DELETE FROM failed_guesses");
+    let held = server.hold_at("DELETE FROM \"failed_guesses\"");
     let logging_in = server.login("acme", "carla");
     let changing = held.meanwhile(async {
         run(&workplace, "user password carla --organisation acme", &format!("{OTHER_PASSWORD}\n"));
