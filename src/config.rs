@@ -1,14 +1,16 @@
 //! The settings of a server, and the keys.
 
-use std::{
-    io::{self, Write},
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::time::Duration;
 
 use axum::http::HeaderValue;
 
-use crate::{clock::Clock, guessing::Limits, referral::ReferralSettings, secret::Key, storage::sqlite_file, tls::Tls};
+use crate::{
+    clock::Clock,
+    guessing::Limits,
+    referral::ReferralSettings,
+    secret::{Key, KeyRing},
+    tls::Tls,
+};
 
 /// How a server behaves.
 #[derive(Clone, Debug)]
@@ -114,130 +116,20 @@ type Result<T> = std::result::Result<T, SettingError>;
 /// The keys of a server.
 #[derive(Clone, Debug)]
 pub struct Keys {
-    /// Signs tokens.
-    pub token: Key,
-    /// Hashes the codes of access tokens.
-    pub hash: Key,
+    /// Sign tokens.
+    pub token: KeyRing,
+    /// Hash the codes of access tokens.
+    pub hash: KeyRing,
 }
 
 /// The names under which the keys are set in the environment, and stand in the key file.
 pub const TOKEN_KEY: &str = "REFERRAL_EVENTS_TOKEN_KEY";
 pub const HASH_KEY: &str = "REFERRAL_EVENTS_HASH_KEY";
 
-/// Where the keys come from that are not set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MissingKeys {
-    /// From a file beside a SQLite database, which is made where it is not there.
-    KeepBesideDatabase,
-    /// From nowhere: they must be set.
-    Refuse,
-}
-
-/// The keys as far as they are set, and where the others come from.
-#[derive(Debug)]
-pub struct KeySettings {
-    token: Option<Key>,
-    hash: Option<Key>,
-    /// The file that has those that are not set; `None` where both are.
-    file: Option<PathBuf>,
-}
-
-impl KeySettings {
-    /// Reads what is set; a key that is not set comes from where `missing` says.
-    pub fn read(token: Option<&str>, hash: Option<&str>, database_url: &str, missing: MissingKeys) -> Result<Self> {
-        let token = token.map(|text| parse(TOKEN_KEY, text)).transpose()?;
-        let hash = hash.map(|text| parse(HASH_KEY, text)).transpose()?;
-        let database_file = sqlite_file(database_url).map_err(|error| SettingError::new(error.to_string()))?;
-        let file = match (missing, database_file) {
-            _ if token.is_some() && hash.is_some() => None,
-            (MissingKeys::KeepBesideDatabase, Some(path)) => Some(key_file(&path)),
-            _ => {
-                return Err(SettingError::new(format!(
-                    "{TOKEN_KEY} and {HASH_KEY} must be set, each to 64 hex digits: keys are made only for a SQLite \
-                     database that is served on a loopback address"
-                )));
-            }
-        };
-        Ok(Self { token, hash, file })
-    }
-
-    /// The file that the hash key comes from; `None` where it is set.
-    pub fn hash_key_file(&self) -> Option<PathBuf> {
-        self.file.clone().filter(|_| self.hash.is_none())
-    }
-
-    /// The same where the file is not there, so that [`keys`](Self::keys) makes a new hash key.
-    pub fn hash_key_to_make(&self) -> Option<PathBuf> {
-        self.hash_key_file().filter(|file| !file.exists())
-    }
-
-    /// The keys; where the file is needed and not there, it is made.
-    pub fn keys(self) -> Result<Keys> {
-        let kept = self.file.as_deref().map(read_or_make).transpose()?;
-        let (kept_token, kept_hash) = kept.map(|kept| (kept.token, kept.hash)).unzip();
-        match (self.token.or(kept_token), self.hash.or(kept_hash)) {
-            (Some(token), Some(hash)) if token.as_bytes() == hash.as_bytes() => Err(SettingError::new(format!(
-                "{TOKEN_KEY} and {HASH_KEY} must be two keys, and are the same: {MAKE_A_KEY}"
-            ))),
-            (Some(token), Some(hash)) => Ok(Keys { token, hash }),
-            _ => Err(SettingError::new("a key is neither set nor in a file")),
-        }
-    }
-}
-
 impl Keys {
     /// New keys, kept nowhere.
     pub fn generate() -> Result<Self> {
         let generate = || Key::generate().map_err(|error| SettingError::new(format!("no key can be made: {error}")));
-        Ok(Self { token: generate()?, hash: generate()? })
+        Ok(Self { token: KeyRing::of_one(generate()?), hash: KeyRing::of_one(generate()?) })
     }
-}
-
-const MAKE_A_KEY: &str = "openssl rand -hex 32 makes one";
-
-fn parse(name: &str, text: &str) -> Result<Key> {
-    let key = Key::from_hex(text).ok_or_else(|| SettingError::new(format!("{name} must be 64 hex digits")))?;
-    if key.as_bytes().iter().all(|byte| *byte == 0) {
-        return Err(SettingError::new(format!("{name} is all zeros, which is no secret: {MAKE_A_KEY}")));
-    }
-    Ok(key)
-}
-
-fn key_file(database: &Path) -> PathBuf {
-    let mut name = database.as_os_str().to_owned();
-    name.push(".keys");
-    PathBuf::from(name)
-}
-
-/// The keys of the file, which is made, readable by its owner alone, if it is not there.
-fn read_or_make(file: &Path) -> Result<Keys> {
-    if !file.exists() {
-        make(file).map_err(|error| unusable(file, error))?;
-    }
-    let text = std::fs::read_to_string(file).map_err(|error| unusable(file, error))?;
-    let line = |name: &str| {
-        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-        parse(name, value.ok_or_else(|| SettingError::new(format!("{} has no {name}", file.display())))?)
-    };
-    Ok(Keys { token: line(TOKEN_KEY)?, hash: line(HASH_KEY)? })
-}
-
-/// Makes the file whole or not at all: a half-written one would stop every later start. Of two that make it at once,
-/// the first one's keys stay.
-fn make(file: &Path) -> io::Result<()> {
-    let keys = Keys::generate().map_err(io::Error::other)?;
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // A temporary file is readable by its owner alone.
-    let mut temporary = tempfile::NamedTempFile::new_in(folder)?;
-    writeln!(temporary, "{TOKEN_KEY}={}", keys.token.to_hex().expose())?;
-    writeln!(temporary, "{HASH_KEY}={}", keys.hash.to_hex().expose())?;
-    temporary.as_file().sync_all()?;
-    match temporary.persist_noclobber(file) {
-        Err(error) if error.error.kind() != io::ErrorKind::AlreadyExists => Err(error.error),
-        _ => Ok(()),
-    }
-}
-
-fn unusable(file: &Path, error: io::Error) -> SettingError {
-    SettingError::new(format!("the key file {} cannot be used: {error}", file.display()))
 }

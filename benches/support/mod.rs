@@ -19,9 +19,9 @@ use std::{
 use chrono::Utc;
 use referral_events::{
     auth::password,
-    config::{KeySettings, Keys, MissingKeys},
+    config::Keys,
     id::OrganisationId,
-    secret::{CodeHasher, Secret},
+    secret::{CodeHasher, KeyRing, Secret},
     storage::{Database, PoolOptions, entity::user, users},
 };
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
@@ -106,8 +106,8 @@ impl Bench {
         database.migrate().await.expect("a schema");
         let organisation_id = add_organisation(&database, ORGANISATION).await;
         database.close().await.expect("a close");
-        let keys = KeySettings::read(Some(KEYS[0]), Some(KEYS[1]), &url, MissingKeys::Refuse).expect("keys");
-        let keys = keys.keys().expect("keys");
+        let [token, hash] = KEYS.map(|key| KeyRing::read(key).expect("a key"));
+        let keys = Keys { token, hash };
         Self { url, keys, organisation_id, file, _directory: directory }
     }
 
@@ -146,6 +146,8 @@ pub async fn add_organisation(database: &Database, name: &str) -> OrganisationId
         role: "caller".to_owned(),
         default_unit_id: None,
         created_on: Utc::now(),
+        disabled_on: None,
+        token_generation: 0,
     };
     users::add_user(database.writer(), user).await.expect("a user");
     organisation_id

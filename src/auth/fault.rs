@@ -14,7 +14,7 @@ pub enum TokenFault {
     Different,
     NotIssuedHere,
     Expired(DateTime<Utc>),
-    /// It was released, or its user is gone.
+    /// It was released; or its user or organisation was disabled, changed or removed.
     Released,
 }
 
@@ -34,7 +34,9 @@ impl From<TokenFault> for Error {
                 let when = when.to_rfc3339_opts(SecondsFormat::Secs, true);
                 format!("The token expired on {when}; take a new one.")
             }
-            TokenFault::Released => "The token was released, or its user is no longer there.".to_owned(),
+            TokenFault::Released => {
+                "The token was released, or its user was disabled, changed or removed; log in again.".to_owned()
+            }
         };
         Self::new(ErrorKind::InvalidToken, message)
     }

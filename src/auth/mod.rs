@@ -3,6 +3,7 @@
 mod fault;
 mod hs256;
 pub mod password;
+mod password_rules;
 mod queue;
 mod token;
 
@@ -18,7 +19,7 @@ use crate::{
     guessing::{Guessing, Subject, Wait},
     id::OrganisationId,
     metrics::{CallRecord, Login},
-    secret::{Key, Secret},
+    secret::{KeyRing, Secret},
     storage::{
         Database,
         entity::{released_token, user},
@@ -28,6 +29,7 @@ use crate::{
     together::Together,
 };
 pub use fault::TokenFault;
+pub use password_rules::check_password;
 use queue::Queue;
 use token::{Claims, Signer};
 
@@ -79,23 +81,25 @@ impl Caller {
     }
 }
 
-/// A new user, under a new id and with the password hashed, ready to be stored.
-pub async fn new_user(
+/// A new user, under a new id, ready to be stored.
+pub fn new_user(
     organisation_id: OrganisationId,
     name: &str,
-    password: Secret,
+    password_hash: String,
     role: String,
     default_unit_id: Option<String>,
-) -> Result<user::Model> {
-    Ok(user::Model {
+) -> user::Model {
+    user::Model {
         organisation_id,
         id: format!("{:X}", Uuid::now_v7().simple()),
         name: name.to_owned(),
-        password_hash: password::hash(password).await?,
+        password_hash,
         role,
         default_unit_id,
         created_on: Utc::now(),
-    })
+        disabled_on: None,
+        token_generation: 0,
+    }
 }
 
 /// What a user gives for a token.
@@ -169,10 +173,10 @@ pub struct Authenticator {
 }
 
 impl Authenticator {
-    pub fn new(database: Database, token_key: &Key, guessing: Guessing, clock: Clock) -> Self {
+    pub fn new(database: Database, token_keys: &KeyRing, guessing: Guessing, clock: Clock) -> Self {
         Self {
             database,
-            signer: Signer::new(token_key),
+            signer: Signer::new(token_keys),
             guessing,
             queue: Queue::new(),
             clock,
@@ -204,7 +208,7 @@ impl Authenticator {
     async fn log_in(&self, credentials: Credentials, origin: Origin) -> Result<Secret> {
         let organisation = users::find_organisation(self.database.reader(), &credentials.organisation).await?;
         // Looking in none keeps the number of look-ups the same.
-        let organisation_id = organisation.map_or(OrganisationId::NONE, |organisation| organisation.id);
+        let organisation_id = organisation.as_ref().map_or(OrganisationId::NONE, |organisation| organisation.id);
         let user = users::find_user(self.database.reader(), organisation_id, &credentials.username).await?;
         let (guessed_at, wait) = self.count_guess(&credentials, &origin, user.as_ref()).await?;
         let refused = || {
@@ -214,7 +218,9 @@ impl Authenticator {
         };
         let hash = user.as_ref().map(|user| user.password_hash.clone());
         let matches = password::verify(credentials.password, hash).await?;
-        let user = user.filter(|_| matches).ok_or_else(refused)?;
+        // Who is disabled is told nothing else than who gives a wrong password.
+        let is_enabled = organisation.is_some_and(|organisation| organisation.disabled_on.is_none());
+        let user = user.filter(|user| matches && is_enabled && user.disabled_on.is_none()).ok_or_else(refused)?;
         if let Some(unit) = &credentials.unit
             && !users::unit_exists(self.database.reader(), organisation_id, unit).await?
         {
@@ -226,6 +232,7 @@ impl Authenticator {
             jti: Uuid::new_v4(),
             usr: user.id,
             org: organisation_id,
+            generation: user.token_generation,
             iat: now.timestamp(),
             exp: (now + TOKEN_LIFETIME).timestamp(),
         })
@@ -260,7 +267,7 @@ impl Authenticator {
         Ok((subjects, wait))
     }
 
-    /// What the token itself says; it may have been released, or its user removed.
+    /// What the token itself says; it may have ended before its time.
     pub fn verify(&self, token: &Secret) -> Result<VerifiedToken> {
         Ok(VerifiedToken(self.signer.verify(token, self.clock.now())?))
     }
@@ -272,7 +279,7 @@ impl Authenticator {
             let database = database.clone();
             async move { Ok(users::find_roles(database.reader(), claims.org, &tokens).await?) }
         };
-        let role = self.roles.ask(claims.org, (claims.usr.clone(), claims.jti), find_all).await?;
+        let role = self.roles.ask(claims.org, (claims.usr.clone(), claims.jti, claims.generation), find_all).await?;
         let role = role.as_deref().and_then(Role::from_name).ok_or(TokenFault::Released)?;
         let token_expires_on = claims.expires_on()?;
         Ok(Caller { organisation_id: claims.org, user_id: claims.usr, role, token_id: claims.jti, token_expires_on })

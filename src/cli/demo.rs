@@ -7,7 +7,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
 use super::{Failure, say};
 use crate::{
-    auth,
+    auth::{self, password},
     clock::Clock,
     config::{Keys, SettingError},
     directory::{self, DirectoryKind},
@@ -42,7 +42,9 @@ const CANCELLED: &str = "7";
 /// Makes the organisation, its user, its directory and its first events.
 pub async fn prepare(database: &Database, keys: &Keys) -> Result<(), Failure> {
     let organisation_id = users::add_organisation(database, NAME, Utc::now()).await?;
-    let user = auth::new_user(organisation_id, NAME, Secret::new(NAME), "administrator".to_owned(), None).await?;
+    // What new passwords must be like is no matter of one that everybody knows.
+    let hash = password::hash(Secret::new(NAME)).await?;
+    let user = auth::new_user(organisation_id, NAME, hash, "administrator".to_owned(), None);
     users::add_user(database.writer(), user).await?;
 
     let hasher = CodeHasher::new(&keys.hash);

@@ -1,13 +1,21 @@
 //! The command line.
 
 mod admin;
+mod ask;
+mod audit;
 mod demo;
 mod import;
+mod key;
+mod key_files;
+mod key_settings;
 mod keys;
+mod listing;
 mod migrate;
+mod operator;
 mod organisation;
 mod serve;
 mod tls;
+mod token;
 mod user;
 mod values;
 
@@ -23,11 +31,12 @@ use clap::{
 };
 
 use crate::{
-    config::{HASH_KEY, SettingError, TOKEN_KEY},
+    config::SettingError,
     error::Error,
     logging::{self, Log},
     storage::{Database, PoolOptions},
 };
+use key_settings::KeyArguments;
 use values::{DAY, number};
 
 /// Creates referral customer events in bulk, over gRPC and REST.
@@ -98,28 +107,8 @@ struct Settings {
         hide_short_help = true
     )]
     database_idle_timeout: u64,
-    /// The key that signs tokens, 64 hex digits; made beside the database where it is SQLite
-    #[arg(
-        long,
-        global = true,
-        value_name = "KEY",
-        env = TOKEN_KEY,
-        hide_env_values = true,
-        help_heading = OF_ALL,
-        hide_short_help = true
-    )]
-    token_key: Option<String>,
-    /// The key that hashes the codes of access tokens, 64 hex digits; made beside the database where it is SQLite
-    #[arg(
-        long,
-        global = true,
-        value_name = "KEY",
-        env = HASH_KEY,
-        hide_env_values = true,
-        help_heading = OF_ALL,
-        hide_short_help = true
-    )]
-    hash_key: Option<String>,
+    #[command(flatten)]
+    keys: KeyArguments,
     /// What to log: off, error, warn, info, debug or trace, or levels by module (info,referral_events=debug)
     #[arg(
         long,
@@ -154,7 +143,11 @@ impl std::fmt::Debug for Settings {
 }
 
 const ADD_ORGANISATION: &str = "Example:\n  referral-events organisation add acme";
-const ADD_USER: &str = "Example:\n  echo 'a password' | referral-events user add ann --organisation acme --role caller";
+const ADD_USER: &str =
+    "Example:\n  echo 'seven green kettles' | referral-events user add ann --organisation acme --role caller";
+const RELEASE_TOKENS: &str = "Example:\n  referral-events token release --user ann --organisation acme";
+const CHECK_KEYS: &str = "Example:\n  referral-events key check";
+const LIST_AUDIT: &str = "Example:\n  referral-events audit list --organisation acme";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -173,17 +166,33 @@ enum Command {
     /// Manages users
     #[command(subcommand, after_help = ADD_USER)]
     User(user::UserCommand),
+    /// Makes keys, and checks those that there are
+    #[command(subcommand, after_help = CHECK_KEYS)]
+    Key(key::KeyCommand),
+    /// Ends users' tokens
+    #[command(subcommand, after_help = RELEASE_TOKENS)]
+    Token(token::TokenCommand),
+    /// Shows what administrators did
+    #[command(subcommand, after_help = LIST_AUDIT)]
+    Audit(audit::AuditCommand),
 }
 
 /// The settings that the demo has of its own, whatever the environment says; on the command line they are refused.
-const OF_THE_DEMO: [(&str, &str); 3] =
-    [("database_url", "--database-url"), ("token_key", "--token-key"), ("hash_key", "--hash-key")];
+const OF_THE_DEMO: [(&str, &str); 5] = [
+    ("database_url", "--database-url"),
+    ("token_key", "--token-key"),
+    ("token_key_file", "--token-key-file"),
+    ("hash_key", "--hash-key"),
+    ("hash_key_file", "--hash-key-file"),
+];
 
 impl Cli {
     /// Reads the command line and the environment. Ends the program where they are wrong or ask for help.
     pub fn read() -> Self {
         let matches = Self::command().get_matches();
-        let cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        let mut cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        let shown = KeyArguments::SHOWN.iter().filter(|(id, _)| is_given(&matches, id));
+        cli.settings.keys.shown = shown.map(|(_, flag)| *flag).collect();
         if let Command::Serve(arguments) = &cli.command
             && arguments.demo
             && let Some((_, flag)) = OF_THE_DEMO.iter().find(|(id, _)| is_given(&matches, id))
@@ -197,11 +206,8 @@ impl Cli {
 
 /// Whether a setting stands on the command line, before the command or after it.
 fn is_given(matches: &ArgMatches, id: &str) -> bool {
-    let of_command = matches.subcommand().map(|(_, of_command)| of_command);
-    [Some(matches), of_command]
-        .into_iter()
-        .flatten()
-        .any(|matches| matches.value_source(id) == Some(ValueSource::CommandLine))
+    let of_commands = std::iter::successors(Some(matches), |matches| Some(matches.subcommand()?.1));
+    of_commands.into_iter().any(|matches| matches.value_source(id) == Some(ValueSource::CommandLine))
 }
 
 /// Why a command failed.
@@ -258,6 +264,9 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Import(arguments) => return import::run(arguments, &settings).await,
         Command::Organisation(command) => organisation::run(command, &settings).await?,
         Command::User(command) => user::run(command, &settings).await?,
+        Command::Key(command) => key::run(command, &settings).await?,
+        Command::Token(command) => token::run(command, &settings).await?,
+        Command::Audit(command) => audit::run(command, &settings).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -13,13 +13,15 @@ use tokio::{
 use super::{
     Failure, Settings,
     admin::{self, AdminArguments},
-    demo, keys, say,
+    demo,
+    key_settings::{KeyArguments, MissingKeys},
+    keys, say,
     tls::TlsArguments,
     values::{DAY, Listen, number},
 };
 use crate::{
     clock::Clock,
-    config::{Config, ConnectionLimits, MissingKeys, SettingError},
+    config::{Config, ConnectionLimits, SettingError},
     guessing::Limits,
     referral::{ReferralSettings, rules::release::Release},
     server::{self, Listeners, descriptors},
@@ -263,7 +265,7 @@ fn prepare_demo(settings: &mut Settings, is_loopback: bool) -> Result<TempDir, F
     }
     let folder = tempfile::Builder::new().prefix("referral-events-demo-").tempdir()?;
     settings.database_url = demo::database_url(folder.path());
-    (settings.token_key, settings.hash_key) = (None, None);
+    settings.keys = KeyArguments::none();
     Ok(folder)
 }
 

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     id::{EntryKey, OrganisationId, RowKey},
     secret::CodeHasher,
-    storage::directory::{Referred, Stored, StoredColumn},
+    storage::directory::{ONE_TIME_PASSWORD_HASH, Referred, Stored, StoredColumn},
     text::quoted,
 };
 
@@ -191,9 +191,7 @@ impl<'a> Planner<'a> {
         let given = row.text(position).unwrap_or_default();
         let reason = match column.content {
             // A password that is stored already stays as it is, used or not, so it takes nothing from another.
-            Content::OneTimePassword if own.is_some_and(|own| self.is_stored(own, position, &given.into())) => {
-                return Ok(());
-            }
+            Content::OneTimePassword if own.is_some_and(|own| self.has_code(own, row, position)) => return Ok(()),
             Content::AuthenticationCode | Content::OneTimePassword => format!("another {noun} has the same"),
             Content::Reference(to) => format!("the {} {} is of the {noun} {natural}", to.noun(), quoted(given)),
             _ => format!("{} is of the {noun} with the id {}", quoted(given), quoted(&holder.id)),
@@ -260,6 +258,7 @@ impl<'a> Planner<'a> {
         let mut positions = Vec::new();
         let mut values = vec![Json::from(target.key.0)];
         let mut differs = false;
+        let mut old_password = None;
         for (position, column) in self.kind.columns().iter().enumerate() {
             let is_dropped = self.goes_with_password(row, column);
             let is_written = match &row.cells[position] {
@@ -270,11 +269,15 @@ impl<'a> Planner<'a> {
                 _ => row.text(position) != Some(&target.natural_key) || position != self.natural(),
             };
             if is_written {
+                old_password = old_password.or((column.stored == Some(ONE_TIME_PASSWORD_HASH)).then_some(position));
                 let value = if is_dropped { Json::Null } else { self.value(row, position, &target.id) };
                 differs |= !self.is_stored(target, position, &value);
                 positions.push(position);
                 values.push(value);
             }
+        }
+        if let Some(position) = old_password.filter(|_| self.hasher.has_two_keys()) {
+            values.push(row.old_hash(position).into());
         }
         if differs {
             plan.updates.entry(positions).or_default().push(values);
@@ -305,7 +308,8 @@ impl<'a> Planner<'a> {
                 Content::Reference(_) => self.referred(row, position).map(|referred| referred.key.0).into(),
                 _ => text.as_str().into(),
             },
-            Cell::PassCode(code) => self.hasher.pass_code(self.organisation_id, id, code).into(),
+            Cell::Code(hashes) => hashes.first.as_str().into(),
+            Cell::PassCode(code) => self.hasher.pass_code(self.organisation_id, id, code).first.into(),
             Cell::Flag(flag) => (*flag).into(),
             Cell::Time(time) => time.to_rfc3339_opts(SecondsFormat::AutoSi, false).into(),
         }
@@ -375,7 +379,14 @@ impl<'a> Planner<'a> {
             Content::Reference(_) => self.referred(row, position)?.key.0.to_string(),
             _ => row.text(position)?.to_owned(),
         };
-        self.known.stored.get(&(position, value))
+        let found = self.known.stored.get(&(position, value));
+        found.or_else(|| self.known.stored.get(&(position, row.old_hash(position)?.to_owned())))
+    }
+
+    /// Whether a stored row has the code of `row`, by whichever key it is hashed.
+    fn has_code(&self, stored: &Stored, row: &Row, position: usize) -> bool {
+        let hashes = [row.text(position), row.old_hash(position)];
+        hashes.into_iter().flatten().any(|hash| self.is_stored(stored, position, &hash.into()))
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     date,
     id::OrganisationId,
-    secret::{CodeHasher, Secret},
+    secret::{CodeHasher, Hashes, Secret},
     text,
 };
 
@@ -35,8 +35,9 @@ pub enum Cell {
     /// The file has no such column, or the object no such name.
     LeftOut,
     Empty,
-    /// A text as given, or the hash of a code.
     Text(String),
+    /// An authentication code or a one-time password.
+    Code(Hashes),
     /// A pass code, whose hash takes the row's id, which may not be known yet.
     PassCode(Secret),
     Flag(bool),
@@ -48,9 +49,19 @@ impl Row {
         Rejection::new(self.line, fault, self.source.clone())
     }
 
+    /// A text as given, or the hash of a code.
     pub fn text(&self, position: usize) -> Option<&str> {
         match self.cells.get(position) {
             Some(Cell::Text(text)) => Some(text),
+            Some(Cell::Code(hashes)) => Some(&hashes.first),
+            _ => None,
+        }
+    }
+
+    /// The hash of a code by the older key, where there are two.
+    pub fn old_hash(&self, position: usize) -> Option<&str> {
+        match self.cells.get(position) {
+            Some(Cell::Code(hashes)) => hashes.second.as_deref(),
             _ => None,
         }
     }
@@ -107,8 +118,8 @@ impl Checker {
                 Ok(time) => Cell::Time(time.trunc_subsecs(6)),
                 Err(reason) => return Err(Fault::of(column, Code::NotADate, reason)),
             },
-            Content::AuthenticationCode => Cell::Text(self.hasher.authentication_code(self.organisation_id, &secret())),
-            Content::OneTimePassword => Cell::Text(self.hasher.one_time_password(self.organisation_id, &secret())),
+            Content::AuthenticationCode => Cell::Code(self.hasher.authentication_code(self.organisation_id, &secret())),
+            Content::OneTimePassword => Cell::Code(self.hasher.one_time_password(self.organisation_id, &secret())),
             Content::PassCode => Cell::PassCode(secret()),
         })
     }

@@ -163,7 +163,8 @@ impl<'a> Store<'a> {
         }
         for (positions, updates) in &plan.updates {
             let columns = stored_columns(kind, positions.iter().copied());
-            directory::update_many(connection, organisation_id, table, &columns, updates).await?;
+            directory::update_many(connection, organisation_id, table, &columns, hasher.has_two_keys(), updates)
+                .await?;
         }
         match kind {
             DirectoryKind::RewardsParticipants => {
@@ -195,10 +196,23 @@ impl<'a> Store<'a> {
             let found = directory::find_many_referred(connection, organisation_id, to.table(), &given).await?;
             known.referred.extend(found.into_iter().map(|referred| ((position, referred.given.clone()), referred)));
         }
-        let (positions, columns): (Vec<usize>, Vec<StoredColumn>) = self.unique_columns().unzip();
+        let (mut positions, mut columns): (Vec<usize>, Vec<StoredColumn>) = self.unique_columns().unzip();
+        let count = positions.len();
+        // While there are two hash keys, codes are looked for by their hashes of the other one, too.
+        for arm in (0..count).filter(|_| self.target.hasher.has_two_keys()) {
+            if matches!(kind.columns()[positions[arm]].content, Content::AuthenticationCode | Content::OneTimePassword)
+            {
+                positions.push(positions[arm]);
+                columns.push(columns[arm]);
+            }
+        }
+        let sought_in = |row: &Row, arm: usize, position: usize| match arm < count {
+            true => self.sought(row, position, &known),
+            false => row.old_hash(position).map(str::to_owned),
+        };
         let sought: Vec<Vec<Option<String>>> = rows
             .iter()
-            .map(|row| positions.iter().map(|&position| self.sought(row, position, &known)).collect())
+            .map(|row| positions.iter().enumerate().map(|(arm, &position)| sought_in(row, arm, position)).collect())
             .collect();
         let values = stored_columns(kind, 0..kind.columns().len());
         let found =

@@ -7,6 +7,7 @@
 mod codes;
 mod create;
 pub mod event;
+mod find_parties;
 mod given;
 mod look_back;
 mod referral_events;

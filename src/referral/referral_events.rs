@@ -3,7 +3,16 @@
 use std::time::Duration;
 
 use super::{create::Groups, rules::release::Release};
-use crate::{clock::Clock, guessing::Guessing, secret::CodeHasher, storage::Database};
+use crate::{
+    clock::Clock,
+    guessing::Guessing,
+    id::OrganisationId,
+    secret::CodeHasher,
+    storage::{
+        Database,
+        access_tokens::{self, StaleHash},
+    },
+};
 
 /// What holds for the calls of all callers.
 #[derive(Clone, Debug)]
@@ -54,5 +63,20 @@ impl ReferralEvents {
 
     pub fn release(&self) -> Release {
         self.settings.release
+    }
+
+    /// Has codes that were used stored by their hashes of the newest key, in nobody's way. Where it fails, they are when
+    /// they are used again.
+    pub(super) fn renew_hashes(&self, organisation_id: OrganisationId, stale: Vec<StaleHash>) {
+        if stale.is_empty() {
+            return;
+        }
+        let database = self.database.clone();
+        tokio::spawn(async move {
+            let renewed = access_tokens::renew_hashes(database.side_writer(), organisation_id, &stale).await;
+            if let Err(error) = renewed {
+                tracing::debug!(%error, "codes keep their hashes of an older key");
+            }
+        });
     }
 }

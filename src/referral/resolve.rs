@@ -1,13 +1,13 @@
 //! From the names that events give to the rows of the directory: all names of a call at once.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use futures_util::future::try_join_all;
 use sea_orm::{ConnectionTrait, DbErr};
 
 use super::{
     event::{CheckedEvent, Details},
+    find_parties::{PARTY_STATEMENTS, find_parties},
     given::{EntryField, EntryKind, GivenEntry, GivenParty, PartyBy, PartyKind},
     rules::{
         content::{ContentHash, content_hash},
@@ -17,11 +17,12 @@ use super::{
 };
 use crate::{
     id::{AccessTokenKey, AccountKey, EntryKey, EventNumber, OrganisationId},
-    secret::{CodeHasher, equal_in_constant_time},
+    secret::{CodeHasher, Hashes},
     storage::{
         Versioned,
+        access_tokens::{StaleCode, StaleHash},
         directory_entries::{self, Entry, EntryColumn},
-        parties::{self, AccessToken, Party, PartyColumn},
+        parties::{self, AccessToken, Party},
     },
 };
 
@@ -64,6 +65,8 @@ pub struct ResolvedParty<'a> {
     pub inactive: Vec<Violation>,
     /// The one-time password that identified it, if one did.
     pub one_time_password: Option<OneTimePassword>,
+    /// The code that identified it, where it is stored by the hash of an older key.
+    pub stale: Option<Box<StaleHash>>,
 }
 
 impl ResolvedParty<'_> {
@@ -77,6 +80,8 @@ pub struct OneTimePassword {
     pub access_token_key: AccessTokenKey,
     /// What it was found by. Its access token may have been given another password since.
     pub hash: String,
+    /// What it is to be stored as.
+    pub new_hash: String,
     /// The number of the event that used it up already.
     pub used_by: Option<EventNumber>,
 }
@@ -154,97 +159,6 @@ fn column_of(entry: &GivenEntry) -> Option<EntryColumn> {
     })
 }
 
-/// What parties lead to.
-pub struct Parties {
-    /// What each name leads to, of which there are fewer than parties.
-    found: Vec<Vec<Party>>,
-    /// The position of each party's name.
-    named: Vec<usize>,
-    /// The versions of the directory that they are from.
-    versions: Vec<i64>,
-}
-
-impl Parties {
-    /// What each of the parties given leads to, in their order.
-    pub fn of_each(&self) -> impl Iterator<Item = &[Party]> {
-        self.named.iter().map(|index| self.found[*index].as_slice())
-    }
-}
-
-/// In how many statements the parties of calls are looked up at once, an equal part in each: where there are many, reading
-/// their names from the indexes is what takes the time, and the database has more than one core.
-const PARTY_STATEMENTS: usize = 2;
-/// So many names at least are worth a statement.
-const NAMES_OF_A_STATEMENT: usize = 50;
-
-/// A value looked for in a column.
-type PartyName<'a> = (PartyColumn, Cow<'a, str>);
-
-/// Looks up what the parties given lead to, in so many statements at once.
-pub async fn find_parties<'a, C: ConnectionTrait>(
-    connection: &C,
-    organisation_id: OrganisationId,
-    hasher: &CodeHasher,
-    given: impl Iterator<Item = &'a GivenParty>,
-    statements: usize,
-) -> Result<Parties, DbErr> {
-    let mut indexes: HashMap<PartyName, usize> = HashMap::new();
-    let named: Vec<usize> = given
-        .map(|party| {
-            let next = indexes.len();
-            *indexes.entry(name_of(party, organisation_id, hasher)).or_insert(next)
-        })
-        .collect();
-    let mut names: Vec<(PartyName, usize)> = indexes.into_iter().collect();
-    names.sort_unstable_by_key(|(_, index)| *index);
-    let names: Vec<(PartyColumn, &str)> = names.iter().map(|((column, value), _)| (*column, value.as_ref())).collect();
-    let parts = names.chunks(names.len().div_ceil(statements).max(NAMES_OF_A_STATEMENT));
-    let parts = parts.map(|names| parties::find_many_by_name(connection, organisation_id, names));
-    let mut found = Vec::with_capacity(names.len());
-    let mut versions = Vec::new();
-    for part in try_join_all(parts).await? {
-        found.extend(part.found);
-        versions.extend(part.version);
-    }
-    // An accounts receivable identifier that names no account may name its participant.
-    let (missing, of_participants): (Vec<usize>, Vec<(PartyColumn, &str)>) = (0..names.len())
-        .filter(|index| found[*index].is_empty())
-        .filter_map(|index| Some((index, (participants_column(names[index].0)?, names[index].1))))
-        .unzip();
-    let participants = parties::find_many_by_name(connection, organisation_id, &of_participants).await?;
-    for (index, parties) in missing.into_iter().zip(participants.found) {
-        found[index] = parties;
-    }
-    versions.extend(participants.version);
-    Ok(Parties { found, named, versions })
-}
-
-/// What to look for first.
-fn name_of<'a>(given: &'a GivenParty, organisation_id: OrganisationId, hasher: &CodeHasher) -> PartyName<'a> {
-    match (&given.by, given.kind) {
-        (PartyBy::Id(id), PartyKind::AccountsReceivable) => (PartyColumn::AccountId, id.into()),
-        (PartyBy::Id(id), PartyKind::RewardsParticipant) => (PartyColumn::ParticipantId, id.into()),
-        (PartyBy::Number(number), PartyKind::AccountsReceivable) => (PartyColumn::AccountNumber, number.into()),
-        (PartyBy::Number(number), PartyKind::RewardsParticipant) => (PartyColumn::ParticipantNumber, number.into()),
-        (PartyBy::AuthenticationCode(code), _) => {
-            (PartyColumn::AuthenticationCodeHash, hasher.authentication_code(organisation_id, code).into())
-        }
-        (PartyBy::PassCode { identifier, .. }, _) => (PartyColumn::AccessTokenIdentifier, identifier.into()),
-        (PartyBy::OneTimePassword(password), _) => {
-            (PartyColumn::OneTimePasswordHash, hasher.one_time_password(organisation_id, password).into())
-        }
-    }
-}
-
-/// The participant's column for what no account has in its own.
-fn participants_column(column: PartyColumn) -> Option<PartyColumn> {
-    match column {
-        PartyColumn::AccountId => Some(PartyColumn::ParticipantId),
-        PartyColumn::AccountNumber => Some(PartyColumn::ParticipantNumber),
-        _ => None,
-    }
-}
-
 pub struct Resolver<'a> {
     pub organisation_id: OrganisationId,
     pub hasher: &'a CodeHasher,
@@ -309,8 +223,8 @@ impl Resolver<'_> {
     }
 
     pub fn party<'e>(&self, given: &'e GivenParty, found: &[Party]) -> Result<ResolvedParty<'e>, Violation> {
-        let (party, one_time_password) = match &given.by {
-            PartyBy::Id(_) | PartyBy::Number(_) => (found.first().ok_or_else(|| not_found(given))?, None),
+        let Identified { party, one_time_password, stale } = match &given.by {
+            PartyBy::Id(_) | PartyBy::Number(_) => Identified::plainly(found.first().ok_or_else(|| not_found(given))?),
             _ => self.identified(given, found).ok_or_else(|| Violation::invalid_access_token(&given.path()))?,
         };
         let mut inactive = Vec::new();
@@ -320,11 +234,11 @@ impl Resolver<'_> {
         if !party.is_participant_effective {
             inactive.push(Violation::rewards_participant_not_effective(&given.path(), &given.label()));
         }
-        Ok(ResolvedParty { account_key: party.account_key, given, inactive, one_time_password })
+        Ok(ResolvedParty { account_key: party.account_key, given, inactive, one_time_password, stale })
     }
 
-    /// The party that an access token identifies, and the one-time password where it took one.
-    fn identified<'p>(&self, given: &GivenParty, found: &'p [Party]) -> Option<(&'p Party, Option<OneTimePassword>)> {
+    /// The party that an access token identifies.
+    fn identified<'p>(&self, given: &GivenParty, found: &'p [Party]) -> Option<Identified<'p>> {
         let mut effective = found.iter().filter_map(|party| {
             let token = party.token.as_ref()?;
             self.is_effective(token).then_some((party, token))
@@ -333,12 +247,12 @@ impl Resolver<'_> {
             PartyBy::PassCode { pass_code, .. } => {
                 // Hashed whether or not the token exists, so that both take the same time.
                 let token_id = found.first().and_then(|party| party.token.as_ref()).map_or("", |token| &token.id);
-                let hash = self.hasher.pass_code(self.organisation_id, token_id, pass_code);
-                effective
-                    .find(|(_, token)| {
-                        token.pass_code_hash.as_ref().is_some_and(|stored| equal_in_constant_time(stored, &hash))
-                    })
-                    .map(|(party, _)| (party, None))
+                let hashes = self.hasher.pass_code(self.organisation_id, token_id, pass_code);
+                let (party, token) = effective
+                    .find(|(_, token)| token.pass_code_hash.as_ref().is_some_and(|stored| hashes.have(stored)))?;
+                let is_old = token.pass_code_hash.as_ref() != Some(&hashes.first);
+                let stale = is_old.then(|| stale(token, StaleCode::PassCode, hashes)).flatten();
+                Some(Identified { party, one_time_password: None, stale })
             }
             PartyBy::OneTimePassword(password) => effective
                 .filter(|(_, token)| {
@@ -348,11 +262,23 @@ impl Resolver<'_> {
                 // One that can still be used comes first, then the one that was used last.
                 .max_by_key(|(_, token)| (token.is_one_time_password_live, token.one_time_password_used_by))
                 .map(|(party, token)| {
-                    let hash = self.hasher.one_time_password(self.organisation_id, password);
-                    let used_by = token.one_time_password_used_by;
-                    (party, Some(OneTimePassword { access_token_key: token.key, hash, used_by }))
+                    let hashes = self.hasher.one_time_password(self.organisation_id, password);
+                    let old_hash = hashes.second.filter(|_| token.is_by_old_hash);
+                    let one_time_password = OneTimePassword {
+                        access_token_key: token.key,
+                        hash: old_hash.unwrap_or_else(|| hashes.first.clone()),
+                        new_hash: hashes.first,
+                        used_by: token.one_time_password_used_by,
+                    };
+                    Identified { party, one_time_password: Some(one_time_password), stale: None }
                 }),
-            _ => effective.next().map(|(party, _)| (party, None)),
+            PartyBy::AuthenticationCode(code) => effective.next().map(|(party, token)| {
+                let hashes = || self.hasher.authentication_code(self.organisation_id, code);
+                let is_old = token.is_by_old_hash;
+                let stale = is_old.then(|| stale(token, StaleCode::AuthenticationCode, hashes())).flatten();
+                Identified { party, one_time_password: None, stale }
+            }),
+            PartyBy::Id(_) | PartyBy::Number(_) => effective.next().map(|(party, _)| Identified::plainly(party)),
         }
     }
 
@@ -361,6 +287,26 @@ impl Resolver<'_> {
             && token.effective_from.is_none_or(|from| from <= self.now)
             && token.effective_to.is_none_or(|to| self.now <= to)
     }
+}
+
+/// A party that was identified, and by what.
+struct Identified<'p> {
+    party: &'p Party,
+    /// The one-time password, where it took one.
+    one_time_password: Option<OneTimePassword>,
+    /// The code, where it is stored by the hash of an older key.
+    stale: Option<Box<StaleHash>>,
+}
+
+impl<'p> Identified<'p> {
+    fn plainly(party: &'p Party) -> Self {
+        Self { party, one_time_password: None, stale: None }
+    }
+}
+
+fn stale(token: &AccessToken, code: StaleCode, hashes: Hashes) -> Option<Box<StaleHash>> {
+    let Hashes { first: new_hash, second } = hashes;
+    Some(Box::new(StaleHash { access_token_key: token.key, code, hash: second?, new_hash }))
 }
 
 fn not_found(given: &GivenParty) -> Violation {

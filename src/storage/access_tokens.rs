@@ -1,9 +1,9 @@
-//! Using up one-time passwords. One is known by its access token and its hash together, for an import may give the token
-//! another one at any moment.
+//! Using up one-time passwords, and hashing codes anew. A one-time password is known by its access token and its hash
+//! together, for an import may give the token another one at any moment.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
-use sea_orm::{ConnectionTrait, DbErr};
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 use serde::Serialize;
 
 use super::sql::{Sql, json};
@@ -43,12 +43,14 @@ pub struct UsedPassword<'a> {
     pub hash: &'a str,
     /// The event's number.
     pub used_by: EventNumber,
+    /// Its hash by the newest key.
+    pub new_hash: &'a str,
 }
 
 /// In the order in which the statement reads its parts.
 impl Serialize for UsedPassword<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        (self.access_token_key, self.hash, self.used_by).serialize(serializer)
+        (self.access_token_key, self.hash, self.used_by, self.new_hash).serialize(serializer)
     }
 }
 
@@ -57,18 +59,22 @@ impl Serialize for UsedPassword<'_> {
 const USE: Sql = Sql {
     postgres: "\
 WITH used AS MATERIALIZED (
-    SELECT CAST(k.value ->> 0 AS BIGINT) AS key, k.value ->> 1 AS hash, CAST(k.value ->> 2 AS BIGINT) AS event
+    SELECT CAST(k.value ->> 0 AS BIGINT) AS key, k.value ->> 1 AS hash, CAST(k.value ->> 2 AS BIGINT) AS event,
+        k.value ->> 3 AS new_hash
     FROM jsonb_array_elements($2::jsonb) AS k(value))
-UPDATE access_tokens SET one_time_password_live = NULL, one_time_password_used_by = used.event
+UPDATE access_tokens SET one_time_password_live = NULL, one_time_password_used_by = used.event,
+    one_time_password_hash = used.new_hash
 FROM used
 WHERE access_tokens.organisation_id = $1 AND access_tokens.key IN (SELECT key FROM used)
     AND access_tokens.key = used.key AND access_tokens.one_time_password_hash = used.hash
     AND access_tokens.one_time_password_live",
     sqlite: "\
 WITH used AS MATERIALIZED (
-    SELECT CAST(k.value ->> 0 AS BIGINT) AS key, k.value ->> 1 AS hash, CAST(k.value ->> 2 AS BIGINT) AS event
+    SELECT CAST(k.value ->> 0 AS BIGINT) AS key, k.value ->> 1 AS hash, CAST(k.value ->> 2 AS BIGINT) AS event,
+        k.value ->> 3 AS new_hash
     FROM json_each($2) AS k)
-UPDATE access_tokens SET one_time_password_live = NULL, one_time_password_used_by = used.event
+UPDATE access_tokens SET one_time_password_live = NULL, one_time_password_used_by = used.event,
+    one_time_password_hash = used.new_hash
 FROM used
 WHERE access_tokens.organisation_id = $1 AND access_tokens.key IN (SELECT key FROM used)
     AND access_tokens.key = used.key AND access_tokens.one_time_password_hash = used.hash
@@ -84,4 +90,112 @@ pub async fn use_one_time_passwords<C: ConnectionTrait>(
 ) -> Result<u64, DbErr> {
     let values = vec![organisation_id.into(), json(&passwords)];
     Ok(connection.execute_raw(USE.with(connection, values)).await?.rows_affected())
+}
+
+/// A code of an access token that is stored by its hash of an older key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct StaleHash {
+    pub access_token_key: AccessTokenKey,
+    pub code: StaleCode,
+    pub hash: String,
+    pub new_hash: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StaleCode {
+    AuthenticationCode,
+    PassCode,
+}
+
+/// Those that somebody else holds just then keep their hashes, so that this waits for nobody while it holds others. So do
+/// authentication codes that another access token has by the newest key.
+const RENEW_AUTHENTICATION_CODES: Sql = Sql {
+    postgres: "\
+WITH stale AS MATERIALIZED (
+    SELECT CAST(k.value ->> 0 AS BIGINT) AS key, k.value ->> 1 AS hash, k.value ->> 2 AS new_hash
+    FROM jsonb_array_elements($2::jsonb) AS k(value)),
+free AS MATERIALIZED (
+    SELECT t.key FROM access_tokens t
+    WHERE t.organisation_id = $1 AND t.key IN (SELECT key FROM stale) FOR UPDATE SKIP LOCKED)
+UPDATE access_tokens SET authentication_code_hash = stale.new_hash
+FROM stale
+WHERE access_tokens.organisation_id = $1 AND access_tokens.key IN (SELECT key FROM free)
+    AND access_tokens.key = stale.key AND access_tokens.authentication_code_hash = stale.hash
+    AND NOT EXISTS (
+        SELECT 1 FROM access_tokens o WHERE o.organisation_id = $1 AND o.authentication_code_hash = stale.new_hash)",
+    sqlite: "\
+WITH stale AS MATERIALIZED (
+    SELECT CAST(k.value ->> 0 AS BIGINT) AS key, k.value ->> 1 AS hash, k.value ->> 2 AS new_hash FROM json_each($2) AS k)
+UPDATE access_tokens SET authentication_code_hash = stale.new_hash
+FROM stale
+WHERE access_tokens.organisation_id = $1 AND access_tokens.key IN (SELECT key FROM stale)
+    AND access_tokens.key = stale.key AND access_tokens.authentication_code_hash = stale.hash
+    AND NOT EXISTS (
+        SELECT 1 FROM access_tokens o WHERE o.organisation_id = $1 AND o.authentication_code_hash = stale.new_hash)",
+};
+
+const RENEW_PASS_CODES: Sql = Sql {
+    postgres: "\
+WITH stale AS MATERIALIZED (
+    SELECT CAST(k.value ->> 0 AS BIGINT) AS key, k.value ->> 1 AS hash, k.value ->> 2 AS new_hash
+    FROM jsonb_array_elements($2::jsonb) AS k(value)),
+free AS MATERIALIZED (
+    SELECT t.key FROM access_tokens t
+    WHERE t.organisation_id = $1 AND t.key IN (SELECT key FROM stale) FOR UPDATE SKIP LOCKED)
+UPDATE access_tokens SET pass_code_hash = stale.new_hash
+FROM stale
+WHERE access_tokens.organisation_id = $1 AND access_tokens.key IN (SELECT key FROM free)
+    AND access_tokens.key = stale.key AND access_tokens.pass_code_hash = stale.hash",
+    sqlite: "\
+WITH stale AS MATERIALIZED (
+    SELECT CAST(k.value ->> 0 AS BIGINT) AS key, k.value ->> 1 AS hash, k.value ->> 2 AS new_hash FROM json_each($2) AS k)
+UPDATE access_tokens SET pass_code_hash = stale.new_hash
+FROM stale
+WHERE access_tokens.organisation_id = $1 AND access_tokens.key IN (SELECT key FROM stale)
+    AND access_tokens.key = stale.key AND access_tokens.pass_code_hash = stale.hash",
+};
+
+/// Stores codes by their hashes of the newest key.
+pub async fn renew_hashes<C: ConnectionTrait>(
+    connection: &C,
+    organisation_id: OrganisationId,
+    stale: &[StaleHash],
+) -> Result<(), DbErr> {
+    for (code, sql) in
+        [(StaleCode::AuthenticationCode, RENEW_AUTHENTICATION_CODES), (StaleCode::PassCode, RENEW_PASS_CODES)]
+    {
+        let rows: Vec<(AccessTokenKey, &str, &str)> = stale
+            .iter()
+            .filter(|stale| stale.code == code)
+            .map(|stale| (stale.access_token_key, stale.hash.as_str(), stale.new_hash.as_str()))
+            .collect();
+        if !rows.is_empty() {
+            connection.execute_raw(sql.with(connection, vec![organisation_id.into(), json(&rows)])).await?;
+        }
+    }
+    Ok(())
+}
+
+#[derive(FromQueryResult)]
+struct HashesOfKey {
+    number: String,
+    hashes: i64,
+}
+
+/// A hash has 64 digits; that of a key after the first has the key's number and a colon before them.
+const COUNT_HASHES: Sql = Sql::of_both(
+    "\
+SELECT n.number, count(*) AS hashes FROM (
+    SELECT CASE WHEN length(h.hash) > 64 THEN substr(h.hash, 1, length(h.hash) - 65) ELSE '1' END AS number FROM (
+        SELECT authentication_code_hash AS hash FROM access_tokens WHERE authentication_code_hash IS NOT NULL
+        UNION ALL SELECT pass_code_hash FROM access_tokens WHERE pass_code_hash IS NOT NULL
+        UNION ALL SELECT one_time_password_hash FROM access_tokens WHERE one_time_password_hash IS NOT NULL) AS h) AS n
+GROUP BY n.number",
+);
+
+/// How many codes are stored, of all organisations, by the number of the key that they are hashed with. Reads all access
+/// tokens.
+pub async fn count_hashes<C: ConnectionTrait>(connection: &C) -> Result<BTreeMap<u16, i64>, DbErr> {
+    let counts = HashesOfKey::find_by_statement(COUNT_HASHES.with(connection, Vec::new())).all(connection).await?;
+    Ok(counts.into_iter().filter_map(|count| Some((count.number.parse().ok()?, count.hashes))).collect())
 }

@@ -182,26 +182,33 @@ pub async fn insert_many<C: ConnectionTrait>(
 /// Writes `columns` of rows that are there, each row its `key` and then the values.
 ///
 /// A one-time password that is stored already is left as it is, so that one that was used stays used; the database
-/// decides that, for a call may use it up while the import runs.
+/// decides that, for a call may use it up while the import runs. Where it is to be known by the hash of an older key too,
+/// `has_old_hash`, that is a row's last value.
 pub async fn update_many<C: ConnectionTrait>(
     connection: &C,
     organisation_id: OrganisationId,
     table: &Table,
     columns: &[StoredColumn],
+    has_old_hash: bool,
     rows: &[Vec<Json>],
 ) -> Result<(), DbErr> {
+    let has_old_hash = has_old_hash && columns.contains(&ONE_TIME_PASSWORD_HASH);
     let mut assignments = Vec::new();
     for (i, StoredColumn { name, .. }) in columns.iter().enumerate() {
         if *name == ONE_TIME_PASSWORD_HASH.name {
+            let by_old_hash = if has_old_hash { format!(" OR n.v{} = t.{name}", columns.len()) } else { String::new() };
             let when = |same: &str, other: &str| {
-                format!("CASE WHEN n.v{i} IS NULL THEN NULL WHEN n.v{i} = t.{name} THEN {same} ELSE {other} END")
+                format!(
+                    "CASE WHEN n.v{i} IS NULL THEN NULL WHEN n.v{i} = t.{name}{by_old_hash} THEN {same} ELSE {other} END"
+                )
             };
             assignments.push(format!("one_time_password_live = {}", when("t.one_time_password_live", "TRUE")));
             assignments.push(format!("one_time_password_used_by = {}", when("t.one_time_password_used_by", "NULL")));
         }
         assignments.push(format!("{name} = n.v{i}"));
     }
-    let types: Vec<SqlType> = columns.iter().map(|column| column.sql_type).collect();
+    let old_hash = has_old_hash.then_some(SqlType::Text);
+    let types: Vec<SqlType> = columns.iter().map(|column| column.sql_type).chain(old_hash).collect();
     let sql = update(connection.get_database_backend(), table, &types, &assignments.join(", "), "");
     execute(connection, sql, vec![organisation_id.into(), json(&rows)]).await
 }

@@ -31,6 +31,7 @@ pub mod number_ranges;
 mod opening;
 pub mod parties;
 pub mod party_states;
+pub mod people;
 mod pool;
 mod probe;
 pub mod referral_events;

@@ -36,6 +36,14 @@ pub struct Party {
     pub token: Option<AccessToken>,
 }
 
+impl Party {
+    /// The same, found by the hash of a code that is not the newest key's.
+    pub fn found_by_old_hash(mut self) -> Self {
+        self.token.iter_mut().for_each(|token| token.is_by_old_hash = true);
+        self
+    }
+}
+
 /// What of an access token decides whether it identifies.
 #[derive(Clone, Debug, Deserialize)]
 pub struct AccessToken {
@@ -49,6 +57,9 @@ pub struct AccessToken {
     pub is_one_time_password_live: bool,
     pub one_time_password_expires_on: Option<DateTime<Utc>>,
     pub one_time_password_used_by: Option<EventNumber>,
+    /// Whether it was found by the hash that is not the newest key's.
+    #[serde(skip)]
+    pub is_by_old_hash: bool,
 }
 
 /// The state in which an access token may identify.

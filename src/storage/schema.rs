@@ -22,9 +22,10 @@ pub struct Schema {
 }
 
 /// The tables of the service, which this program reads.
-pub const TABLES: [&str; 18] = [
+pub const TABLES: [&str; 19] = [
     "access_tokens",
     "accounts_receivable",
+    "audit_entries",
     "business_units",
     "classifications",
     "compatible_steps",

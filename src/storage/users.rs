@@ -2,8 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
-    ActiveValue::{NotSet, Set},
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QuerySelect,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QuerySelect,
     sea_query::OnConflict,
 };
 use uuid::Uuid;
@@ -43,10 +42,21 @@ pub async fn add_organisation(
     created_on: DateTime<Utc>,
 ) -> Result<OrganisationId, DbErr> {
     let transaction = database.writer().begin(Access::Write).await?;
-    let row = organisation::ActiveModel { id: NotSet, name: Set(name.to_owned()), created_on: Set(created_on) };
-    let id = organisation::Entity::insert(row).exec(&transaction).await?.last_insert_id;
-    counters::create(&transaction, id).await?;
+    let id = insert_organisation(&transaction, name, created_on).await?;
     transaction.commit().await?;
+    Ok(id)
+}
+
+/// The same within a transaction.
+pub(super) async fn insert_organisation<C: ConnectionTrait>(
+    connection: &C,
+    name: &str,
+    created_on: DateTime<Utc>,
+) -> Result<OrganisationId, DbErr> {
+    let row =
+        organisation::ActiveModel { name: Set(name.to_owned()), created_on: Set(created_on), ..Default::default() };
+    let id = organisation::Entity::insert(row).exec(connection).await?.last_insert_id;
+    counters::create(connection, id).await?;
     Ok(id)
 }
 
@@ -87,8 +97,8 @@ pub async fn unit_exists<C: ConnectionTrait>(
     Ok(unit.is_some())
 }
 
-/// A token, by its user's id and its own.
-pub type TokenName = (String, Uuid);
+/// A token, by its user's id and its own, with the generation in which it was issued.
+pub type TokenName = (String, Uuid, i64);
 
 /// The role of a token's user.
 #[derive(Debug, FromQueryResult)]
@@ -98,24 +108,28 @@ struct TokenRole {
     role: String,
 }
 
-/// $2 has for each token the id of its user and its own.
+/// $2 has for each token the id of its user, its own, and its generation.
 const FIND_ROLES: Sql = Sql {
     postgres: "\
 SELECT k.n - 1 AS position, u.role
 FROM jsonb_array_elements($2::jsonb) WITH ORDINALITY AS k(value, n)
 CROSS JOIN LATERAL (SELECT * FROM users u WHERE u.organisation_id = $1 AND u.id = k.value ->> 0 OFFSET 0) AS u
-WHERE (SELECT t.token_id FROM released_tokens t
-    WHERE t.organisation_id = $1 AND t.token_id = CAST(k.value ->> 1 AS UUID)) IS NULL",
+WHERE u.disabled_on IS NULL AND u.token_generation = CAST(k.value ->> 2 AS BIGINT)
+    AND (SELECT o.disabled_on FROM organisations o WHERE o.id = $1) IS NULL
+    AND (SELECT t.token_id FROM released_tokens t
+        WHERE t.organisation_id = $1 AND t.token_id = CAST(k.value ->> 1 AS UUID)) IS NULL",
     sqlite: "\
 SELECT CAST(k.key AS BIGINT) AS position, u.role
 FROM json_each($2) AS k
 CROSS JOIN users u ON u.organisation_id = $1 AND u.id = k.value ->> 0
-WHERE NOT EXISTS (
-    SELECT 1 FROM released_tokens t
-    WHERE t.organisation_id = $1 AND t.token_id = unhex(k.value ->> 1, '-'))",
+WHERE u.disabled_on IS NULL AND u.token_generation = k.value ->> 2
+    AND (SELECT o.disabled_on FROM organisations o WHERE o.id = $1) IS NULL
+    AND NOT EXISTS (
+        SELECT 1 FROM released_tokens t
+        WHERE t.organisation_id = $1 AND t.token_id = unhex(k.value ->> 1, '-'))",
 };
 
-/// The roles of the tokens' users; `None` where the user is gone or the token was released.
+/// The roles of the tokens' users; `None` where the token has ended, or its user or organisation is disabled or gone.
 pub async fn find_roles<C: ConnectionTrait>(
     connection: &C,
     organisation_id: OrganisationId,

@@ -51,7 +51,10 @@ async fn each_way_a_token_is_wrong_has_its_sentence(setup: Setup) {
     }
     let token = server.login("acme", "adam").await;
     assert_eq!(server.release_token(json!({"token": token})).await.code, "OK");
-    assert_eq!(told(call(json!(token)).await), "The token was released, or its user is no longer there.");
+    assert_eq!(
+        told(call(json!(token)).await),
+        "The token was released, or its user was disabled, changed or removed; log in again."
+    );
     let token = server.login("acme", "adam").await;
     server.advance(Duration::from_secs(3 * 3600));
     let message = told(call(json!(token)).await);

@@ -109,7 +109,7 @@ async fn credentials_of_the_wrong_shape_refuse_the_call(setup: Setup) {
 }
 
 fn claims(server: &Server, token: &str) -> Value {
-    let key = DecodingKey::from_secret(server.keys.token.as_bytes());
+    let key = DecodingKey::from_secret(server.keys.token.first.key.as_bytes());
     let token = decode::<Value>(token, &key, &Validation::new(Algorithm::HS256)).expect("a token signed with the key");
     assert_eq!(token.header.typ.as_deref(), Some("JWT"));
     token.claims
@@ -125,7 +125,7 @@ async fn a_token_says_who_calls_until_when(setup: Setup) {
         let latest = Utc::now().timestamp();
         let claims = claims(&server, &token);
         let names: Vec<&str> = claims.as_object().expect("an object").keys().map(String::as_str).collect();
-        assert_eq!(names, ["exp", "iat", "jti", "org", "usr"]);
+        assert_eq!(names, ["exp", "gen", "iat", "jti", "org", "usr"]);
         assert_eq!(claims["usr"], "carla-acme");
         assert_eq!(claims["org"], acme.0);
         let issued = claims["iat"].as_i64().expect("a time");

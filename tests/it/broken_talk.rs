@@ -49,7 +49,7 @@ impl Stage {
         // The programs run in processes of their own, for which the proxy must go on meanwhile.
         let workplace = tokio::task::spawn_blocking(move || {
             workplace.run_well(&["migrate"], "");
-            workplace.add_caller("pw");
+            workplace.add_caller("seven green kettles");
             let import = |kind: &str, rows: &str| {
                 workplace.run_well(&["import", "--organisation", "acme", kind, "-"], rows);
             };
@@ -92,7 +92,7 @@ async fn count_packets(stage: &Stage, server: &Process, token: &str) -> usize {
 async fn break_at_every_step(setup: Setup, fault: Fault) {
     let stage = Stage::set(setup).await;
     let server = stage.serve(&["--database-connections", "4"]).await;
-    let token = server.login("pw").await;
+    let token = server.login("seven green kettles").await;
     let packets = count_packets(&stage, &server, &token).await;
     let mut referred = 3;
     let mut next = || {
@@ -139,7 +139,7 @@ async fn a_conversation_that_falls_silent_is_given_up(setup: Setup) {
     // One connection, so that nothing goes on unless it is given up.
     let server =
         stage.serve(&["--database-connections", "1", "--time-limit", "1", "--database-acquire-timeout", "1"]).await;
-    let token = server.login("pw").await;
+    let token = server.login("seven green kettles").await;
     let packets = count_packets(&stage, &server, &token).await;
     let mut referred = 3;
     for packet in [packets / 4, packets / 2, packets - 2] {
@@ -158,7 +158,7 @@ async fn a_conversation_that_falls_silent_is_given_up(setup: Setup) {
 async fn a_call_whose_caller_left_is_told_in_the_log(setup: Setup) {
     let stage = Stage::set(setup).await;
     let server = stage.serve(&[]).await;
-    let token = server.login("pw").await;
+    let token = server.login("seven green kettles").await;
     let first = count_packets(&stage, &server, &token).await / 2;
     let ends = ["has written nothing", "was rolled back", "was committed"];
     let mut told = BTreeSet::new();
@@ -199,7 +199,7 @@ async fn who_leaves_the_queue_leaves_nothing_behind(setup: Setup) {
     let patient =
         ["--database-connections", "4", "--time-limit", "60", "--maximum-wait", "60000", "--maximum-group", "1"];
     let server = stage.serve(&patient).await;
-    let token = server.login("pw").await;
+    let token = server.login("seven green kettles").await;
     let turn = stage.observer.begin_turn(OrganisationId(1)).await.expect("a turn");
     // Two wait for the turn, with connections for transactions, and those who come after them in their queue.
     let first = join_all((1..4).map(|referred| {

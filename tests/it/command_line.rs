@@ -33,7 +33,7 @@ async fn the_commands_make_a_service_from_nothing(_: Setup) {
     assert_eq!(added.stdout, "added the organisation acme\n");
     let user = ["user", "add", "carla", "--organisation", "acme", "--role", "caller"];
     // The first line is the password, blanks and all, without its end.
-    let added = workplace.run_well(&user, " a password \r\nmore\n");
+    let added = workplace.run_well(&user, " seven green kettles \r\nmore\n");
     assert_eq!(added.stdout, "added the user carla of acme\n");
     for (kind, rows) in [
         ("units", "name,alternative_code\nAdmin Unit,U1\n"),
@@ -45,16 +45,16 @@ async fn the_commands_make_a_service_from_nothing(_: Setup) {
         assert!(imported.stdout.starts_with("inserted "), "{imported:?}");
     }
     let server = workplace.serve(&[]);
-    let token = server.login(" a password ").await;
+    let token = server.login(" seven green kettles ").await;
     let request = json!({"token": token, "referral_customer_events_set": [event("1", "01", "02")]});
     server.post(BULK, &request).await.assert_outcome(&["1"], &[]);
-    let wrong = json!({"organisation": "acme", "username": "carla", "password": "a password"});
+    let wrong = json!({"organisation": "acme", "username": "carla", "password": "seven green kettles"});
     server.post("authentication/token", &wrong).await.assert_refused("InvalidCredentials");
 }
 
 async fn keys_are_made_once_and_for_their_owners_eyes_alone(_: Setup) {
     let workplace = Workplace::new();
-    workplace.add_caller("pw");
+    workplace.add_caller("seven green kettles");
     let file = workplace.path("referral-events.db.keys");
     let mut server = workplace.serve(&[]);
     let keys = fs::read_to_string(&file).expect("a key file");
@@ -68,7 +68,7 @@ async fn keys_are_made_once_and_for_their_owners_eyes_alone(_: Setup) {
         assert!(key.len() == 64 && key.bytes().all(|byte| byte.is_ascii_hexdigit()));
     }
     assert_ne!(token_key, hash_key);
-    let token = server.login("pw").await;
+    let token = server.login("seven green kettles").await;
     server.terminate();
     assert_eq!(server.ended().await.code(), Some(0));
 
@@ -98,7 +98,7 @@ async fn a_public_address_needs_keys(_: Setup) {
         assert_eq!((ended.code, ended.stderr.as_str()), (Some(1), message), "{listen}");
     }
     // Keys that lie there from a time on loopback don't count either.
-    workplace.add_caller("pw");
+    workplace.add_caller("seven green kettles");
     drop(workplace.serve(&[]));
     let kept = fs::read_to_string(workplace.path("referral-events.db.keys")).expect("a key file");
     let ended = workplace.run(&["serve", "--plaintext", "--listen", "0.0.0.0:0"]);
@@ -110,16 +110,16 @@ async fn a_public_address_needs_keys(_: Setup) {
     workplace.set("REFERRAL_EVENTS_HASH_KEY", hash_key);
     let mut server = workplace.serve_on("0.0.0.0:0", &["--plaintext"]);
     server.address.set_ip([127, 0, 0, 1].into());
-    server.login("pw").await;
+    server.login("seven green kettles").await;
 }
 
 async fn keys_can_be_set_in_the_environment(_: Setup) {
     let mut workplace = Workplace::new();
-    workplace.add_caller("pw");
+    workplace.add_caller("seven green kettles");
     workplace.set("REFERRAL_EVENTS_TOKEN_KEY", KEY);
     workplace.set("REFERRAL_EVENTS_HASH_KEY", OTHER_KEY);
     let first = workplace.serve(&[]);
-    let token = first.login("pw").await;
+    let token = first.login("seven green kettles").await;
     assert!(!workplace.path("referral-events.db.keys").exists());
     let request = json!({"token": token, "referral_customer_events_set": [event("1", "01", "02")]});
     first.post(BULK, &request).await.assert_outcome(&[], &[("1", "UnitNotFound")]);
@@ -159,19 +159,20 @@ async fn the_demo_is_served_on_loopback_alone(_: Setup) {
 
 async fn a_name_is_taken_once(_: Setup) {
     let workplace = Workplace::new();
-    workplace.add_caller("pw");
+    workplace.add_caller("seven green kettles");
     let ended = workplace.run(&["organisation", "add", "acme"]);
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
     assert!(ended.stderr.ends_with("error: there is an organisation acme already\n"), "{ended:?}");
     let user = ["user", "add", "carla", "--organisation", "acme", "--role", "reader"];
-    let ended = workplace.run_with_input(&user, "other\n");
+    let ended = workplace.run_with_input(&user, "other purple ladles\n");
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
     assert!(ended.stderr.ends_with("error: there is a user carla already\n"), "{ended:?}");
     // The first one is as she was.
-    workplace.serve(&[]).login("pw").await;
+    workplace.serve(&[]).login("seven green kettles").await;
     // Another organisation has names of its own.
     workplace.run_well(&["organisation", "add", "other"], "");
-    workplace.run_well(&["user", "add", "carla", "--organisation", "other", "--role", "reader"], "pw\n");
+    workplace
+        .run_well(&["user", "add", "carla", "--organisation", "other", "--role", "reader"], "seven green kettles\n");
 }
 
 async fn a_user_needs_a_role_an_organisation_and_a_password(_: Setup) {
@@ -182,13 +183,19 @@ async fn a_user_needs_a_role_an_organisation_and_a_password(_: Setup) {
         workplace.run_with_input(&arguments, input)
     };
     let cases = [
-        (vec!["--organisation", "acme", "--role", "king"], "pw\n", 2, "invalid value 'king'"),
-        (vec!["--organisation", "acme"], "pw\n", 2, "--role"),
-        (vec!["--role", "caller"], "pw\n", 2, "--organisation"),
-        (vec!["--organisation", "none", "--role", "caller"], "pw\n", 1, "error: there is no organisation none\n"),
+        (vec!["--organisation", "acme", "--role", "king"], "seven green kettles\n", 2, "invalid value 'king'"),
+        (vec!["--organisation", "acme"], "seven green kettles\n", 2, "--role"),
+        (vec!["--role", "caller"], "seven green kettles\n", 2, "--organisation"),
+        (
+            vec!["--organisation", "none", "--role", "caller"],
+            "seven green kettles\n",
+            1,
+            "error: there is no organisation \"none\"; `organisation list` has those that there are, `organisation add` makes \
+             one\n",
+        ),
         (
             vec!["--organisation", "acme", "--role", "caller", "--unit", "U9"],
-            "pw\n",
+            "seven green kettles\n",
             1,
             "error: there is no unit with the id U9\n",
         ),
@@ -215,7 +222,7 @@ async fn a_user_needs_a_role_an_organisation_and_a_password(_: Setup) {
     let ended = add(&["--organisation", "acme", "--role", "king"], "");
     assert!(ended.stderr.contains("reader, caller, administrator"), "{ended:?}");
     // None of these added her.
-    assert_eq!(add(&["--organisation", "acme", "--role", "caller"], "pw\n").code, Some(0));
+    assert_eq!(add(&["--organisation", "acme", "--role", "caller"], "seven green kettles\n").code, Some(0));
 
     for name in ["", "   ", "line\nbreak", &"n".repeat(256)] {
         let ended = workplace.run(&["organisation", "add", name]);
@@ -229,10 +236,10 @@ async fn migrating_twice_does_no_harm(_: Setup) {
     let first = workplace.run_well(&["migrate"], "").stdout;
     let last = first.lines().last().expect("a line");
     assert_eq!(last, format!("applied {} steps; the schema is up to date", first.lines().count() - 1));
-    workplace.add_caller("pw");
+    workplace.add_caller("seven green kettles");
     let second = workplace.run_well(&["migrate"], "").stdout;
     assert_eq!(second, "applied 0 steps; the schema is up to date\n");
-    workplace.serve(&[]).login("pw").await;
+    workplace.serve(&[]).login("seven green kettles").await;
 }
 
 async fn a_database_that_cannot_be_opened_is_named_without_its_password(_: Setup) {
@@ -301,7 +308,9 @@ async fn every_setting_is_documented_with_its_variable(_: Setup) {
         ("--database-acquire-timeout", "REFERRAL_EVENTS_DATABASE_ACQUIRE_TIMEOUT"),
         ("--database-idle-timeout", "REFERRAL_EVENTS_DATABASE_IDLE_TIMEOUT"),
         ("--token-key", "REFERRAL_EVENTS_TOKEN_KEY"),
+        ("--token-key-file", "REFERRAL_EVENTS_TOKEN_KEY_FILE"),
         ("--hash-key", "REFERRAL_EVENTS_HASH_KEY"),
+        ("--hash-key-file", "REFERRAL_EVENTS_HASH_KEY_FILE"),
         ("--log", "REFERRAL_EVENTS_LOG"),
         ("--log-format", "REFERRAL_EVENTS_LOG_FORMAT"),
         ("--admin-listen", "REFERRAL_EVENTS_ADMIN_LISTEN"),
@@ -322,7 +331,7 @@ async fn every_setting_is_documented_with_its_variable(_: Setup) {
     expected.extend([("--demo", None), ("--help", None)]);
     assert_eq!(documented, expected, "{help}");
     let commands = workplace.run_well(&["--help"], "").stdout;
-    for command in ["serve", "migrate", "import", "organisation", "user"] {
+    for command in ["serve", "migrate", "import", "organisation", "user", "key", "token", "audit"] {
         assert!(commands.lines().any(|line| line.trim_start().starts_with(&format!("{command} "))), "{commands}");
     }
 }
@@ -336,7 +345,7 @@ async fn settings_come_from_the_environment(_: Setup) {
     // Shown neither as values in the help, for they may hold secrets.
     workplace.set("REFERRAL_EVENTS_TOKEN_KEY", KEY);
     workplace.set("REFERRAL_EVENTS_HASH_KEY", OTHER_KEY);
-    workplace.add_caller("pw");
+    workplace.add_caller("seven green kettles");
     let server = workplace.serve(&[]);
     assert!(workplace.path("elsewhere.db").exists() && !workplace.path("referral-events.db").exists());
     let response = reqwest::Client::new().post(format!("http://{}/nowhere", server.address)).send().await;

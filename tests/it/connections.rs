@@ -45,7 +45,7 @@ const PASSWORD: &str = "opensesame";
 fn workplace(database: TestDatabase) -> Workplace {
     let workplace = Workplace::over(database);
     workplace.run_well(&["migrate"], "");
-    workplace.add_caller("pw");
+    workplace.add_caller("seven green kettles");
     let participants = (1..=20).map(|n| format!("RP{n:02},ACR{n:02}\n")).collect::<String>();
     let accounts = (1..=20).map(|n| format!("ACR{n:02}\n")).collect::<String>();
     for (kind, rows) in [
@@ -112,7 +112,7 @@ async fn a_call_that_gets_no_connection_in_time_finds_the_service_unavailable(se
     // They are not carried out together.
     let alone = ["--database-connections", "1", "--database-acquire-timeout", "1", "--maximum-group", "1"];
     let server = workplace.serve(&alone);
-    let token = server.login("pw").await;
+    let token = server.login("seven green kettles").await;
     let (first, second) = (request(&token, 1), request(&token, 2));
     let observer = Database::connect(&workplace.database_url()).await.expect("a database");
     let lock = observer.begin_turn(OrganisationId(1)).await.expect("a turn");
@@ -131,7 +131,7 @@ async fn a_rehearsal_with_a_wrong_code_takes_one_connection_at_a_time(setup: Set
     let workplace = workplace(setup.engine.create_database());
     // Of four, one is for reading, and for counting wrong codes.
     let server = workplace.serve(&["--database-connections", "4", "--database-acquire-timeout", "1"]);
-    let mut request = request(&server.login("pw").await, 1);
+    let mut request = request(&server.login("seven green kettles").await, 1);
     request["validate_only"] = json!(true);
     request["referral_customer_events_set"][0]["referred_by_rewards_participant_identifier"] =
         json!({"access_token_identifier": {"authentication_code": "wrong"}});
@@ -141,7 +141,7 @@ async fn a_rehearsal_with_a_wrong_code_takes_one_connection_at_a_time(setup: Set
 async fn one_connection_is_enough(setup: Setup) {
     let workplace = workplace(setup.engine.create_database());
     let server = workplace.serve(&["--database-connections", "1"]);
-    let token = server.login("pw").await;
+    let token = server.login("seven green kettles").await;
     let calls = (1..=12).map(|n| {
         let (server, request) = (&server, request(&token, n));
         async move { server.post(BULK, &request).await }
@@ -155,7 +155,7 @@ async fn no_more_connections_are_open_than_are_set(setup: Setup) {
     let (workplace, url) = named(setup);
     let observer = Database::connect(&url).await.expect("a database");
     let server = workplace.serve(&["--database-connections", "3", "--maximum-group", "1"]);
-    let token = server.login("pw").await;
+    let token = server.login("seven green kettles").await;
     let requests: Vec<Value> = (1..=12).map(|n| request(&token, n)).collect();
     let lock = observer.begin_turn(OrganisationId(1)).await.expect("a turn");
     let calls = requests.iter().map(|request| server.post(BULK, request));
@@ -180,7 +180,7 @@ async fn calls_that_wait_for_their_turn_leave_a_connection_to_those_that_look_up
     // Each takes a connection of its own.
     let alone = ["--database-connections", "4", "--database-acquire-timeout", "5", "--maximum-group", "1"];
     let server = workplace.serve(&alone);
-    let token = server.login("pw").await;
+    let token = server.login("seven green kettles").await;
     let requests: Vec<Value> = (1..=8).map(|n| request(&token, n)).collect();
     let lock = observer.begin_turn(OrganisationId(1)).await.expect("a turn");
     let calls = requests.iter().map(|request| server.post(BULK, request));
@@ -188,7 +188,7 @@ async fn calls_that_wait_for_their_turn_leave_a_connection_to_those_that_look_up
         until_waiting_for_a_lock(&observer, 2).await;
         // The others come meanwhile, and wait in the queue of their organisation.
         for _ in 0..3 {
-            server.login("pw").await;
+            server.login("seven green kettles").await;
         }
         lock.rollback().await.expect("a rollback");
     };
@@ -211,7 +211,7 @@ async fn connections_that_nobody_uses_are_closed(setup: Setup) {
     let observer = Database::connect(&url).await.expect("a database");
     workplace.set("REFERRAL_EVENTS_DATABASE_IDLE_TIMEOUT", "1");
     let server = workplace.serve(&[]);
-    let token = server.login("pw").await;
+    let token = server.login("seven green kettles").await;
     assert!(connections(&observer).await > 0);
     until("none is open", async || connections(&observer).await == 0).await;
     // The next call opens one.
@@ -362,7 +362,7 @@ async fn the_url_says_how_the_server_is_verified(_: Setup) {
     // The whole service goes that way, its bulk load too.
     let workplace = workplace(TestDatabase::at(with_root("sslmode=verify-full", "root.pem")));
     let server = workplace.serve(&[]);
-    let token = server.login("pw").await;
+    let token = server.login("seven green kettles").await;
     server.post(BULK, &request(&token, 1)).await.assert_outcome(&["1"], &[]);
 }
 
@@ -374,6 +374,6 @@ async fn the_url_names_a_unix_socket(_: Setup) {
     assert_eq!(kind_of_connection(&url).await, (false, false));
     let workplace = workplace(TestDatabase::at(url));
     let server = workplace.serve(&[]);
-    let token = server.login("pw").await;
+    let token = server.login("seven green kettles").await;
     server.post(BULK, &request(&token, 1)).await.assert_outcome(&["1"], &[]);
 }

@@ -17,7 +17,7 @@ tests! {
 fn workplace() -> Workplace {
     let workplace = Workplace::over(Engine::Sqlite.create_database());
     workplace.run_well(&["migrate"], "");
-    workplace.add_caller("pw");
+    workplace.add_caller("seven green kettles");
     workplace
 }
 
@@ -57,7 +57,7 @@ async fn more_connections_than_descriptors_are_refused_as_a_setting(_: Setup) {
 async fn a_server_out_of_descriptors_says_so_and_goes_on(_: Setup) {
     let workplace = workplace();
     let server = workplace.serve(&[]);
-    server.login("pw").await;
+    server.login("seven green kettles").await;
     let open = fs::read_dir(format!("/proc/{}/fd", server.id())).expect("descriptors").count();
     let process = i32::try_from(server.id()).ok().and_then(Pid::from_raw);
     let set = |limit| prlimit(process, Resource::Nofile, limit).expect("a limit");
@@ -68,7 +68,7 @@ async fn a_server_out_of_descriptors_says_so_and_goes_on(_: Setup) {
     // A quiet one makes room.
     assert_serving(&server).await;
     set(before);
-    server.login("pw").await;
+    server.login("seven green kettles").await;
     for _ in 0..3 {
         assert_serving(&server).await;
     }

@@ -15,6 +15,7 @@ tests! {
         the_readme_and_then_the_api_can_be_tried_on_one_demo,
         whoever_runs_it_as_the_readme_says_has_a_service_that_creates_events,
         every_command_of_the_documents_is_one_that_there_is,
+        people_and_keys_are_managed_as_the_document_says,
         the_directory_has_the_columns_that_its_document_says;
 }
 
@@ -80,6 +81,21 @@ async fn every_command_of_the_documents_is_one_that_there_is(_: Setup) {
         }
     }
     assert!(commands > 10, "{commands}");
+}
+
+async fn people_and_keys_are_managed_as_the_document_says(_: Setup) {
+    let workplace = Workplace::new();
+    workplace.run_well(&["organisation", "add", "acme"], "");
+    workplace.run_well(&["import", "--organisation", "acme", "units", "-"], "alternative_code,name\nU1,Shop\n");
+    let document = document("docs/security.md");
+    let mut commands = 0;
+    for heading in ["People", "Keys"] {
+        for line in section(&document, heading).lines().filter(|line| line.starts_with("    referral-events ")) {
+            commands += 1;
+            workplace.run_script(&format!("echo 'seven green kettles' | {line}"));
+        }
+    }
+    assert_eq!(commands, 15);
 }
 
 async fn the_directory_has_the_columns_that_its_document_says(_: Setup) {

@@ -47,7 +47,7 @@ const CRASHES: usize = 6;
 fn workplace(database: TestDatabase) -> Workplace {
     let workplace = Workplace::over(database);
     workplace.run_well(&["migrate"], "");
-    workplace.add_caller("a password");
+    workplace.add_caller("seven green kettles");
     let mut accounts = String::from("number\nreferrer\n");
     for n in 0..CALLS * EVENTS_A_CALL {
         writeln!(accounts, "A{n}").expect("a line");
@@ -223,7 +223,7 @@ async fn acknowledged_events_survive_a_kill(setup: Setup) {
     let mut callers = Callers::default();
     for kill in 0..KILLS {
         let mut server = workplace.serve(&[]);
-        let token = server.login("a password").await;
+        let token = server.login("seven green kettles").await;
         let mut answers = callers.start(&server, &token, &Arc::default());
         // Some calls are answered, then it ends in the middle of others; each time at another point.
         let mut killed = false;
@@ -243,7 +243,7 @@ async fn acknowledged_events_survive_a_kill(setup: Setup) {
         callers.assert_kept(&workplace).await;
     }
     let server = workplace.serve(&[]);
-    let token = server.login("a password").await;
+    let token = server.login("seven green kettles").await;
     callers.assert_made_up_for(&workplace, &server, &token).await;
 }
 
@@ -252,7 +252,7 @@ async fn acknowledged_events_survive_a_crash_of_the_database(_: Setup) {
     let mut cluster = Cluster::start();
     let workplace = workplace(TestDatabase::at(format!("{}/postgres", cluster.url())));
     let server = workplace.serve(&["--time-limit", "2"]);
-    let token = server.login("a password").await;
+    let token = server.login("seven green kettles").await;
     let mut callers = Callers::default();
     let stop = Arc::new(AtomicBool::new(false));
     let mut answers = callers.start(&server, &token, &stop);
@@ -298,7 +298,7 @@ async fn acknowledged_events_survive_a_crash_of_the_database(_: Setup) {
 async fn a_call_under_way_is_answered_before_the_server_stops(_: Setup) {
     let workplace = workplace(Engine::Sqlite.create_database());
     let mut server = workplace.serve(&[]);
-    let token = server.login("a password").await;
+    let token = server.login("seven green kettles").await;
     // While another holds the write lock, the call can't come to its end.
     let database = Database::connect(&workplace.database_url()).await.expect("a database");
     let lock = database.begin().await.expect("the write lock");
@@ -324,7 +324,7 @@ async fn a_call_under_way_is_answered_before_the_server_stops(_: Setup) {
 async fn a_call_that_is_still_being_sent_is_answered_before_the_server_stops(_: Setup) {
     let workplace = workplace(Engine::Sqlite.create_database());
     let mut server = workplace.serve(&[]);
-    let token = server.login("a password").await;
+    let token = server.login("seven green kettles").await;
     let body = request(&token, 0).to_string();
     let (first, second) = body.split_at(body.len() / 2);
     let mut stream = begin_call(server.address, PATH, body.len()).await;

@@ -23,9 +23,10 @@ const BULK: &str = "customer_events/bulk/referrals/create";
 /// A workplace with the organisations acme and zenith, of the same directory.
 fn prepare(workplace: &Workplace) {
     workplace.run_well(&["migrate"], "");
-    workplace.add_caller("pw");
+    workplace.add_caller("seven green kettles");
     workplace.run_well(&["organisation", "add", "zenith"], "");
-    workplace.run_well(&["user", "add", "carla", "--organisation", "zenith", "--role", "caller"], "pw\n");
+    workplace
+        .run_well(&["user", "add", "carla", "--organisation", "zenith", "--role", "caller"], "seven green kettles\n");
     let accounts: String = (0..50).map(|n| format!("ACR{n:02}\n")).collect();
     let participants: String = (0..50).map(|n| format!("RP{n:02},ACR{n:02}\n")).collect();
     for organisation in ["acme", "zenith"] {
@@ -65,7 +66,7 @@ impl Replicas {
 }
 
 async fn token(server: &Process, organisation: &str) -> String {
-    let credentials = json!({"organisation": organisation, "username": "carla", "password": "pw"});
+    let credentials = json!({"organisation": organisation, "username": "carla", "password": "seven green kettles"});
     let answer = server.post("authentication/token", &credentials).await;
     answer.data["token"].as_str().unwrap_or_else(|| panic!("no token: {answer:?}")).to_owned()
 }

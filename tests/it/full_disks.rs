@@ -88,7 +88,7 @@ async fn that_the_log_is_not_brought_into_the_file_is_logged_once_and_its_end_to
     let url = format!("sqlite:{}", disk.path().join("test.db").display());
     let mut workplace = Workplace::new();
     workplace.set("DATABASE_URL", &url);
-    workplace.add_caller("pw");
+    workplace.add_caller("seven green kettles");
     let server = workplace.serve(&[]);
     // Who reads keeps what is written from then on out of the file.
     let mut reader = SqliteConnection::connect(&url).await.expect("a connection");

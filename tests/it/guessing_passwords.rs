@@ -288,9 +288,9 @@ async fn logins_whose_callers_left_are_hashed_one_after_another(setup: Setup) {
     const HASH: u64 = 19 * 1024;
     let workplace = Workplace::over(setup.engine.create_database());
     workplace.run_well(&["migrate"], "");
-    workplace.add_caller("pw");
+    workplace.add_caller("seven green kettles");
     let process = workplace.serve(&[]);
-    process.login("pw").await;
+    process.login("seven green kettles").await;
     let before = peak(process.id());
     // On a busy machine some leave before the server has heard of them.
     until("forty have left in the middle", async || {
@@ -305,7 +305,7 @@ async fn logins_whose_callers_left_are_hashed_one_after_another(setup: Setup) {
     })
     .await;
     // Until the server has noticed, they wait still.
-    let carla = credentials("acme", "carla", "pw");
+    let carla = credentials("acme", "carla", "seven green kettles");
     until("others can log in", async || process.post("authentication/token", &carla).await.code == "OK").await;
     let most = *referral_events::auth::password::HASHES as u64;
     let grown = peak(process.id()) - before;

@@ -11,7 +11,32 @@ tests! {
         the_version_has_the_commit_that_was_built;
 }
 
-const COMMANDS: [&str; 8] = ["", "serve", "migrate", "import", "organisation", "organisation add", "user", "user add"];
+const COMMANDS: [&str; 24] = [
+    "",
+    "serve",
+    "migrate",
+    "import",
+    "organisation",
+    "organisation list",
+    "organisation add",
+    "organisation disable",
+    "organisation enable",
+    "user",
+    "user list",
+    "user add",
+    "user password",
+    "user role",
+    "user disable",
+    "user enable",
+    "token",
+    "token release",
+    "audit",
+    "audit list",
+    "key",
+    "key new",
+    "key rotate",
+    "key check",
+];
 
 fn help(command: &str, flag: &str) -> String {
     let arguments: Vec<&str> = command.split_whitespace().chain([flag]).collect();
@@ -38,7 +63,7 @@ async fn the_short_help_is_short_and_the_long_one_has_every_setting_in_its_group
         assert_eq!(settings(&long, "Settings of the database"), of_the_database, "{long}");
         assert_eq!(
             settings(&long, "Settings of all commands"),
-            ["token-key", "hash-key", "log", "log-format"],
+            ["token-key", "token-key-file", "hash-key", "hash-key-file", "log", "log-format"],
             "{long}"
         );
         assert_eq!(settings(&short, "Settings of the database"), ["database-url"]);
@@ -57,14 +82,41 @@ async fn the_examples_of_the_help_work(_: Setup) {
     let workplace = Workplace::new();
     fs::write(workplace.path("units.csv"), "name,alternative_code\nMain Street,MAIN\n").expect("a file");
     // In the order of somebody who begins; servers do not end.
-    for command in ["organisation", "organisation add", "user", "user add", "import", "migrate", "serve", ""] {
+    let commands = [
+        "organisation",
+        "organisation add",
+        "organisation list",
+        "user",
+        "user add",
+        "user list",
+        "user password",
+        "user role",
+        "user disable",
+        "user enable",
+        "token",
+        "token release",
+        "audit",
+        "audit list",
+        "organisation disable",
+        "organisation enable",
+        "import",
+        "key",
+        "key new",
+        "key check",
+        "key rotate",
+        "migrate",
+        "serve",
+        "",
+    ];
+    assert!(COMMANDS.iter().all(|command| commands.contains(command)));
+    for command in commands {
         for flag in ["-h", "--help"] {
             let help = help(command, flag);
             let (_, example) = help.split_once("Example:\n").unwrap_or_else(|| panic!("{command} has no example"));
             let example = example.trim();
             assert!(example.contains(&format!("referral-events {command}")), "{example}");
             // Those of the groups are those of their commands.
-            if flag == "-h" && !["organisation", "user"].contains(&command) {
+            if flag == "-h" && !["organisation", "user", "token", "audit", "key"].contains(&command) {
                 match example.strip_prefix("referral-events serve") {
                     Some(arguments) => {
                         let arguments = arguments.replace("127.0.0.1:50051", "127.0.0.1:0");

@@ -228,7 +228,7 @@ async fn a_repeat_after_a_crash_gets_the_answer_or_creates_it(setup: Setup) {
     const CALLS: usize = 30;
     let workplace = Workplace::over(setup.engine.create_database());
     workplace.run_well(&["migrate"], "");
-    workplace.add_caller("a password");
+    workplace.add_caller("seven green kettles");
     let accounts: String = (0..=CALLS).map(|n| format!("A{n}\n")).collect();
     workplace.run_well(&["import", "--organisation", "acme", "units", "-"], "name,alternative_code\nAdmin Unit,U\n");
     workplace
@@ -251,7 +251,7 @@ async fn a_repeat_after_a_crash_gets_the_answer_or_creates_it(setup: Setup) {
     let mut first_answers = vec![None; CALLS];
     for kill in 0..5 {
         let mut server = workplace.serve(&[]);
-        let (address, token) = (server.address.to_string(), server.login("a password").await);
+        let (address, token) = (server.address.to_string(), server.login("seven green kettles").await);
         let calls = (kill * 6..kill * 6 + 6).map(|n| call(address.clone(), token.clone(), n));
         let calls = tokio::spawn(join_all(calls));
         // Each time at another point: before the commit, between the commit and the answer, after the answer.
@@ -262,7 +262,7 @@ async fn a_repeat_after_a_crash_gets_the_answer_or_creates_it(setup: Setup) {
         }
     }
     let server = workplace.serve(&[]);
-    let (address, token) = (server.address.to_string(), server.login("a password").await);
+    let (address, token) = (server.address.to_string(), server.login("seven green kettles").await);
     for (n, first) in first_answers.into_iter().enumerate() {
         let again = call(address.clone(), token.clone(), n).await.expect("an answer");
         assert_eq!(again["data"]["processed_customer_events_set"].as_array().expect("a set").len(), 1, "{again}");

@@ -53,7 +53,9 @@ async fn the_command_names_what_it_cannot_find(setup: Setup) {
 
     acme.write("units.csv", "alternative_code\nU1\n");
     let ended = acme.workplace.run(&["import", "--organisation", "nobody", "units", "units.csv"]);
-    ended.assert(1, "", "error: there is no organisation \"nobody\"; `organisation add` makes one\n");
+    let sentence = "error: there is no organisation \"nobody\"; `organisation list` has those that there are, \
+                    `organisation add` makes one\n";
+    ended.assert(1, "", sentence);
     // Nothing of it went anywhere.
     acme.import("units", "units.csv", "").assert(0, &counts(1, 0, 0, 0), "");
 

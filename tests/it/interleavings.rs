@@ -298,13 +298,13 @@ async fn calls_at_once_are_answered_as_if_they_had_come_one_after_another(setup:
     // It gives wrong codes without end.
     workplace.set("REFERRAL_EVENTS_WRONG_CODES", "1000000");
     workplace.run_well(&["migrate"], "");
-    workplace.add_caller("a password");
+    workplace.add_caller("seven green kettles");
     for (kind, rows) in small_world::directory(0..rounds) {
         workplace.run_well(&["import", "--organisation", "acme", kind.name(), "-"], &rows);
     }
     let log = ["--log", "warn,referral_events::referral=debug"];
     let servers = [workplace.serve(&log), workplace.serve(&log)];
-    let token = servers[0].login("a password").await;
+    let token = servers[0].login("seven green kettles").await;
 
     let mut seen = Seen::default();
     for world in 0..rounds {

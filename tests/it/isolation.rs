@@ -236,6 +236,8 @@ async fn users_of_the_same_name_log_in_to_their_own_organisation(setup: Setup) {
             role: if organisation == "acme" { "caller" } else { "reader" }.to_owned(),
             default_unit_id: None,
             created_on: Utc::now(),
+            disabled_on: None,
+            token_generation: 0,
         };
         users::add_user(server.database.writer(), twin).await.expect("a user");
     }

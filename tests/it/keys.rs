@@ -4,6 +4,7 @@
 use std::{
     fs,
     io::Read,
+    os::unix::fs::PermissionsExt,
     process::{Child, Stdio},
     time::{Duration, Instant},
 };
@@ -23,7 +24,7 @@ const SERVE: [&str; 3] = ["serve", "--listen", "127.0.0.1:0"];
 
 /// A caller, two parties, and an access token of one of them.
 fn fill(workplace: &Workplace) {
-    workplace.add_caller("pw");
+    workplace.add_caller("seven green kettles");
     for (kind, rows) in [
         ("units", "name,alternative_code\nAdmin Unit,U1\n"),
         ("accounts_receivable", "number\nACR01\nACR02\n"),
@@ -44,7 +45,7 @@ async fn expect_the_code_to_match(workplace: &Workplace) {
     event.as_object_mut().expect("an object").retain(|name, _| !name.starts_with("referred_by_"));
     event["referred_by_accounts_receivable_identifier"] =
         json!({"access_token_identifier": {"authentication_code": "s3cret"}});
-    let request = json!({"token": server.login("pw").await, "referral_customer_events_set": [event],
+    let request = json!({"token": server.login("seven green kettles").await, "referral_customer_events_set": [event],
                          "validate_only": true});
     server.post("customer_events/bulk/referrals/create", &request).await.assert_outcome(&["1"], &[]);
 }
@@ -75,6 +76,7 @@ async fn a_database_that_is_restored_without_its_key_file_is_refused(_: Setup) {
     workplace.run_well(&["organisation", "add", "other"], "");
 
     fs::write(&file, &keys).expect("a file");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("a mode");
     expect_the_code_to_match(&workplace).await;
 
     // The file of another database.
@@ -108,7 +110,7 @@ async fn another_hash_key_is_refused_and_another_token_key_is_not(setup: Setup) 
          REFERRAL_EVENTS_HASH_KEY to the key that was used so far\n",
     );
     // Whoever has the right one notices nothing.
-    serving.login("pw").await;
+    serving.login("seven green kettles").await;
     serving.kill();
 
     workplace.set("REFERRAL_EVENTS_HASH_KEY", &"4a".repeat(32));

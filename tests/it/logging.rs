@@ -49,7 +49,7 @@ async fn ask(server: &Process, requests: usize) {
 /// A thousand requests, and a call that stores: more than a pipe holds of the lines about them.
 async fn ask_and_stop(mut server: Process) {
     ask(&server, 1000).await;
-    let token = server.login("pw").await;
+    let token = server.login("seven green kettles").await;
     let request = json!({"token": token, "referral_customer_events_set": [event("1", "01", "02")]});
     let answer = server.post("customer_events/bulk/referrals/create", &request).await;
     answer.assert_outcome(&[], &[("1", "UnitNotFound")]);
@@ -59,7 +59,7 @@ async fn ask_and_stop(mut server: Process) {
 
 fn workplace() -> Workplace {
     let workplace = Workplace::new();
-    workplace.add_caller("pw");
+    workplace.add_caller("seven green kettles");
     workplace
 }
 

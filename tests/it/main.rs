@@ -59,6 +59,8 @@ mod import_rows;
 mod import_runs;
 mod interleavings;
 mod isolation;
+mod key_commands;
+mod key_rotation;
 mod keys;
 mod limits;
 mod list_filters;
@@ -76,6 +78,7 @@ mod one_event;
 mod one_time_passwords;
 mod packed_bodies;
 mod party_states;
+mod people;
 mod performed_by;
 mod plans;
 mod pooler;
@@ -165,6 +168,8 @@ fn main() {
         import_runs::tests(),
         interleavings::tests(),
         isolation::tests(),
+        key_commands::tests(),
+        key_rotation::tests(),
         keys::tests(),
         limits::tests(),
         list_filters::tests(),
@@ -182,6 +187,7 @@ fn main() {
         one_time_passwords::tests(),
         packed_bodies::tests(),
         party_states::tests(),
+        people::tests(),
         performed_by::tests(),
         plans::tests(),
         pooler::tests(),

@@ -34,9 +34,9 @@ async fn a_message_costs_little_more_memory_than_its_bytes(_: Setup) {
     }
     let workplace = Workplace::new();
     workplace.run_well(&["migrate"], "");
-    workplace.add_caller("pw");
+    workplace.add_caller("seven green kettles");
     let server = workplace.serve(&[]);
-    let token = server.login("pw").await;
+    let token = server.login("seven green kettles").await;
     let channel = Channel::from_shared(format!("http://{}", server.address)).expect("a URI").connect_lazy();
     let before = server.peak_memory();
     let bearer = format!("Bearer {token}");
@@ -66,7 +66,7 @@ async fn a_message_costs_little_more_memory_than_its_bytes(_: Setup) {
     }
     let peak = server.peak_memory();
     assert!(peak < before + 60, "{before} MiB before, {peak} MiB after");
-    server.login("pw").await;
+    server.login("seven green kettles").await;
 }
 
 async fn reading_takes_time_by_the_byte(setup: Setup) {

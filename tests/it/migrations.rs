@@ -93,16 +93,16 @@ async fn of_programs_that_migrate_at_once_one_does_it_and_all_succeed(setup: Set
         applied.sort_unstable();
         assert_eq!(applied, [vec![0; PROGRAMS - 1], vec![steps - done]].concat());
         assert_eq!(schema(&workplace).await, expected);
-        workplace.add_caller("a password");
-        workplace.serve(&[]).login("a password").await;
+        workplace.add_caller("seven green kettles");
+        workplace.serve(&[]).login("seven green kettles").await;
     }
 }
 
 async fn a_schema_that_is_behind_is_brought_up_to_date(setup: Setup) {
     let workplace = with_steps(setup.engine, 1).await;
     assert_eq!(migrate(&workplace), Migrator::migrations().len() - 1);
-    workplace.add_caller("a password");
-    workplace.serve(&[]).login("a password").await;
+    workplace.add_caller("seven green kettles");
+    workplace.serve(&[]).login("seven green kettles").await;
 }
 
 async fn states_that_were_stored_before_are_known_to_accounts_and_participants(setup: Setup) {
@@ -260,15 +260,15 @@ const COMMANDS: [&[&str]; 4] = [
 async fn a_program_starts_on_a_newer_schema_whose_steps_are_compatible(setup: Setup) {
     let workplace = Workplace::over(setup.engine.create_database());
     migrate(&workplace);
-    workplace.add_caller("a password");
+    workplace.add_caller("seven green kettles");
     let replica = workplace.serve(&[]);
     let last = Migrator::migrations().last().expect("a step").name().to_owned();
     for step in NEWER {
         plant(&workplace, step, Some(&last)).await;
     }
     // The one that serves already, and one that is started now.
-    replica.login("a password").await;
-    workplace.serve(&[]).login("a password").await;
+    replica.login("seven green kettles").await;
+    workplace.serve(&[]).login("seven green kettles").await;
     for command in &COMMANDS[1..] {
         workplace.run_well(command, "name,alternative_code\nAdmin Unit,U1\n");
     }
@@ -285,7 +285,7 @@ async fn a_newer_schema_that_is_not_compatible_is_refused(setup: Setup) {
     for (needs, unusable) in [([Some(last.as_str()), None], 1..2), ([None, Some(NEWER[0])], 0..2)] {
         let workplace = Workplace::over(setup.engine.create_database());
         migrate(&workplace);
-        workplace.add_caller("a password");
+        workplace.add_caller("seven green kettles");
         let before = schema(&workplace).await;
         for (step, needs) in NEWER.into_iter().zip(needs) {
             plant(&workplace, step, needs).await;
@@ -346,8 +346,8 @@ async fn nothing_but_migrate_touches_a_schema_that_is_behind(setup: Setup) {
         }
         // The command that they name is the remedy.
         migrate(&workplace);
-        workplace.add_caller("a password");
-        workplace.serve(&[]).login("a password").await;
+        workplace.add_caller("seven green kettles");
+        workplace.serve(&[]).login("seven green kettles").await;
     }
 }
 

@@ -6,7 +6,8 @@ use proptest::{
     test_runner::{Config, TestCaseError, TestRunner},
 };
 use referral_events::{
-    auth, directory,
+    auth::{self, password},
+    directory,
     id::OrganisationId,
     secret::{CodeHasher, Secret},
     storage::users,
@@ -52,7 +53,8 @@ impl<'a> Organisation<'a> {
             let summary = directory::import(&server.database, &hasher, id, kind, rows, |_| {}).await;
             assert_eq!(summary.expect("an import").rejected, 0);
         }
-        let user = auth::new_user(id, "anna", Secret::new("anna"), "caller".to_owned(), None).await.expect("a user");
+        let hash = password::hash(Secret::new("anna")).await.expect("a hash");
+        let user = auth::new_user(id, "anna", hash, "caller".to_owned(), None);
         users::add_user(server.database.writer(), user).await.expect("a user");
         let token = server.login(&name, "anna").await;
         Self { server, id, token, created: Vec::new() }

@@ -128,7 +128,7 @@ async fn the_commands_run_behind_a_pooler(setup: Setup) {
         let again = workplace.run_well(&["migrate"], "");
         assert_eq!(again.stdout, "applied 0 steps; the schema is up to date\n");
     }
-    workplace.add_caller("pw");
+    workplace.add_caller("seven green kettles");
     let mut accounts = String::from("number\n");
     for n in 0..5000 {
         writeln!(accounts, "ACR{n}").expect("a line");
@@ -149,7 +149,7 @@ async fn the_commands_run_behind_a_pooler(setup: Setup) {
     );
     import("rewards_participants", "number,accounts_receivable_number\nRP01,ACR1\nRP02,ACR2\n");
     let server = workplace.serve(&[]);
-    let request = json!({"token": server.login("pw").await, "referral_customer_events_set": [event("1", "01", "02")]});
+    let request = json!({"token": server.login("seven green kettles").await, "referral_customer_events_set": [event("1", "01", "02")]});
     server.post(BULK, &request).await.assert_outcome(&["1"], &[]);
 }
 
@@ -159,14 +159,14 @@ async fn a_call_that_the_pooler_has_no_session_for_finds_the_service_unavailable
     let direct = Database::connect(&database.url).await.expect("a database");
     let workplace = Workplace::over(TestDatabase::at(bouncer.url.clone()));
     workplace.run_well(&["migrate"], "");
-    workplace.add_caller("pw");
+    workplace.add_caller("seven green kettles");
     let import = |kind: &str, rows: &str| workplace.run_well(&["import", "--organisation", "acme", kind, "-"], rows);
     import("units", "name,alternative_code\nAdmin Unit,U1\n");
     import("accounts_receivable", "number\nACR1\nACR2\n");
     import("rewards_participants", "number,accounts_receivable_number\nRP01,ACR1\nRP02,ACR2\n");
     // Each call takes a session of its own.
     let server = workplace.serve(&["--maximum-group", "1"]);
-    let request = json!({"token": server.login("pw").await, "referral_customer_events_set": [event("1", "01", "02")]});
+    let request = json!({"token": server.login("seven green kettles").await, "referral_customer_events_set": [event("1", "01", "02")]});
     let lock = direct.begin_turn(OrganisationId(1)).await.expect("a turn");
     let waiting = (0..Bouncer::SESSIONS).map(|_| server.post(BULK, &request));
     let refused = async {

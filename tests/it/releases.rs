@@ -345,9 +345,9 @@ async fn what_is_no_release_is_refused_at_start(_: Setup) {
 async fn operators_read_who_uses_deprecated_attributes(_: Setup) {
     let mut workplace = Workplace::new();
     workplace.set("REFERRAL_EVENTS_RELEASE", "R17.0");
-    workplace.add_caller("pw");
+    workplace.add_caller("seven green kettles");
     let server = workplace.serve(&[]);
-    let token = server.login("pw").await;
+    let token = server.login("seven green kettles").await;
     let mut account = event("3", "05", "06");
     account.as_object_mut().expect("an object").remove("referred_rewards_participant_identifier");
     account["referred_accounts_receivable_identifier"] = json!({"number": "ACR05"});

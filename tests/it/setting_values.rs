@@ -68,11 +68,11 @@ async fn the_ends_of_all_ranges_serve(_: Setup) {
     let high: Vec<String> = high.map(|(flag, _, to)| format!("{flag}={to}")).collect();
     for settings in [low, high] {
         let workplace = Workplace::new();
-        workplace.add_caller("pw");
+        workplace.add_caller("seven green kettles");
         let settings: Vec<&str> =
             settings.iter().map(String::as_str).filter(|setting| *setting != "--time-limit=1").collect();
         let mut server = workplace.serve(&settings);
-        let token = server.login("pw").await;
+        let token = server.login("seven green kettles").await;
         let body = json!({"token": token, "referral_customer_events_set": [event("1", "01", "02")]});
         let request = reqwest::Client::new()
             .post(format!("http://{}/customer_events/bulk/referrals/create", server.address))
@@ -125,22 +125,22 @@ async fn keys_that_are_no_secret_are_refused(_: Setup) {
 
 async fn an_address_is_taken_as_it_is_meant(_: Setup) {
     let mut workplace = Workplace::new();
-    workplace.add_caller("pw");
+    workplace.add_caller("seven green kettles");
     let server = workplace.serve_on("localhost:0", &[]);
     assert!(server.address.ip().is_loopback());
-    server.login("pw").await;
+    server.login("seven green kettles").await;
     drop(server);
     // All addresses of the machine, for which keys must be set.
     for (name, key) in [("REFERRAL_EVENTS_TOKEN_KEY", "70"), ("REFERRAL_EVENTS_HASH_KEY", "4a")] {
         workplace.set(name, &key.repeat(32));
     }
     workplace.set("DATABASE_URL", "sqlite:public.db");
-    workplace.add_caller("pw");
+    workplace.add_caller("seven green kettles");
     for listen in [":0", "*:0", "0.0.0.0:0", "[::]:0"] {
         let mut server = workplace.serve_on(listen, &["--plaintext"]);
         assert!(server.address.ip().is_unspecified(), "{}", server.address);
         server.address.set_ip([127, 0, 0, 1].into());
-        server.login("pw").await;
+        server.login("seven green kettles").await;
     }
 }
 

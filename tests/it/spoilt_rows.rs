@@ -13,13 +13,13 @@ tests! {
 async fn a_row_that_cannot_be_read_is_a_failure_and_the_log_names_it(setup: Setup) {
     let workplace = Workplace::over(setup.engine.create_database());
     workplace.run_well(&["migrate"], "");
-    workplace.add_caller("pw");
+    workplace.add_caller("seven green kettles");
     workplace.run_well(&["import", "--organisation", "acme", "units", "-"], "name,alternative_code\nAdmin Unit,U\n");
     let accounts = (1..=9).map(|n| format!("A{n}\n")).collect::<String>();
     workplace
         .run_well(&["import", "--organisation", "acme", "accounts_receivable", "-"], &format!("number\n{accounts}"));
     let server = workplace.serve(&[]);
-    let token = server.login("pw").await;
+    let token = server.login("seven green kettles").await;
     let events = (1..=3).map(|n| {
         json!({
             "request_unique_identifier": n.to_string(),

@@ -89,9 +89,9 @@ async fn a_sqlite_url_is_read_in_one_way_everywhere(_: Setup) {
         let mut workplace = Workplace::new();
         workplace.set("DATABASE_URL", url);
         workplace.run_script("mkdir 'my data'");
-        workplace.add_caller("pw");
+        workplace.add_caller("seven green kettles");
         let mut server = workplace.serve(&[]);
-        server.login("pw").await;
+        server.login("seven green kettles").await;
         server.terminate();
         assert!(server.ended().await.success());
         assert!(workplace.run_well(&["migrate", "--status"], "").stdout.contains("up to date"));
@@ -277,8 +277,8 @@ async fn a_user_without_rights_is_told_which_are_missing(_: Setup) {
     execute(&owner, &remedy.split("; ").collect::<Vec<_>>()).await;
     assert_eq!(workplace.run_well(&["migrate", "--status"], "").stdout, "the schema is up to date\n");
     workplace.run_well(&["migrate"], "");
-    workplace.add_caller("pw");
-    workplace.serve(&[]).login("pw").await;
+    workplace.add_caller("seven green kettles");
+    workplace.serve(&[]).login("seven green kettles").await;
     // One table that came later.
     execute(&owner, &["REVOKE ALL ON taps FROM service"]).await;
     assert!(
@@ -288,5 +288,5 @@ async fn a_user_without_rights_is_told_which_are_missing(_: Setup) {
     let readme = blocks(&document("README.md"));
     let grants = readme.iter().find(|block| block.language == "sql").expect("grants");
     execute(&owner, &grants.text.lines().collect::<Vec<_>>()).await;
-    workplace.serve(&[]).login("pw").await;
+    workplace.serve(&[]).login("seven green kettles").await;
 }

@@ -35,7 +35,7 @@ const ARGUMENTS: [&str; 4] = ["--drain-pause", "0", "--drain-limit", "600"];
 fn workplace() -> Workplace {
     let workplace = Workplace::over(Engine::Sqlite.create_database());
     workplace.run_well(&["migrate"], "");
-    workplace.add_caller("pw");
+    workplace.add_caller("seven green kettles");
     workplace
 }
 
@@ -71,7 +71,7 @@ async fn calls_are_taken_for_a_while_after_the_health_says_no(_: Setup) {
     before.check(service()).await.expect("a connection that goes on");
     // A new caller is served; over HTTP/1.1 it is told that this was its last call on the connection.
     assert_eq!(status(health(server.address).await).await, ServingStatus::NotServing);
-    server.login("pw").await;
+    server.login("seven green kettles").await;
     let answer = reqwest::get(format!("http://{}/nothing", server.address)).await.expect("an answer");
     assert_eq!((answer.status().as_u16(), &answer.headers()["connection"]), (404, &"close".parse().expect("a value")));
 }
@@ -144,7 +144,7 @@ async fn answers_that_nobody_takes_do_not_keep_the_server(_: Setup) {
 async fn with_a_call_that_waits(arguments: &[&str]) -> (Duration, Vec<u8>) {
     let workplace = workplace();
     let mut server = workplace.serve(arguments);
-    let token = server.login("pw").await;
+    let token = server.login("seven green kettles").await;
     let database = Database::connect(&workplace.database_url()).await.expect("a database");
     let lock = database.begin().await.expect("the write lock");
     let body = json!({"token": token}).to_string();

@@ -93,7 +93,7 @@ async fn a_token_is_valid_until_it_expires(setup: Setup) {
         let mut claims = claims(&server).await;
         claims["exp"] = json!(expires);
         claims["iat"] = json!(expires - 7200);
-        let token = sign(&claims, &server.keys.token);
+        let token = sign(&claims, &server.keys.token.first.key);
         call_with(&server, &token).await.assert_refused(code);
     }
     let token = server.login("acme", "carla").await;
@@ -107,7 +107,7 @@ async fn a_token_is_valid_until_it_expires(setup: Setup) {
 async fn a_token_that_is_signed_otherwise_is_refused(setup: Setup) {
     let server = Server::start(setup).await;
     let claims = claims(&server).await;
-    let good = sign(&claims, &server.keys.token);
+    let good = sign(&claims, &server.keys.token.first.key);
     call_with(&server, &good).await.assert_refused("MissingMandatoryAttribute");
 
     let rita = server.login("acme", "rita").await;
@@ -116,9 +116,9 @@ async fn a_token_that_is_signed_otherwise_is_refused(setup: Setup) {
     let none = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0";
     let forged = [
         sign(&claims, &Key::generate().expect("a key")),
-        sign(&claims, &server.keys.hash),
-        sign_otherwise::<Hmac<Sha384>>("HS384", &claims, &server.keys.token),
-        sign_otherwise::<Hmac<Sha512>>("HS512", &claims, &server.keys.token),
+        sign(&claims, &server.keys.hash.first.key),
+        sign_otherwise::<Hmac<Sha384>>("HS384", &claims, &server.keys.token.first.key),
+        sign_otherwise::<Hmac<Sha512>>("HS512", &claims, &server.keys.token.first.key),
         format!("{none}.{}.", part(&good, 1)),
         format!("{none}.{}.{}", part(&good, 1), part(&good, 2)),
         // What one token says under another's signature.
@@ -140,7 +140,7 @@ async fn a_token_that_says_too_little_is_refused(setup: Setup) {
                 Some(value) => claims[name] = value,
                 None => _ = claims.as_object_mut().expect("an object").remove(name),
             }
-            let token = sign(&claims, &server.keys.token);
+            let token = sign(&claims, &server.keys.token.first.key);
             let answer = call_with(&server, &token).await;
             assert_eq!(answer.code, "InvalidTokenException", "{name}: {value:?}");
         }
@@ -151,7 +151,7 @@ async fn a_token_that_says_too_little_is_refused(setup: Setup) {
     for organisation in [other.0, 0, -1, i64::MAX] {
         let mut claims = claims.clone();
         claims["org"] = json!(organisation);
-        let token = sign(&claims, &server.keys.token);
+        let token = sign(&claims, &server.keys.token.first.key);
         call_with(&server, &token).await.assert_refused("InvalidToken");
     }
 }

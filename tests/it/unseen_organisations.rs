@@ -30,7 +30,7 @@ impl Unseen {
         let url = setup.engine.create_database().url;
         let workplace = Workplace::over(TestDatabase::at(format!("{url}?application_name=under%20test")));
         workplace.run_well(&["migrate"], "");
-        workplace.add_caller("pw");
+        workplace.add_caller("seven green kettles");
         workplace.run_well(&["organisation", "add", "large"], "");
         let unseen = Self { workplace, observer: Database::connect(&url).await.expect("a database") };
         unseen.import("large", 8000);
@@ -107,7 +107,7 @@ async fn a_call_reads_a_few_entries_of_indexes_for_each_event(setup: Setup) {
     let tables = ["referral_events", ACCOUNTS, PARTICIPANTS];
     let before = unseen.read(&tables).await;
     let mut server = unseen.workplace.serve(&[]);
-    let token = server.login("pw").await;
+    let token = server.login("seven green kettles").await;
     let half = ROWS / 2 - 1;
     let call = async |first: usize| {
         let events: Vec<Value> = (first..first + half).map(|n| event(&n.to_string(), &n.to_string(), "0")).collect();
@@ -137,7 +137,7 @@ async fn an_idempotency_key_is_looked_up_by_itself(setup: Setup) {
         .await;
     let before = unseen.read(&["idempotency_keys"]).await;
     let mut server = unseen.workplace.serve(&[]);
-    let token = server.login("pw").await;
+    let token = server.login("seven green kettles").await;
     let request = json!({"token": token, "referral_customer_events_set": [event("1", "1", "0")]});
     // The first time there is no such key; the second time it is found.
     for key in (0..KEYS).chain(0..KEYS) {

@@ -16,13 +16,11 @@ use tokio::{
     sync::oneshot,
 };
 
-use super::{COMMAND_TIME_LIMIT, Failure, Settings, keys, say};
+use super::{COMMAND_TIME_LIMIT, Failure, Settings, key_settings::MissingKeys, keys, organisation, say};
 use crate::{
-    config::MissingKeys,
     directory::{self, DirectoryKind, Encoding, End, ImportOptions, Target},
-    error::{Error, ErrorKind},
+    error::Error,
     secret::CodeHasher,
-    storage::users,
 };
 
 /// Loads rows of the directory from a file, CSV with a header or NDJSON: inserts new rows, updates those that are
@@ -89,10 +87,7 @@ pub async fn run(arguments: ImportArguments, settings: &Settings) -> Result<Exit
     };
     let (database, keys) = keys::open(settings, MissingKeys::KeepBesideDatabase, COMMAND_TIME_LIMIT).await?;
     let hasher = CodeHasher::new(&keys.hash);
-    let organisation = users::find_organisation(database.reader(), &organisation).await?.ok_or_else(|| {
-        let message = format!("there is no organisation {organisation:?}; `organisation add` makes one");
-        Error::new(ErrorKind::NotFound, message)
-    })?;
+    let organisation = organisation::find(&database, &organisation).await?;
     let target = Target { database: &database, hasher: &hasher, organisation_id: organisation.id, kind };
     let source = files::open(&file)?;
     let rejected = arguments.rejected.as_deref().map(|path| files::create(path, &source)).transpose()?;

@@ -23,7 +23,7 @@ use crate::{
     },
     storage::{
         Callers, Transaction,
-        access_tokens::{self, UsedPassword},
+        access_tokens::{self, StaleHash, UsedPassword},
         bulk_load, is_unclear,
     },
 };
@@ -86,13 +86,16 @@ impl Attempt<'_> {
         resolved: &mut ResolvedCalls<'c>,
         optimistic: Option<Verdicts>,
     ) -> Result<(), Interrupted> {
+        let stale = stale_hashes(&resolved.calls);
         let transaction = self.referral_events.database.begin_turn(self.organisation_id).await?;
         match Box::pin(self.answer(&transaction, calls, resolved, optimistic)).await {
             Ok((answers, is_written)) => {
                 match is_written {
                     true => {
-                        let _timer = Callers::current().timer(Step::Commit);
+                        let timer = Callers::current().timer(Step::Commit);
                         transaction.commit().await.map_err(Interrupted::at_commit)?;
+                        drop(timer);
+                        self.referral_events.renew_hashes(self.organisation_id, stale);
                     }
                     false => transaction.rollback().await?,
                 }
@@ -232,6 +235,13 @@ fn judged<'a>(resolved: &'a [ResolvedCall<'_>], calls: &[OpenCall<'_>]) -> Vec<C
     resolved.iter().map(|resolved| resolved.events(calls[resolved.index].call)).collect()
 }
 
+/// The codes that identified parties, as far as they are stored by hashes of an older key.
+fn stale_hashes(resolved: &[ResolvedCall<'_>]) -> Vec<StaleHash> {
+    let events = resolved.iter().flat_map(|resolved| &resolved.events);
+    let parties = events.flat_map(|event| [&event.referred, &event.referred_by]);
+    parties.filter_map(|party| party.stale.as_deref().cloned()).collect()
+}
+
 fn give(calls: &mut [OpenCall<'_>], answers: Answers) {
     for (index, answer) in answers {
         calls[index].answer = Some(answer);
@@ -257,5 +267,6 @@ fn used_passwords<'a>(event: &'a ResolvedEvent<'_>, identity: EventIdentity) -> 
         access_token_key: password.access_token_key,
         hash: &password.hash,
         used_by: identity.number,
+        new_hash: &password.new_hash,
     })
 }

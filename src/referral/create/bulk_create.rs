@@ -52,8 +52,8 @@ impl ReferralEvents {
         let now = self.clock.now();
         // A rehearsal neither keeps an answer nor looks for one.
         let idempotency = idempotency.filter(|_| !options.validate_only).map(|idempotency| {
-            let fingerprint = self.hasher.fingerprint(sender.organisation_id, &canonical(&requests, options));
-            (idempotency, fingerprint)
+            let fingerprints = self.hasher.fingerprints(sender.organisation_id, &canonical(&requests, options));
+            (idempotency, fingerprints)
         });
         let events = validate(requests, now, self.settings.release);
         Call { sender, events, now, options, idempotency }

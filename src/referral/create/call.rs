@@ -20,8 +20,8 @@ pub struct Call {
     pub events: Vec<Checked>,
     pub now: DateTime<Utc>,
     pub options: Options,
-    /// With the fingerprint of the call.
-    pub idempotency: Option<(Idempotency, Vec<u8>)>,
+    /// With the fingerprints of the call: by the key that is kept, and by the other where there are two.
+    pub idempotency: Option<(Idempotency, Vec<Vec<u8>>)>,
 }
 
 /// Makes of a call's report the answer to keep for its repeats; `None` where a repeat is a new call.

@@ -22,10 +22,10 @@ impl Attempt<'_> {
     /// The answers that were kept for calls of the same idempotency key and content, by which of the calls they are for.
     pub(super) async fn find_answers(&self, calls: &[OpenCall<'_>]) -> Result<Vec<(usize, Result<Answered>)>, DbErr> {
         let open = calls.iter().enumerate().filter(|(_, call)| call.answer.is_none());
-        let named: Vec<(usize, &Idempotency, &Vec<u8>)> = open
+        let named: Vec<(usize, &Idempotency, &[Vec<u8>])> = open
             .filter_map(|(index, open)| {
-                let (idempotency, fingerprint) = open.call.idempotency.as_ref()?;
-                Some((index, idempotency, fingerprint))
+                let (idempotency, fingerprints) = open.call.idempotency.as_ref()?;
+                Some((index, idempotency, fingerprints.as_slice()))
             })
             .collect();
         let keys: Vec<(&str, &str)> =
@@ -41,8 +41,8 @@ impl Attempt<'_> {
         )
         .await?;
         let answer = |kept: idempotency::Kept| {
-            let (index, _, fingerprint) = *named.get(usize::try_from(kept.position).ok()?)?;
-            let is_same = kept.fingerprint == *fingerprint;
+            let (index, _, fingerprints) = *named.get(usize::try_from(kept.position).ok()?)?;
+            let is_same = fingerprints.contains(&kept.fingerprint);
             Some((index, if is_same { Ok(Answered::Before(kept.answer)) } else { Err(key_reused()) }))
         };
         Ok(kept.into_iter().filter_map(answer).collect())
@@ -57,12 +57,12 @@ impl Attempt<'_> {
         reports: &[(usize, Report)],
     ) -> Result<bool, Interrupted> {
         let to_keep = |(index, report): &(usize, Report)| {
-            let (Idempotency { key, method, encode }, fingerprint) = calls[*index].call.idempotency.as_ref()?;
+            let (Idempotency { key, method, encode }, fingerprints) = calls[*index].call.idempotency.as_ref()?;
             Some(idempotency_key::Model {
                 organisation_id: self.organisation_id,
                 method: (*method).to_owned(),
                 idempotency_key: key.clone(),
-                fingerprint: fingerprint.clone(),
+                fingerprint: fingerprints.first()?.clone(),
                 answer: encode(report)?,
                 created_on: self.now,
             })

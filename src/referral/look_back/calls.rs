@@ -17,7 +17,7 @@ use crate::{
         rules::validate::{Validator, given},
         violation::Violation,
     },
-    secret::{CodeHasher, equal_in_constant_time},
+    secret::{CodeHasher, Hashes},
     storage::{
         Callers,
         directory_names::find_names_of,
@@ -71,13 +71,17 @@ struct PageTokens {
 
 impl PageTokens {
     fn token(&self, after: EventNumber) -> String {
-        let proof = self.hasher.page_token(self.organisation_id, &self.list, after);
-        format!("{:016x}{proof}", after.0)
+        format!("{:016x}{}", after.0, self.proof(after).first)
+    }
+
+    fn proof(&self, after: EventNumber) -> Hashes {
+        self.hasher.page_token(self.organisation_id, &self.list, after)
     }
 
     fn read(&self, token: &str) -> Option<EventNumber> {
-        let after = EventNumber(i64::from_str_radix(token.get(..16)?, 16).ok()?);
-        equal_in_constant_time(token, &self.token(after)).then_some(after)
+        let (after, proof) = token.split_at_checked(16)?;
+        let number = EventNumber(i64::from_str_radix(after, 16).ok()?);
+        (after == format!("{:016x}", number.0) && self.proof(number).have(proof)).then_some(number)
     }
 }
 

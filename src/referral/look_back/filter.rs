@@ -10,8 +10,9 @@ use crate::{
     referral::{
         codes::{Codes, Sender},
         event::{EntryIdentifier, Instant, PartyIdentifier, PartyIdentifiers},
+        find_parties::find_parties,
         given::{EntryKind, GivenEntry, GivenParty, PartyBy, PartyRole},
-        resolve::{Entries, Resolver, find_entries, find_parties},
+        resolve::{Entries, Resolver, find_entries},
         rules::validate::{Validator, given},
         violation::Violation,
     },

@@ -1,5 +1,6 @@
 //! The tables that are read and written as rows, one a file; `migrations/` says what the columns are for.
 
+pub mod audit_entry;
 pub mod counter;
 pub mod failed_guess;
 pub mod idempotency_key;

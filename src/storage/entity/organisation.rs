@@ -9,6 +9,8 @@ pub struct Model {
     pub id: OrganisationId,
     pub name: String,
     pub created_on: DateTimeUtc,
+    /// Since when none of its users may log in or use a token; `None` where they may.
+    pub disabled_on: Option<DateTimeUtc>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

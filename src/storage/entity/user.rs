@@ -16,6 +16,10 @@ pub struct Model {
     /// The id of the user's own unit, which no call reads.
     pub default_unit_id: Option<String>,
     pub created_on: DateTimeUtc,
+    /// Since when the user may neither log in nor use a token; `None` for one who may.
+    pub disabled_on: Option<DateTimeUtc>,
+    /// Tokens that were issued in an earlier generation have ended.
+    pub token_generation: i64,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -10,7 +10,7 @@ use referral_events::{
     directory::{self, DirectoryKind, ImportSummary, Progress},
     error::Error,
     id::{AccessTokenKey, EventNumber, OrganisationId},
-    secret::{CodeHasher, Key, Secret},
+    secret::{CodeHasher, Key, KeyRing, Secret},
     storage::{
         Database,
         access_tokens::{UsedPassword, use_one_time_passwords},
@@ -39,7 +39,7 @@ impl Directory {
     pub async fn new(setup: Setup) -> Self {
         let files = setup.engine.create_schema();
         let database = Database::connect(&files.url).await.expect("a database");
-        let hasher = CodeHasher::new(&Key::from_hex(&"5a".repeat(32)).expect("a key"));
+        let hasher = CodeHasher::new(&KeyRing::of_one(Key::from_hex(&"5a".repeat(32)).expect("a key")));
         let organisation_id = add_organisation(&database, "acme").await;
         Self { database, hasher, organisation_id, files: Arc::new(files) }
     }
@@ -149,21 +149,26 @@ impl Directory {
     }
 
     pub fn authentication_code_hash(&self, code: &str) -> Option<String> {
-        Some(self.hasher.authentication_code(self.organisation_id, &Secret::new(code)))
+        Some(self.hasher.authentication_code(self.organisation_id, &Secret::new(code)).first)
     }
 
     pub fn one_time_password_hash(&self, code: &str) -> Option<String> {
-        Some(self.hasher.one_time_password(self.organisation_id, &Secret::new(code)))
+        Some(self.hasher.one_time_password(self.organisation_id, &Secret::new(code)).first)
     }
 
     pub fn pass_code_hash(&self, id: &str, code: &str) -> Option<String> {
-        Some(self.hasher.pass_code(self.organisation_id, id, &Secret::new(code)))
+        Some(self.hasher.pass_code(self.organisation_id, id, &Secret::new(code)).first)
     }
 
     pub async fn use_one_time_password(&self, identifier: &str, event: i64) {
         let token = self.token(identifier).await;
         let hash = token.one_time_password_hash.as_deref().expect("a one-time password");
-        let password = UsedPassword { access_token_key: AccessTokenKey(token.key), hash, used_by: EventNumber(event) };
+        let password = UsedPassword {
+            access_token_key: AccessTokenKey(token.key),
+            hash,
+            used_by: EventNumber(event),
+            new_hash: hash,
+        };
         let used = use_one_time_passwords(self.database.writer(), self.organisation_id, &[password]).await;
         assert_eq!(used.expect("an update"), 1);
     }

@@ -14,6 +14,7 @@ mod hold;
 mod importer;
 mod imports;
 pub mod innocent;
+pub mod jwt;
 mod looking_back;
 mod message;
 mod methods;

@@ -177,6 +177,11 @@ impl Workplace {
         self.command(arguments).stdout(stdout).stderr(stderr).spawn().expect("a process")
     }
 
+    /// The same on these: input, output and log.
+    pub fn spawn_on(&self, arguments: &[&str], [stdin, stdout, stderr]: [Stdio; 3]) -> Child {
+        self.command(arguments).stdin(stdin).stdout(stdout).stderr(stderr).spawn().expect("a process")
+    }
+
     fn start(&self, arguments: Vec<&str>, stderr: Stdio) -> Process {
         let mut child = self.command(&arguments).stderr(stderr).spawn().expect("a process");
         let output = Arc::new(Mutex::new(String::new()));

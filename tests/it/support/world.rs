@@ -59,6 +59,8 @@ pub async fn populate(database: &Database, hasher: &CodeHasher) {
                 role: role.to_owned(),
                 default_unit_id: None,
                 created_on: now,
+                disabled_on: None,
+                token_generation: 0,
             };
             users::add_user(database.writer(), user).await.expect("a user");
         }
