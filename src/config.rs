@@ -165,7 +165,12 @@ impl KeySettings {
 
     /// The same where the file is not there, so that [`keys`](Self::keys) makes a new hash key.
     pub fn hash_key_to_make(&self) -> Option<PathBuf> {
-        self.hash_key_file().filter(|file| !file.exists())
+        self.file_to_make().filter(|_| self.hash.is_none())
+    }
+
+    /// The file that is needed and not there, so that [`keys`](Self::keys) makes it.
+    pub fn file_to_make(&self) -> Option<PathBuf> {
+        self.file.clone().filter(|file| !file.exists())
     }
 
     /// The keys; where the file is needed and not there, it is made.

@@ -1,6 +1,11 @@
 //! The command line.
 
+mod config_file;
+mod config_show;
 mod demo;
+mod doctor;
+mod generated;
+mod health;
 mod import;
 mod keys;
 mod migrate;
@@ -11,6 +16,7 @@ mod values;
 
 use std::{
     io::{self, Write},
+    path::PathBuf,
     process::ExitCode,
     time::Duration,
 };
@@ -26,6 +32,8 @@ use crate::{
     logging::{self, Log},
     storage::{Database, PoolOptions},
 };
+use config_file::ConfigFile;
+use config_show::ConfigCommand;
 use values::{DAY, number};
 
 /// Creates referral customer events in bulk, over gRPC and REST.
@@ -128,6 +136,9 @@ struct Settings {
         help_heading = OF_ALL
     )]
     log: String,
+    /// A TOML file of settings, each under the name of its flag; flags and the environment come before it
+    #[arg(long, global = true, value_name = "FILE", env = "REFERRAL_EVENTS_CONFIG", help_heading = OF_ALL)]
+    config: Option<PathBuf>,
 }
 
 const DEFAULT_DATABASE_URL: &str = "sqlite:referral-events.db";
@@ -140,6 +151,7 @@ impl std::fmt::Debug for Settings {
 }
 
 const ADD_ORGANISATION: &str = "Example:\n  referral-events organisation add acme";
+const SHOW_CONFIG: &str = "Example:\n  referral-events config show";
 const ADD_USER: &str = "Example:\n  echo 'a password' | referral-events user add ann --organisation acme --role caller";
 
 #[derive(Debug, Subcommand)]
@@ -159,6 +171,24 @@ enum Command {
     /// Manages users
     #[command(subcommand, after_help = ADD_USER)]
     User(user::UserCommand),
+    /// Looks whether all that serve needs is there, and says how to mend what is not
+    #[command(
+        mut_arg("demo", |demo| demo.hide(true)),
+        after_help = "Example:\n  referral-events doctor --database-url sqlite:referral-events.db"
+    )]
+    Doctor(doctor::DoctorArguments),
+    /// Asks a server for its health; fails where it does not serve
+    #[command(after_help = "Example:\n  referral-events health --server http://127.0.0.1:50051")]
+    Health(health::HealthArguments),
+    /// Shows the configuration
+    #[command(subcommand, after_help = SHOW_CONFIG)]
+    Config(config_show::ConfigCommand),
+    /// Prints a script that completes this program's command line in a shell
+    #[command(after_help = "Example:\n  referral-events completions bash > referral-events.bash")]
+    Completions(generated::CompletionsArguments),
+    /// Prints a page of the manual
+    #[command(after_help = "Example:\n  referral-events man serve > referral-events-serve.1")]
+    Man(generated::ManArguments),
 }
 
 /// The settings that the demo has of its own, whatever the environment says; on the command line they are refused.
@@ -166,18 +196,61 @@ const OF_THE_DEMO: [(&str, &str); 3] =
     [("database_url", "--database-url"), ("token_key", "--token-key"), ("hash_key", "--hash-key")];
 
 impl Cli {
-    /// Reads the command line and the environment. Ends the program where they are wrong or ask for help.
+    /// Reads the command line, the environment and the configuration file. Ends the program where they are wrong or ask for
+    /// help.
     pub fn read() -> Self {
-        let matches = Self::command().get_matches();
-        let cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-        if let Command::Serve(arguments) = &cli.command
-            && arguments.demo
-            && let Some((_, flag)) = OF_THE_DEMO.iter().find(|(id, _)| is_given(&matches, id))
-        {
-            let message = format!("--demo has a database and keys of its own, made new each time: leave {flag} out\n");
-            Self::command().error(ClapError::ArgumentConflict, message).exit()
+        let command = Self::command();
+        let without_file = command.clone().get_matches();
+        let file = match ConfigFile::of(&without_file, &command) {
+            Ok(file) => file,
+            Err(refused) => match Self::from_arg_matches(&without_file) {
+                Ok(Self { settings, command: Command::Doctor(arguments) }) => {
+                    let arguments = doctor::DoctorArguments { refused: Some(refused), ..arguments };
+                    return Self { settings, command: Command::Doctor(arguments) };
+                }
+                _ => clap::Error::raw(ClapError::ValueValidation, format!("{refused}\n")).exit(),
+            },
+        };
+        let mut command = match &file {
+            Some(file) => file.apply(command),
+            None => command,
+        };
+        let matches = command.get_matches_mut();
+        let mut cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        cli.check_demo(&matches);
+        match &mut cli.command {
+            Command::Health(arguments) if arguments.server.is_none() => {
+                let matches = command.get_matches_from(["referral-events", "serve"]);
+                if let Ok(Self { command: Command::Serve(serve), .. }) = Self::from_arg_matches(&matches) {
+                    arguments.listen = Some(serve.listen);
+                }
+            }
+            Command::Config(ConfigCommand::Show(arguments)) => {
+                arguments.lines = config_show::lines(&command, &matches, file.as_ref());
+            }
+            _ => {}
         }
         cli
+    }
+
+    /// Ends the program where the demo is asked for with settings that it has of its own, or of a command that has none.
+    fn check_demo(&self, matches: &ArgMatches) {
+        let (arguments, is_served) = match &self.command {
+            Command::Serve(arguments) => (arguments, true),
+            Command::Doctor(arguments) => (&arguments.serve, false),
+            Command::Config(ConfigCommand::Show(arguments)) => (&arguments.serve, false),
+            _ => return,
+        };
+        let given = OF_THE_DEMO.iter().find(|(id, _)| is_given(matches, id));
+        let message = match given {
+            _ if !arguments.demo => return,
+            _ if !is_served => "--demo has no settings to look at: leave it out\n".to_owned(),
+            Some((_, flag)) => {
+                format!("--demo has a database and keys of its own, made new each time: leave {flag} out\n")
+            }
+            None => return,
+        };
+        Self::command().error(ClapError::ArgumentConflict, message).exit()
     }
 }
 
@@ -209,7 +282,9 @@ impl From<sea_orm::DbErr> for Failure {
 
 /// Runs a command to its end.
 pub async fn run(cli: Cli) -> ExitCode {
-    let mut log = match start_log(&cli.settings.log) {
+    // What the doctor finds is all that it says.
+    let levels = if matches!(cli.command, Command::Doctor(_)) { "off" } else { &cli.settings.log };
+    let mut log = match start_log(levels) {
         Ok(log) => log,
         Err(failure) => {
             _ = writeln!(io::stderr(), "error: {failure}");
@@ -244,6 +319,11 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Import(arguments) => return import::run(arguments, &settings).await,
         Command::Organisation(command) => organisation::run(command, &settings).await?,
         Command::User(command) => user::run(command, &settings).await?,
+        Command::Doctor(arguments) => return Ok(doctor::run(arguments, &settings).await),
+        Command::Health(arguments) => health::run(arguments).await?,
+        Command::Config(command) => config_show::run(command),
+        Command::Completions(arguments) => generated::completions(&arguments, Cli::command())?,
+        Command::Man(arguments) => generated::man(&arguments, Cli::command())?,
     }
     Ok(ExitCode::SUCCESS)
 }

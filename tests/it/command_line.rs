@@ -298,6 +298,7 @@ async fn every_setting_is_documented_with_its_variable(_: Setup) {
         ("--token-key", "REFERRAL_EVENTS_TOKEN_KEY"),
         ("--hash-key", "REFERRAL_EVENTS_HASH_KEY"),
         ("--log", "REFERRAL_EVENTS_LOG"),
+        ("--config", "REFERRAL_EVENTS_CONFIG"),
     ];
     // What is an option of the help and not here is no setting, or has been forgotten here.
     let mut documented = BTreeMap::new();
@@ -315,7 +316,9 @@ async fn every_setting_is_documented_with_its_variable(_: Setup) {
     expected.extend([("--demo", None), ("--help", None)]);
     assert_eq!(documented, expected, "{help}");
     let commands = workplace.run_well(&["--help"], "").stdout;
-    for command in ["serve", "migrate", "import", "organisation", "user"] {
+    for command in
+        ["serve", "migrate", "import", "organisation", "user", "doctor", "health", "config", "completions", "man"]
+    {
         assert!(commands.lines().any(|line| line.trim_start().starts_with(&format!("{command} "))), "{commands}");
     }
 }

@@ -11,7 +11,24 @@ tests! {
         the_version_has_the_commit_that_was_built;
 }
 
-const COMMANDS: [&str; 8] = ["", "serve", "migrate", "import", "organisation", "organisation add", "user", "user add"];
+const COMMANDS: [&str; 14] = [
+    "",
+    "serve",
+    "migrate",
+    "import",
+    "organisation",
+    "organisation add",
+    "user",
+    "user add",
+    "doctor",
+    "health",
+    "config",
+    "config show",
+    "completions",
+    "man",
+];
+/// Those that have the settings of serve.
+const OF_SERVE: [&str; 3] = ["serve", "doctor", "config show"];
 
 fn help(command: &str, flag: &str) -> String {
     let arguments: Vec<&str> = command.split_whitespace().chain([flag]).collect();
@@ -36,11 +53,11 @@ async fn the_short_help_is_short_and_the_long_one_has_every_setting_in_its_group
         let of_the_database =
             ["database-url", "database-connections", "database-acquire-timeout", "database-idle-timeout"];
         assert_eq!(settings(&long, "Settings of the database"), of_the_database, "{long}");
-        assert_eq!(settings(&long, "Settings of all commands"), ["token-key", "hash-key", "log"], "{long}");
+        assert_eq!(settings(&long, "Settings of all commands"), ["token-key", "hash-key", "log", "config"], "{long}");
         assert_eq!(settings(&short, "Settings of the database"), ["database-url"]);
-        assert_eq!(settings(&short, "Settings of all commands"), ["log"]);
+        assert_eq!(settings(&short, "Settings of all commands"), ["log", "config"]);
         let own = settings(&long, "Settings of serve");
-        assert_eq!(own.is_empty(), command != "serve", "{long}");
+        assert_eq!(own.is_empty(), !OF_SERVE.contains(&command), "{long}");
         let shown = settings(&short, "Settings of serve");
         assert!(shown.iter().all(|setting| own.contains(setting)));
         if command == "serve" {
@@ -53,7 +70,20 @@ async fn the_examples_of_the_help_work(_: Setup) {
     let workplace = Workplace::new();
     fs::write(workplace.path("units.csv"), "name,alternative_code\nMain Street,MAIN\n").expect("a file");
     // In the order of somebody who begins; servers do not end.
-    for command in ["organisation", "organisation add", "user", "user add", "import", "migrate", "serve", ""] {
+    for command in [
+        "organisation",
+        "organisation add",
+        "user",
+        "user add",
+        "import",
+        "migrate",
+        "doctor",
+        "config",
+        "completions",
+        "man",
+        "serve",
+        "",
+    ] {
         for flag in ["-h", "--help"] {
             let help = help(command, flag);
             let (_, example) = help.split_once("Example:\n").unwrap_or_else(|| panic!("{command} has no example"));

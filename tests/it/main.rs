@@ -23,6 +23,7 @@ mod circles;
 mod citus;
 mod clocks;
 mod command_line;
+mod config_file;
 mod connection_places;
 mod connections;
 mod database_faults;
@@ -30,6 +31,7 @@ mod demo;
 mod descriptors;
 mod details;
 mod discovery;
+mod doctor;
 mod documented_example;
 mod documents;
 mod durability;
@@ -38,11 +40,13 @@ mod error_catalogue;
 mod fields_set;
 mod frozen_replicas;
 mod full_disks;
+mod generated;
 mod groups;
 mod guessing_codes;
 mod guessing_passwords;
 mod hang_ups;
 mod health;
+mod health_command;
 mod help;
 mod idempotency;
 mod identifiers;
@@ -124,6 +128,7 @@ fn main() {
         circles::tests(),
         clocks::tests(),
         command_line::tests(),
+        config_file::tests(),
         connection_places::tests(),
         connections::tests(),
         descriptors::tests(),
@@ -131,6 +136,7 @@ fn main() {
         demo::tests(),
         details::tests(),
         discovery::tests(),
+        doctor::tests(),
         documented_example::tests(),
         documents::tests(),
         durability::tests(),
@@ -141,7 +147,9 @@ fn main() {
         full_disks::tests(),
         hang_ups::tests(),
         health::tests(),
+        health_command::tests(),
         help::tests(),
+        generated::tests(),
         groups::tests(),
         guessing_codes::tests(),
         guessing_passwords::tests(),
