@@ -32,6 +32,7 @@ mod descriptors;
 mod details;
 mod discovery;
 mod doctor;
+mod doctor_database;
 mod documented_example;
 mod documents;
 mod durability;
@@ -137,6 +138,7 @@ fn main() {
         details::tests(),
         discovery::tests(),
         doctor::tests(),
+        doctor_database::tests(),
         documented_example::tests(),
         documents::tests(),
         durability::tests(),
