@@ -28,6 +28,7 @@ mod connection_places;
 mod connections;
 mod database_faults;
 mod demo;
+mod deploy;
 mod descriptors;
 mod details;
 mod discovery;
@@ -132,6 +133,7 @@ fn main() {
         config_file::tests(),
         connection_places::tests(),
         connections::tests(),
+        deploy::tests(),
         descriptors::tests(),
         database_faults::tests(),
         demo::tests(),
