@@ -196,6 +196,15 @@ impl KeySettings {
         self.file_to_make().filter(|_| self.hash.is_none())
     }
 
+    /// The hash keys, as far as they are set or in a file that is there; none are made.
+    pub fn hash_keys(&self) -> Result<Option<(KeyRing, Source)>> {
+        if let Some(set) = &self.hash {
+            return Ok(Some(set.clone()));
+        }
+        let Some(file) = self.file.as_ref().filter(|file| file.exists()) else { return Ok(None) };
+        Ok(Some((key_files::read_beside(file)?.hash, Source::Beside(file.clone()))))
+    }
+
     /// The keys; where the file is needed and not there, it is made.
     pub fn keys(self) -> Result<FoundKeys> {
         let kept = self.file.as_deref().map(key_files::read_or_make_beside).transpose()?;

@@ -3,7 +3,12 @@
 mod admin;
 mod ask;
 mod audit;
+mod config_file;
+mod config_show;
 mod demo;
+mod doctor;
+mod generated;
+mod health;
 mod import;
 mod key;
 mod key_files;
@@ -21,6 +26,7 @@ mod values;
 
 use std::{
     io::{self, Write},
+    path::PathBuf,
     process::ExitCode,
     time::Duration,
 };
@@ -36,6 +42,8 @@ use crate::{
     logging::{self, Log},
     storage::{Database, PoolOptions},
 };
+use config_file::ConfigFile;
+use config_show::ConfigCommand;
 use key_settings::KeyArguments;
 use values::{DAY, number};
 
@@ -131,6 +139,9 @@ struct Settings {
         hide_short_help = true
     )]
     log_format: logging::Format,
+    /// A TOML file of settings, each under the name of its flag; flags and the environment come before it
+    #[arg(long, global = true, value_name = "FILE", env = "REFERRAL_EVENTS_CONFIG", help_heading = OF_ALL)]
+    config: Option<PathBuf>,
 }
 
 const DEFAULT_DATABASE_URL: &str = "sqlite:referral-events.db";
@@ -148,6 +159,7 @@ const ADD_USER: &str =
 const RELEASE_TOKENS: &str = "Example:\n  referral-events token release --user ann --organisation acme";
 const CHECK_KEYS: &str = "Example:\n  referral-events key check";
 const LIST_AUDIT: &str = "Example:\n  referral-events audit list --organisation acme";
+const SHOW_CONFIG: &str = "Example:\n  referral-events config show";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -175,6 +187,24 @@ enum Command {
     /// Shows what administrators did
     #[command(subcommand, after_help = LIST_AUDIT)]
     Audit(audit::AuditCommand),
+    /// Looks whether all that serve needs is there, and says how to mend what is not
+    #[command(
+        mut_arg("demo", |demo| demo.hide(true)),
+        after_help = "Example:\n  referral-events doctor --database-url sqlite:referral-events.db"
+    )]
+    Doctor(doctor::DoctorArguments),
+    /// Asks a server for its health; fails where it does not serve
+    #[command(after_help = "Example:\n  referral-events health --server http://127.0.0.1:50051")]
+    Health(health::HealthArguments),
+    /// Shows the configuration
+    #[command(subcommand, after_help = SHOW_CONFIG)]
+    Config(config_show::ConfigCommand),
+    /// Prints a script that completes this program's command line in a shell
+    #[command(after_help = "Example:\n  referral-events completions bash > referral-events.bash")]
+    Completions(generated::CompletionsArguments),
+    /// Prints a page of the manual
+    #[command(after_help = "Example:\n  referral-events man serve > referral-events-serve.1")]
+    Man(generated::ManArguments),
 }
 
 /// The settings that the demo has of its own, whatever the environment says; on the command line they are refused.
@@ -187,20 +217,63 @@ const OF_THE_DEMO: [(&str, &str); 5] = [
 ];
 
 impl Cli {
-    /// Reads the command line and the environment. Ends the program where they are wrong or ask for help.
+    /// Reads the command line, the environment and the configuration file. Ends the program where they are wrong or ask for
+    /// help.
     pub fn read() -> Self {
-        let matches = Self::command().get_matches();
+        let command = Self::command();
+        let without_file = command.clone().get_matches();
+        let file = match ConfigFile::of(&without_file, &command) {
+            Ok(file) => file,
+            Err(refused) => match Self::from_arg_matches(&without_file) {
+                Ok(Self { settings, command: Command::Doctor(arguments) }) => {
+                    let arguments = doctor::DoctorArguments { refused: Some(refused), ..arguments };
+                    return Self { settings, command: Command::Doctor(arguments) };
+                }
+                _ => clap::Error::raw(ClapError::ValueValidation, format!("{refused}\n")).exit(),
+            },
+        };
+        let mut command = match &file {
+            Some(file) => file.apply(command),
+            None => command,
+        };
+        let matches = command.get_matches_mut();
         let mut cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
         let shown = KeyArguments::SHOWN.iter().filter(|(id, _)| is_given(&matches, id));
         cli.settings.keys.shown = shown.map(|(_, flag)| *flag).collect();
-        if let Command::Serve(arguments) = &cli.command
-            && arguments.demo
-            && let Some((_, flag)) = OF_THE_DEMO.iter().find(|(id, _)| is_given(&matches, id))
-        {
-            let message = format!("--demo has a database and keys of its own, made new each time: leave {flag} out\n");
-            Self::command().error(ClapError::ArgumentConflict, message).exit()
+        cli.check_demo(&matches);
+        match &mut cli.command {
+            Command::Health(arguments) if arguments.server.is_none() => {
+                let matches = command.get_matches_from(["referral-events", "serve"]);
+                if let Ok(Self { command: Command::Serve(serve), .. }) = Self::from_arg_matches(&matches) {
+                    arguments.listen = Some(serve.listen);
+                }
+            }
+            Command::Config(ConfigCommand::Show(arguments)) => {
+                arguments.lines = config_show::lines(&command, &matches, file.as_ref());
+            }
+            _ => {}
         }
         cli
+    }
+
+    /// Ends the program where the demo is asked for with settings that it has of its own, or of a command that has none.
+    fn check_demo(&self, matches: &ArgMatches) {
+        let (arguments, is_served) = match &self.command {
+            Command::Serve(arguments) => (arguments, true),
+            Command::Doctor(arguments) => (&arguments.serve, false),
+            Command::Config(ConfigCommand::Show(arguments)) => (&arguments.serve, false),
+            _ => return,
+        };
+        let given = OF_THE_DEMO.iter().find(|(id, _)| is_given(matches, id));
+        let message = match given {
+            _ if !arguments.demo => return,
+            _ if !is_served => "--demo has no settings to look at: leave it out\n".to_owned(),
+            Some((_, flag)) => {
+                format!("--demo has a database and keys of its own, made new each time: leave {flag} out\n")
+            }
+            None => return,
+        };
+        Self::command().error(ClapError::ArgumentConflict, message).exit()
     }
 }
 
@@ -229,7 +302,9 @@ impl From<sea_orm::DbErr> for Failure {
 
 /// Runs a command to its end.
 pub async fn run(cli: Cli) -> ExitCode {
-    let mut log = match start_log(&cli.settings) {
+    // What the doctor finds is all that it says.
+    let levels = if matches!(cli.command, Command::Doctor(_)) { "off" } else { &cli.settings.log };
+    let mut log = match start_log(levels, cli.settings.log_format) {
         Ok(log) => log,
         Err(failure) => {
             _ = writeln!(io::stderr(), "error: {failure}");
@@ -245,10 +320,10 @@ pub async fn run(cli: Cli) -> ExitCode {
     }
 }
 
-fn start_log(settings: &Settings) -> Result<Log, Failure> {
-    let filter = logging::filter(&settings.log)
+fn start_log(levels: &str, format: logging::Format) -> Result<Log, Failure> {
+    let filter = logging::filter(levels)
         .map_err(|reason| SettingError::new(format!("the log setting cannot be read: {reason}")))?;
-    Ok(Log::start(filter, settings.log_format)?)
+    Ok(Log::start(filter, format)?)
 }
 
 /// Prints a line for the operator. If it cannot be written, the command has still succeeded.
@@ -267,6 +342,11 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Key(command) => key::run(command, &settings).await?,
         Command::Token(command) => token::run(command, &settings).await?,
         Command::Audit(command) => audit::run(command, &settings).await?,
+        Command::Doctor(arguments) => return Ok(doctor::run(arguments, &settings).await),
+        Command::Health(arguments) => health::run(arguments).await?,
+        Command::Config(command) => config_show::run(command),
+        Command::Completions(arguments) => generated::completions(&arguments, Cli::command())?,
+        Command::Man(arguments) => generated::man(&arguments, Cli::command())?,
     }
     Ok(ExitCode::SUCCESS)
 }

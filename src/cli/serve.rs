@@ -32,7 +32,7 @@ use crate::{
 pub struct ServeArguments {
     /// The address to serve on, HOST:PORT; :PORT is all addresses of this machine, and port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", env = "REFERRAL_EVENTS_LISTEN", default_value = "127.0.0.1:50051")]
-    listen: Listen,
+    pub listen: Listen,
     #[command(flatten)]
     tls: TlsArguments,
     /// Serves a demo organisation, in a database of its own that is gone afterwards; on loopback only
@@ -66,7 +66,7 @@ pub struct ServeArguments {
         value_parser = number::<u64>(1..=DAY),
         hide_short_help = true
     )]
-    time_limit: u64,
+    pub time_limit: u64,
     /// How many calls that write may be under way or wait at once, and as many that read; more are refused with
     /// TooManyRequestsException (1 to 100000)
     #[arg(
@@ -159,7 +159,7 @@ pub struct ServeArguments {
         value_parser = number::<u32>(1..=u32::MAX.into()),
         hide_short_help = true
     )]
-    maximum_connections: Option<u32>,
+    pub maximum_connections: Option<u32>,
     /// How long the body of a request may not come, or an answer not be taken, before its connection is ended, in
     /// seconds (1 to 86400)
     #[arg(
@@ -230,7 +230,7 @@ const OTHER_DESCRIPTORS: u64 = 128;
 
 impl ServeArguments {
     /// The limits of connections; there are never more of them than descriptors.
-    fn connections(&self, database_connections: u32) -> Result<ConnectionLimits, SettingError> {
+    pub fn connections(&self, database_connections: u32) -> Result<ConnectionLimits, SettingError> {
         let others = OTHER_DESCRIPTORS + u64::from(database_connections);
         let descriptors = descriptors::raise_limit().unwrap_or(u64::MAX);
         let possible = usize::try_from(descriptors.saturating_sub(others)).unwrap_or(usize::MAX);

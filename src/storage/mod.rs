@@ -12,6 +12,7 @@
 pub mod access_tokens;
 pub mod bulk_load;
 mod caller;
+mod checkup;
 mod condition;
 mod connect;
 pub mod counters;
@@ -44,8 +45,9 @@ mod url;
 pub mod users;
 
 pub use caller::{Callers, to_its_end};
+pub use condition::Fault;
 pub use connect::{Database, PoolOptions, PoolUse};
 pub use error::{is_contention, is_unclear, is_unique_violation};
 pub use sql::Versioned;
 pub use transaction::Transaction;
-pub use url::sqlite_file;
+pub use url::{sqlite_file, without_password};

@@ -28,6 +28,26 @@ pub fn sqlite_file(url: &str) -> Result<Option<PathBuf>> {
     Ok(Some(OsString::from_vec(percent_decode_str(path).collect()).into()))
 }
 
+/// The URL for the operator's eyes: with a … in the place of what is secret in it. Of one that is not well-formed rather too
+/// much is hidden.
+pub fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://").filter(|(scheme, _)| *scheme != "sqlite") else {
+        return url.to_owned();
+    };
+    let (user, rest) = rest.rsplit_once('@').map_or((None, rest), |(user, rest)| (Some(user), rest));
+    let user = user.map(|user| user.split_once(':').map_or(format!("{user}@"), |(name, _)| format!("{name}:…@")));
+    let (place, parameters) = rest.split_once('?').map_or((rest, None), |(place, rest)| (place, Some(rest)));
+    let hidden = |parameter: &str| match parameter.split_once('=') {
+        // A key may stand there itself, or the name of its file.
+        Some((name @ ("sslkey" | "ssl-key"), value)) if value.contains("BEGIN") => format!("{name}=…"),
+        Some((name @ "password", _)) => format!("{name}=…"),
+        _ => parameter.to_owned(),
+    };
+    let parameters = parameters.map(|all| all.split('&').map(hidden).collect::<Vec<_>>().join("&"));
+    let parameters = parameters.map(|all| format!("?{all}")).unwrap_or_default();
+    format!("{scheme}://{}{place}{parameters}", user.unwrap_or_default())
+}
+
 /// How characters are written that a URL has a meaning for: a password that has them as they are is cut off there.
 pub(super) const SPELLING: &str =
     "in its user name and password @ is written %40, : %3A, / %2F, ? %3F, # %23 and % %25";

@@ -314,6 +314,7 @@ async fn every_setting_is_documented_with_its_variable(_: Setup) {
         ("--log", "REFERRAL_EVENTS_LOG"),
         ("--log-format", "REFERRAL_EVENTS_LOG_FORMAT"),
         ("--admin-listen", "REFERRAL_EVENTS_ADMIN_LISTEN"),
+        ("--config", "REFERRAL_EVENTS_CONFIG"),
     ];
     // What is an option of the help and not here is no setting, or has been forgotten here.
     let mut documented = BTreeMap::new();
@@ -331,7 +332,21 @@ async fn every_setting_is_documented_with_its_variable(_: Setup) {
     expected.extend([("--demo", None), ("--help", None)]);
     assert_eq!(documented, expected, "{help}");
     let commands = workplace.run_well(&["--help"], "").stdout;
-    for command in ["serve", "migrate", "import", "organisation", "user", "key", "token", "audit"] {
+    for command in [
+        "serve",
+        "migrate",
+        "import",
+        "organisation",
+        "user",
+        "key",
+        "token",
+        "audit",
+        "doctor",
+        "health",
+        "config",
+        "completions",
+        "man",
+    ] {
         assert!(commands.lines().any(|line| line.trim_start().starts_with(&format!("{command} "))), "{commands}");
     }
 }

@@ -24,13 +24,17 @@ mod circles;
 mod citus;
 mod clocks;
 mod command_line;
+mod config_file;
 mod connection_places;
 mod connections;
 mod database_faults;
 mod demo;
+mod deploy;
 mod descriptors;
 mod details;
 mod discovery;
+mod doctor;
+mod doctor_database;
 mod documented_example;
 mod documents;
 mod durability;
@@ -39,11 +43,13 @@ mod error_catalogue;
 mod fields_set;
 mod frozen_replicas;
 mod full_disks;
+mod generated;
 mod groups;
 mod guessing_codes;
 mod guessing_passwords;
 mod hang_ups;
 mod health;
+mod health_command;
 mod help;
 mod idempotency;
 mod identifiers;
@@ -133,13 +139,17 @@ fn main() {
         circles::tests(),
         clocks::tests(),
         command_line::tests(),
+        config_file::tests(),
         connection_places::tests(),
         connections::tests(),
+        deploy::tests(),
         descriptors::tests(),
         database_faults::tests(),
         demo::tests(),
         details::tests(),
         discovery::tests(),
+        doctor::tests(),
+        doctor_database::tests(),
         documented_example::tests(),
         documents::tests(),
         durability::tests(),
@@ -150,7 +160,9 @@ fn main() {
         full_disks::tests(),
         hang_ups::tests(),
         health::tests(),
+        health_command::tests(),
         help::tests(),
+        generated::tests(),
         groups::tests(),
         guessing_codes::tests(),
         guessing_passwords::tests(),

@@ -17,7 +17,7 @@ tests! {
 const SERVE: [&str; 3] = ["serve", "--listen", "127.0.0.1:0"];
 
 /// The settings that are numbers, each with its range, as the help has them.
-fn ranges() -> Vec<(String, u64, u64)> {
+pub fn ranges() -> Vec<(String, u64, u64)> {
     let help = Workplace::new().run_well(&["serve", "--help"], "").stdout;
     let mut ranges = Vec::new();
     let mut flag = "";

@@ -242,13 +242,13 @@ async fn who_speaks_plainly_to_a_port_of_tls_is_told(setup: Setup) {
 
 async fn a_handshake_with_a_port_of_plain_text_is_told_and_logged(_: Setup) {
     let workplace = Workplace::new();
-    workplace.add_caller("pw");
+    workplace.add_caller("seven green kettles");
     let server = workplace.serve(&[]);
     let caller = Caller::trusting(&Authority::new("an authority"));
     let refusal = caller.connect(server.address).await.expect_err("no TLS").to_string();
     assert!(refusal.contains("corrupt"), "{refusal}");
     server.wait_for_output("a caller speaks TLS, which this port does not").await;
-    server.login("pw").await;
+    server.login("seven green kettles").await;
     assert!(!server.output().contains("ERROR"), "{}", server.output());
 }
 

@@ -52,11 +52,11 @@ fn refusal(workplace: &Workplace, listen: &str, arguments: &[&str]) -> String {
 
 async fn plain_text_on_a_public_address_must_be_asked_for(_: Setup) {
     let mut workplace = Workplace::new();
-    workplace.add_caller("pw");
+    workplace.add_caller("seven green kettles");
     workplace.set("REFERRAL_EVENTS_TOKEN_KEY", KEY);
     workplace.set("REFERRAL_EVENTS_HASH_KEY", OTHER_KEY);
     workplace.set("DATABASE_URL", "sqlite:public.db");
-    workplace.add_caller("pw");
+    workplace.add_caller("seven green kettles");
     for (listen, address) in [("0.0.0.0:0", "0.0.0.0:0"), (":0", "[::]:0"), ("192.0.2.1:0", "192.0.2.1:0")] {
         let sentence = format!(
             "error: {address} is no loopback address, and in plain text everybody on the way reads passwords and tokens: \
@@ -66,7 +66,7 @@ async fn plain_text_on_a_public_address_must_be_asked_for(_: Setup) {
     }
     let mut server = workplace.serve_on("0.0.0.0:0", &["--plaintext"]);
     server.address.set_ip([127, 0, 0, 1].into());
-    server.login("pw").await;
+    server.login("seven green kettles").await;
     // By TLS nothing else is needed; on loopback it may be either.
     let authority = Authority::new("an authority");
     authority.issue("a server").write_to(&workplace.path("."));

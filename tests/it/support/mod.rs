@@ -5,6 +5,7 @@ mod bad;
 mod bytes_codec;
 mod citus;
 mod crash;
+pub mod doctor;
 mod engine;
 pub mod examples;
 pub mod faults;
