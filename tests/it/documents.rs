@@ -16,6 +16,8 @@ tests! {
         whoever_runs_it_as_the_readme_says_has_a_service_that_creates_events,
         every_command_of_the_documents_is_one_that_there_is,
         people_and_keys_are_managed_as_the_document_says,
+        the_first_hour_of_an_operator_goes_as_the_document_says,
+        every_alert_has_its_remedy,
         the_directory_has_the_columns_that_its_document_says;
 }
 
@@ -96,6 +98,34 @@ async fn people_and_keys_are_managed_as_the_document_says(_: Setup) {
         }
     }
     assert_eq!(commands, 15);
+}
+
+async fn the_first_hour_of_an_operator_goes_as_the_document_says(_: Setup) {
+    let workplace = Workplace::new();
+    let server = workplace.serve(&["--admin-listen", "127.0.0.1:0"]);
+    let (address, admin) = (server.address.to_string(), server.admin().await.to_string());
+    let section = section(&document("docs/operations.md"), "The first hour");
+    let commands = &blocks(&section)[0].text;
+    assert_eq!(commands.lines().count(), 7);
+    let commands = commands.replace("127.0.0.1:50051", &address).replace("127.0.0.1:50052", &admin);
+    let told = workplace.run_script(&format!("export REFERRAL_EVENTS_LISTEN={address}\n{commands}"));
+    assert!(told.contains(&format!("{address} is taken by this service, which serves")), "{told}");
+    assert!(told.contains("added the user shop of acme") && told.contains(r#""ready":true"#), "{told}");
+    assert!(told.contains("grpc_server_started_total{"), "{told}");
+}
+
+/// Each alert has its line in the document for operators.
+async fn every_alert_has_its_remedy(_: Setup) {
+    let alerts = document("deploy/prometheus/alerts.yaml");
+    let alerts: Vec<&str> = alerts.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    let section = section(&document("docs/operations.md"), "Alerts");
+    let told: Vec<&str> = section
+        .lines()
+        .filter_map(|line| line.strip_prefix("| Referral"))
+        .filter_map(|line| line.split(" |").next())
+        .collect();
+    assert!(!alerts.is_empty());
+    assert_eq!(told, alerts.iter().filter_map(|name| name.strip_prefix("Referral")).collect::<Vec<_>>());
 }
 
 async fn the_directory_has_the_columns_that_its_document_says(_: Setup) {
