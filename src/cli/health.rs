@@ -57,7 +57,7 @@ pub async fn run(arguments: HealthArguments) -> Result<(), Failure> {
     let server = match (arguments.server, arguments.listen) {
         (Some(server), _) => server,
         (None, Some(listen)) => {
-            listen.addresses().await?.first().map(|address| of_address(*address)).unwrap_or_default()
+            listen.addresses("--listen").await?.first().map(|address| of_address(*address)).unwrap_or_default()
         }
         (None, None) => String::new(),
     };

@@ -34,7 +34,7 @@ pub struct ServeArguments {
     #[arg(long, value_name = "ADDRESS", env = "REFERRAL_EVENTS_LISTEN", default_value = "127.0.0.1:50051")]
     pub listen: Listen,
     #[command(flatten)]
-    tls: TlsArguments,
+    pub tls: TlsArguments,
     /// Serves a demo organisation, in a database of its own that is gone afterwards; on loopback only
     #[arg(long)]
     pub demo: bool,

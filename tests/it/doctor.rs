@@ -27,10 +27,13 @@ async fn whoever_has_all_is_told_so_while_the_server_runs(setup: Setup) {
     let listen = server.address.to_string();
     let report = Report::of(&workplace, &["--listen", &listen]);
     let expected: &[&str] = match setup.engine {
-        Engine::Sqlite => &["configuration", "keys", "database", "schema", "hash key", "disk", "descriptors", "port"],
+        Engine::Sqlite => {
+            &["configuration", "keys", "TLS", "database", "schema", "hash key", "disk", "descriptors", "port"]
+        }
         _ => &[
             "configuration",
             "keys",
+            "TLS",
             "database",
             "pooler",
             "grants",
@@ -68,7 +71,7 @@ async fn before_there_is_a_database_nothing_is_made_and_nothing_fails(_: Setup) 
     report.expect("configuration", "ok", "there is no file; flags, the environment and defaults count");
     report.expect("keys", "ok", "serve makes those that are not set, in referral-events.db.keys");
     report.expect("database", "warning", "there is no file referral-events.db yet: serve makes it");
-    assert_eq!(report.checks(), ["configuration", "keys", "database", "disk", "descriptors", "port"]);
+    assert_eq!(report.checks(), ["configuration", "keys", "TLS", "database", "disk", "descriptors", "port"]);
     assert_eq!(fs::read_dir(workplace.path(".")).expect("a folder").count(), 0);
     // Nor where one key is set, and with a database that serve has not used yet.
     workplace.run_well(&["migrate"], "");

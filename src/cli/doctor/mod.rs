@@ -38,10 +38,11 @@ async fn look(arguments: &DoctorArguments, settings: &Settings) -> Vec<Finding> 
     if let Some(refused) = &arguments.refused {
         return vec![Finding::failed("configuration", refused.to_string())];
     }
-    let addresses = serve.listen.addresses().await;
+    let addresses = serve.listen.addresses("--listen").await;
     let mut findings = vec![settings::configuration(settings, &addresses)];
     let addresses = addresses.unwrap_or_default();
     findings.push(settings::keys(settings, &addresses));
+    findings.push(settings::tls(&serve.tls, &addresses));
     let (found, database) = database::open(settings, Duration::from_secs(serve.time_limit)).await;
     findings.push(found);
     if let Some(database) = database {

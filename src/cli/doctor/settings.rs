@@ -7,6 +7,7 @@ use super::{
         Settings,
         key_settings::{KeySettings, MissingKeys},
         keys::{find_wrong_key, missing_key},
+        tls::TlsArguments,
     },
     finding::Finding,
 };
@@ -18,6 +19,7 @@ use crate::{
 
 const CONFIGURATION: &str = "configuration";
 const KEYS: &str = "keys";
+const TLS: &str = "TLS";
 const OF_DATABASE: &str = "hash key";
 
 pub fn configuration(settings: &Settings, addresses: &Result<Vec<SocketAddr>, SettingError>) -> Finding {
@@ -52,6 +54,14 @@ pub fn keys(settings: &Settings, addresses: &[SocketAddr]) -> Finding {
             format!("{flag} stands on the command line, where whoever lists the processes sees it: use {flag}-file"),
         ),
         (Err(reason), _) => Finding::failed(KEYS, reason.to_string()),
+    }
+}
+
+pub fn tls(arguments: &TlsArguments, addresses: &[SocketAddr]) -> Finding {
+    match arguments.open(addresses) {
+        Ok(Some(_)) => Finding::ok(TLS, "there is a certificate, with its key"),
+        Ok(None) => Finding::ok(TLS, "callers are served in plain text"),
+        Err(reason) => Finding::failed(TLS, reason.to_string()),
     }
 }
 
