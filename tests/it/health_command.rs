@@ -47,7 +47,7 @@ async fn without_a_url_the_server_is_where_serve_with_the_same_settings_listens(
     for (name, key) in [("REFERRAL_EVENTS_TOKEN_KEY", "70"), ("REFERRAL_EVENTS_HASH_KEY", "4a")] {
         workplace.set(name, &key.repeat(32));
     }
-    let server = workplace.serve_on("0.0.0.0:0", &[]);
+    let server = workplace.serve_on("0.0.0.0:0", &["--plaintext"]);
     let listen = format!("0.0.0.0:{}", server.address.port());
     fs::write(workplace.path("settings.toml"), format!("listen = \"{listen}\"\n")).expect("a file");
     assert_eq!(workplace.run_well(&["health", "--config", "settings.toml"], "").stdout, "serving\n");
