@@ -24,6 +24,7 @@ mod event_page_statements;
 pub mod event_pages;
 pub mod failed_guesses;
 mod failures;
+mod fault;
 pub mod idempotency;
 pub mod key_checks;
 mod migrate;
