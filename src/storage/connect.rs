@@ -12,8 +12,9 @@ use tokio::time::timeout;
 
 use super::{
     caller::Callers,
-    condition::{Condition, Fault},
+    condition::Condition,
     error::is_contention,
+    fault::Fault,
     migrate::migrate,
     opening::{cannot_be_opened, check_sqlite, sqlite_refusal, try_postgres},
     pool::Pool,

@@ -5,7 +5,7 @@ use std::{borrow::Cow, error::Error as StdError, sync::Arc};
 use sea_orm::{DbErr, RuntimeErr, SqlErr};
 use sqlx::error::{DatabaseError, ErrorKind as SqlxErrorKind};
 
-use super::condition::Fault;
+use super::fault::Fault;
 use crate::error::{Error, ErrorKind};
 
 /// SQLSTATE of a transaction that lost against another (serialization failure, deadlock), and SQLite's

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use sea_orm::{DbErr, RuntimeErr};
 
-use super::{condition::Fault, error::fault_of};
+use super::{error::fault_of, fault::Fault};
 
 /// A statement that was wrong, or a row that cannot be read.
 const OTHER: &str = "other";

@@ -25,6 +25,7 @@ mod event_page_statements;
 pub mod event_pages;
 pub mod failed_guesses;
 mod failures;
+mod fault;
 pub mod idempotency;
 pub mod key_checks;
 mod migrate;
@@ -45,9 +46,10 @@ mod url;
 pub mod users;
 
 pub use caller::{Callers, to_its_end};
-pub use condition::Fault;
+
 pub use connect::{Database, PoolOptions, PoolUse};
 pub use error::{is_contention, is_unclear, is_unique_violation};
+pub use fault::Fault;
 pub use sql::Versioned;
 pub use transaction::Transaction;
 pub use url::{sqlite_file, without_password};

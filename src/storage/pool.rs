@@ -7,8 +7,9 @@ use tracing::Instrument;
 
 use super::{
     caller::Callers,
-    condition::{Condition, Fault},
+    condition::Condition,
     counters,
+    fault::Fault,
     session::{Connection, Session},
     settings::{self, Access, Limits},
     transaction::{Observer, Transaction},

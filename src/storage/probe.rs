@@ -12,12 +12,7 @@ use sqlx::{
     postgres::PgConnectOptions, sqlite::SqliteConnectOptions,
 };
 
-use super::{
-    bulk_load::end_stalled_loads,
-    condition::{Condition, Fault},
-    error::fault_of,
-    settings::Limits,
-};
+use super::{bulk_load::end_stalled_loads, condition::Condition, error::fault_of, fault::Fault, settings::Limits};
 
 /// By which an operator tells the connection from those of calls.
 const NAME: &str = "referral-events health";

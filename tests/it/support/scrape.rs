@@ -1,6 +1,11 @@
 //! A strict reader of Prometheus' text form, version 0.0.4.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+};
+
+use super::Server;
 
 /// What a server tells of itself at one moment.
 #[derive(Debug, Default)]
@@ -48,24 +53,22 @@ impl Scrape {
     }
 
     fn check_histograms(&self) {
-        for ((name, labels), count) in &self.samples {
-            let Some(family) = name.strip_suffix("_count") else { continue };
-            let bucket = format!("{family}_bucket");
-            let mut buckets: Vec<(f64, f64)> = self
-                .samples
-                .iter()
-                .filter(|((other, of), _)| {
-                    let without: BTreeMap<_, _> = of.iter().filter(|(label, _)| *label != "le").collect();
-                    *other == bucket && without == labels.iter().collect()
-                })
-                .map(|((_, of), value)| (of["le"].replace("+Inf", "inf").parse().expect("a bound"), *value))
-                .collect();
+        let mut histograms: BTreeMap<Series, Vec<(f64, f64)>> = BTreeMap::new();
+        for ((name, labels), value) in &self.samples {
+            if let Some(family) = name.strip_suffix("_bucket") {
+                let mut labels = labels.clone();
+                let bound = labels.remove("le").expect("a bound").replace("+Inf", "inf").parse().expect("a number");
+                histograms.entry((family.to_owned(), labels)).or_default().push((bound, *value));
+            }
+        }
+        let counts = self.samples.keys().filter(|(name, _)| name.ends_with("_count")).count();
+        assert_eq!(counts, histograms.len());
+        for ((family, labels), mut buckets) in histograms {
             buckets.sort_by(|(a, _), (b, _)| a.total_cmp(b));
-            assert!(
-                buckets.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 <= pair[1].1),
-                "{name} {labels:?}"
-            );
-            assert_eq!(buckets.last(), Some(&(f64::INFINITY, *count)), "{name} {labels:?}");
+            let rise = buckets.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 <= pair[1].1);
+            assert!(rise, "{family} {labels:?}: {buckets:?}");
+            let count = self.samples[&(format!("{family}_count"), labels.clone())];
+            assert_eq!(buckets.last(), Some(&(f64::INFINITY, count)), "{family} {labels:?}");
         }
     }
 
@@ -99,6 +102,24 @@ impl Scrape {
         };
         let labels = self.samples.keys().filter(|(name, _)| of_family(name)).flat_map(|(_, labels)| labels.keys());
         labels.filter(|label| *label != "le").cloned().collect()
+    }
+}
+
+/// What is told on an admin port.
+pub async fn ask_admin(admin: SocketAddr, path: &str) -> (u16, String) {
+    let response = reqwest::get(format!("http://{admin}/{path}")).await.expect("a response");
+    (response.status().as_u16(), response.text().await.expect("a text"))
+}
+
+impl Server {
+    pub async fn ask_admin(&self, path: &str) -> (u16, String) {
+        ask_admin(self.admin(), path).await
+    }
+
+    pub async fn scrape(&self) -> Scrape {
+        let (status, text) = self.ask_admin("metrics").await;
+        assert_eq!(status, 200);
+        Scrape::read(&text)
     }
 }
 

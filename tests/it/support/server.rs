@@ -24,7 +24,7 @@ use tonic::{Status, transport::Channel};
 use tonic_types::StatusExt;
 
 use super::{
-    Answer, Scrape, Setup, Transport,
+    Answer, Setup, Transport,
     engine::TestDatabase,
     hold::{Held, Hold},
     message,
@@ -194,16 +194,8 @@ impl Server {
         self.running = Some(running);
     }
 
-    /// What it tells on its admin port.
-    pub async fn ask_admin(&self, path: &str) -> (u16, String) {
-        let admin = self.running.as_ref().expect("a server that runs").admin;
-        ask_admin(admin, path).await
-    }
-
-    pub async fn scrape(&self) -> Scrape {
-        let (status, text) = self.ask_admin("metrics").await;
-        assert_eq!(status, 200);
-        Scrape::read(&text)
+    pub fn admin(&self) -> SocketAddr {
+        self.running.as_ref().expect("a server that runs").admin
     }
 
     /// Forgets the statements so far and answers them.
@@ -360,11 +352,6 @@ impl Server {
         let events = referral_event::Entity::find().order_by_asc(referral_event::Column::Number);
         events.all(self.database.reader()).await.expect("events")
     }
-}
-
-pub async fn ask_admin(admin: SocketAddr, path: &str) -> (u16, String) {
-    let response = reqwest::get(format!("http://{admin}/{path}")).await.expect("a response");
-    (response.status().as_u16(), response.text().await.expect("a text"))
 }
 
 fn under<T>(key: &str, request: T) -> tonic::Request<T> {
