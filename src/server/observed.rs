@@ -20,7 +20,7 @@ use tracing::{Level, Span};
 use super::{
     connections::CallUnderWay,
     metrics::{CALLER_LEFT, GrpcMethod, HttpRoute, HttpRoutes, Metrics, code_name},
-    trace::TraceParent,
+    trace::TraceId,
 };
 use crate::{
     metrics::{CallRecord, EventOutcome, Facts, Step},
@@ -47,7 +47,7 @@ pub struct Observed {
     /// The method of gRPC, or that of HTTP and the path.
     method: String,
     is_probe: bool,
-    trace: Option<TraceParent>,
+    trace: Option<TraceId>,
     /// Whose certificate the connection came with.
     client: Option<Client>,
     connection: Option<CallUnderWay>,
@@ -103,7 +103,7 @@ impl Observed {
             kind,
             method,
             is_probe,
-            trace: TraceParent::of(headers),
+            trace: TraceId::of(headers),
             client: request.extensions().get().cloned(),
             connection: request.extensions().get().cloned(),
             answer: None,
@@ -121,7 +121,7 @@ impl Observed {
 
     /// What the lines stand in that are written while the request is answered.
     pub fn span(&self) -> Span {
-        let trace_id = self.trace.as_ref().map(|trace| trace.trace_id.as_str());
+        let trace_id = self.trace.as_ref().map(|TraceId(id)| id.as_str());
         tracing::info_span!(
             "request",
             id = self.request_id.as_str(),
@@ -209,7 +209,7 @@ impl Observed {
                 tracing::$level!(
                     parent: None,
                     request_id = self.request_id.as_str(),
-                    trace_id = self.trace.as_ref().map(|trace| trace.trace_id.as_str()),
+                    trace_id = self.trace.as_ref().map(|TraceId(id)| id.as_str()),
                     peer,
                     client = self.client(),
                     transport = self.transport,

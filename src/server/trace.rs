@@ -4,17 +4,11 @@ use axum::http::HeaderMap;
 
 const TRACEPARENT_HEADER: &str = "traceparent";
 
-/// What a caller says of the trace that its request is a part of.
+/// The id of the trace that a request is a part of, 32 hex digits.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TraceParent {
-    /// 32 hex digits.
-    pub trace_id: String,
-    /// The span of the caller, 16 hex digits.
-    pub span_id: String,
-    pub is_sampled: bool,
-}
+pub struct TraceId(pub String);
 
-impl TraceParent {
+impl TraceId {
     /// `None` where there is none, or one that is not as the standard has it: it is to be ignored then.
     pub fn of(headers: &HeaderMap) -> Option<Self> {
         let mut values = headers.get_all(TRACEPARENT_HEADER).iter();
@@ -26,11 +20,8 @@ impl TraceParent {
         // A later version may have more parts.
         let is_form = is_hex(version, 2) && version != "ff" && (version != "00" || parts.next().is_none());
         let is_set = |id: &str, length| is_hex(id, length) && id.bytes().any(|byte| byte != b'0');
-        if !(is_form && is_set(trace_id, 32) && is_set(span_id, 16) && is_hex(flags, 2)) {
-            return None;
-        }
-        let is_sampled = u8::from_str_radix(flags, 16).ok()? & 1 == 1;
-        Some(Self { trace_id: trace_id.to_owned(), span_id: span_id.to_owned(), is_sampled })
+        let is_valid = is_form && is_set(trace_id, 32) && is_set(span_id, 16) && is_hex(flags, 2);
+        is_valid.then(|| Self(trace_id.to_owned()))
     }
 }
 
