@@ -203,7 +203,8 @@ fn parse(name: &str, text: &str) -> Result<Key> {
     Ok(key)
 }
 
-fn key_file(database: &Path) -> PathBuf {
+/// The file beside a SQLite database that has its keys, where they are not set.
+pub fn key_file(database: &Path) -> PathBuf {
     let mut name = database.as_os_str().to_owned();
     name.push(".keys");
     PathBuf::from(name)

@@ -1,11 +1,13 @@
 //! The command line.
 
+mod backup;
 mod demo;
 mod import;
 mod keys;
 mod migrate;
 mod organisation;
 mod serve;
+mod stop;
 mod tls;
 mod user;
 mod values;
@@ -151,6 +153,9 @@ enum Command {
     /// Brings the database's schema up to date
     #[command(after_help = "Example:\n  referral-events migrate --status")]
     Migrate(migrate::MigrateArguments),
+    /// Copies a SQLite database and its keys, also while it is served
+    #[command(after_help = "Example:\n  referral-events backup copy.db")]
+    Backup(backup::BackupArguments),
     /// Loads directory rows from a file
     #[command(after_help = "Example:\n  referral-events import --organisation acme units units.csv")]
     Import(import::ImportArguments),
@@ -242,6 +247,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
     match cli.command {
         Command::Serve(arguments) => serve::run(arguments, settings).await?,
         Command::Migrate(arguments) => migrate::run(arguments, &settings).await?,
+        Command::Backup(arguments) => return backup::run(arguments, &settings).await,
         Command::Import(arguments) => return import::run(arguments, &settings).await,
         Command::Organisation(command) => organisation::run(command, &settings).await?,
         Command::User(command) => user::run(command, &settings).await?,

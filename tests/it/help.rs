@@ -11,7 +11,29 @@ tests! {
         the_version_has_the_commit_that_was_built;
 }
 
-const COMMANDS: [&str; 8] = ["", "serve", "migrate", "import", "organisation", "organisation add", "user", "user add"];
+const COMMANDS: [&str; 9] = [
+    "",
+    "serve",
+    "migrate",
+    "backup",
+    "import",
+    "organisation",
+    "organisation add",
+    "user",
+    "user add",
+];
+
+const COMMANDS_IN_ORDER: [&str; 9] = [
+    "organisation",
+    "organisation add",
+    "user",
+    "user add",
+    "import",
+    "migrate",
+    "backup",
+    "serve",
+    "",
+];
 
 fn help(command: &str, flag: &str) -> String {
     let arguments: Vec<&str> = command.split_whitespace().chain([flag]).collect();
@@ -53,7 +75,7 @@ async fn the_examples_of_the_help_work(_: Setup) {
     let workplace = Workplace::new();
     fs::write(workplace.path("units.csv"), "name,alternative_code\nMain Street,MAIN\n").expect("a file");
     // In the order of somebody who begins; servers do not end.
-    for command in ["organisation", "organisation add", "user", "user add", "import", "migrate", "serve", ""] {
+    for command in COMMANDS_IN_ORDER {
         for flag in ["-h", "--help"] {
             let help = help(command, flag);
             let (_, example) = help.split_once("Example:\n").unwrap_or_else(|| panic!("{command} has no example"));

@@ -12,6 +12,7 @@ mod architecture;
 mod around_events;
 mod attributes;
 mod authentication;
+mod backups;
 mod bad_events;
 mod bad_json;
 mod bad_messages;
@@ -115,6 +116,7 @@ fn main() {
         around_events::tests(),
         attributes::tests(),
         authentication::tests(),
+        backups::tests(),
         bad_events::tests(),
         bad_json::tests(),
         bad_messages::tests(),
