@@ -2,6 +2,7 @@
 
 mod backup;
 mod demo;
+mod events;
 mod import;
 mod keys;
 mod migrate;
@@ -145,6 +146,9 @@ impl std::fmt::Debug for Settings {
 const ADD_ORGANISATION: &str = "Example:\n  referral-events organisation add acme";
 const ADD_USER: &str = "Example:\n  echo 'a password' | referral-events user add ann --organisation acme --role caller";
 
+const ARCHIVE_EVENTS: &str =
+    "Example:\n  referral-events events archive --organisation acme --before 2020-01-01 --output 2019.ndjson.zst";
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serves gRPC and REST on one port
@@ -159,6 +163,9 @@ enum Command {
     /// Loads directory rows from a file
     #[command(after_help = "Example:\n  referral-events import --organisation acme units units.csv")]
     Import(import::ImportArguments),
+    /// Archives old events
+    #[command(subcommand, after_help = ARCHIVE_EVENTS)]
+    Events(events::EventsCommand),
     /// Manages organisations
     #[command(subcommand, after_help = ADD_ORGANISATION)]
     Organisation(organisation::OrganisationCommand),
@@ -249,6 +256,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Migrate(arguments) => migrate::run(arguments, &settings).await?,
         Command::Backup(arguments) => return backup::run(arguments, &settings).await,
         Command::Import(arguments) => return import::run(arguments, &settings).await,
+        Command::Events(command) => return events::run(command, &settings).await,
         Command::Organisation(command) => organisation::run(command, &settings).await?,
         Command::User(command) => user::run(command, &settings).await?,
     }

@@ -15,13 +15,14 @@ tests! {
 }
 
 /// Each module and the modules of the crate that it may use.
-const MAY_USE: [(&str, &[&str]); 21] = [
+const MAY_USE: [(&str, &[&str]); 22] = [
     ("main", &["cli"]),
     (
         "cli",
         &[
             "server",
             "config",
+            "archive",
             "directory",
             "referral",
             "auth",
@@ -33,6 +34,7 @@ const MAY_USE: [(&str, &[&str]); 21] = [
             "text",
             "clock",
             "tls",
+            "id",
         ],
     ),
     (
@@ -54,6 +56,7 @@ const MAY_USE: [(&str, &[&str]); 21] = [
     ),
     ("config", &["clock", "referral", "guessing", "storage", "secret", "error", "tls"]),
     ("tls", &[]),
+    ("archive", &["transport", "contract", "referral", "storage", "error", "date", "id"]),
     ("transport", &["contract", "auth", "referral", "secret", "error", "text", "date", "id"]),
     ("contract", &["date"]),
     ("auth", &["guessing", "storage", "secret", "error", "clock", "together", "id"]),

@@ -320,7 +320,7 @@ async fn every_setting_is_documented_with_its_variable(_: Setup) {
     expected.extend([("--demo", None), ("--help", None)]);
     assert_eq!(documented, expected, "{help}");
     let commands = workplace.run_well(&["--help"], "").stdout;
-    for command in ["serve", "migrate", "backup", "import", "organisation", "user"] {
+    for command in ["serve", "migrate", "backup", "import", "events", "organisation", "user"] {
         assert!(commands.lines().any(|line| line.trim_start().starts_with(&format!("{command} "))), "{commands}");
     }
 }

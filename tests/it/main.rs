@@ -9,6 +9,8 @@ mod answer_sizes;
 mod api_examples;
 mod arbitrary_events;
 mod architecture;
+mod archive_runs;
+mod archives;
 mod around_events;
 mod attributes;
 mod authentication;
@@ -113,6 +115,8 @@ fn main() {
         api_examples::tests(),
         arbitrary_events::tests(),
         architecture::tests(),
+        archive_runs::tests(),
+        archives::tests(),
         around_events::tests(),
         attributes::tests(),
         authentication::tests(),
