@@ -103,6 +103,7 @@ mod tls;
 mod tls_files;
 mod tokens;
 mod unseen_organisations;
+mod upgrades;
 
 use libtest_mimic::Arguments;
 use support::{Engine, postgres, times};
@@ -208,6 +209,7 @@ fn main() {
         tls_files::tests(),
         tokens::tests(),
         unseen_organisations::tests(),
+        upgrades::tests(),
     ];
     if let (Some(reason), Ok("1")) = (Engine::Pgbouncer.missing(), std::env::var("REQUIRE_POSTGRES").as_deref()) {
         eprintln!("REQUIRE_POSTGRES is set, but: {reason}");
