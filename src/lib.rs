@@ -6,6 +6,7 @@
 //! - [`cli`]: the commands.
 //! - [`server`]: puts a server together and runs it. [`config`]: its settings.
 //! - [`tls`]: the certificate that is served, and whose callers' are taken.
+//! - [`archive`]: files of old events.
 //! - [`transport`]: gRPC and REST, two ways to the same calls. [`contract`]: the messages.
 //! - [`auth`]: who calls, and what they may do.
 //! - [`referral`]: events and their rules. [`directory`]: the reference data that events name.
@@ -14,6 +15,7 @@
 //! - [`clock`], [`date`], [`error`], [`id`], [`logging`], [`metrics`], [`retry`], [`secret`],
 //!   [`text`], [`together`]: what all of them use.
 
+pub mod archive;
 pub mod auth;
 pub mod cli;
 pub mod clock;

@@ -3,10 +3,12 @@
 mod admin;
 mod ask;
 mod audit;
+mod backup;
 mod config_file;
 mod config_show;
 mod demo;
 mod doctor;
+mod events;
 mod generated;
 mod health;
 mod import;
@@ -19,6 +21,7 @@ mod migrate;
 mod operator;
 mod organisation;
 mod serve;
+mod stop;
 mod tls;
 mod token;
 mod user;
@@ -161,6 +164,9 @@ const CHECK_KEYS: &str = "Example:\n  referral-events key check";
 const LIST_AUDIT: &str = "Example:\n  referral-events audit list --organisation acme";
 const SHOW_CONFIG: &str = "Example:\n  referral-events config show";
 
+const ARCHIVE_EVENTS: &str =
+    "Example:\n  referral-events events archive --organisation acme --before 2020-01-01 --output 2019.ndjson.zst";
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serves gRPC and REST on one port
@@ -169,9 +175,15 @@ enum Command {
     /// Brings the database's schema up to date
     #[command(after_help = "Example:\n  referral-events migrate --status")]
     Migrate(migrate::MigrateArguments),
+    /// Copies a SQLite database and its keys, also while it is served
+    #[command(after_help = "Example:\n  referral-events backup copy.db")]
+    Backup(backup::BackupArguments),
     /// Loads directory rows from a file
     #[command(after_help = "Example:\n  referral-events import --organisation acme units units.csv")]
     Import(import::ImportArguments),
+    /// Archives old events
+    #[command(subcommand, after_help = ARCHIVE_EVENTS)]
+    Events(events::EventsCommand),
     /// Manages organisations
     #[command(subcommand, after_help = ADD_ORGANISATION)]
     Organisation(organisation::OrganisationCommand),
@@ -336,7 +348,9 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
     match cli.command {
         Command::Serve(arguments) => serve::run(arguments, settings).await?,
         Command::Migrate(arguments) => migrate::run(arguments, &settings).await?,
+        Command::Backup(arguments) => return backup::run(arguments, &settings).await,
         Command::Import(arguments) => return import::run(arguments, &settings).await,
+        Command::Events(command) => return events::run(command, &settings).await,
         Command::Organisation(command) => organisation::run(command, &settings).await?,
         Command::User(command) => user::run(command, &settings).await?,
         Command::Key(command) => key::run(command, &settings).await?,

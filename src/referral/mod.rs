@@ -17,5 +17,5 @@ pub mod violation;
 
 pub use codes::Sender;
 pub use create::{Answered, Idempotency, Options, Outcome, Report, Reported};
-pub use look_back::{CustomerEvent, EventIdentifier, FilterRequest, ListRequest, Named};
+pub use look_back::{CustomerEvent, EventIdentifier, FilterRequest, ListRequest, Named, find_old_events};
 pub use referral_events::{ReferralEvents, ReferralSettings};

@@ -12,6 +12,7 @@ use sea_orm::{
 };
 
 use super::{
+    error::is_busy,
     pool::Pool,
     schema::{self, Schema},
     settings::{DEALLOCATE, NO_NOTICES, PLANNER},
@@ -78,10 +79,14 @@ impl Progress {
     }
 }
 
+/// How long a step waits for a table that a transaction uses for long, as that of `pg_dump`: calls that use the table wait
+/// behind it.
+const PATIENCE: &str = "SET LOCAL lock_timeout = '1s'";
+
 /// A failure names its step and statement.
 async fn take_steps(transaction: &DatabaseTransaction, progress: &Progress) -> Result<()> {
     if transaction.get_database_backend() == DbBackend::Postgres {
-        for setting in FOR_CITUS {
+        for setting in FOR_CITUS.into_iter().chain([PATIENCE]) {
             transaction.execute_unprepared(setting).await?;
         }
     }
@@ -89,7 +94,11 @@ async fn take_steps(transaction: &DatabaseTransaction, progress: &Progress) -> R
     Migrator::up(transaction, None).await.map_err(|cause| {
         let step = missing.get(progress.taken.load(Ordering::Relaxed)).map_or("", |step| step.name());
         let statement = progress.failed.get().map(|statement| format!(" at {statement}")).unwrap_or_default();
-        Error::new(ErrorKind::Internal, format!("step {step} of the schema failed{statement}")).caused_by(cause)
+        let remedy = match is_busy(&cause) {
+            true => "; a long transaction uses the table, as pg_dump does: run migrate again when it has ended",
+            false => "",
+        };
+        Error::new(ErrorKind::Internal, format!("step {step} of the schema failed{statement}{remedy}")).caused_by(cause)
     })
 }
 

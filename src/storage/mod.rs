@@ -10,6 +10,7 @@
 //! cleanly is closed (`session`).
 
 pub mod access_tokens;
+pub mod backup;
 pub mod bulk_load;
 mod caller;
 mod checkup;

@@ -1,8 +1,8 @@
-//! The referral events: what a call must know of those that are there, finding one, and cancelling one.
+//! The referral events: what a call must know of those that are there, finding one, cancelling one, and removing old ones.
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QueryResult,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QueryResult, Value,
     sea_query::{Expr, NullOrdering, Order},
 };
 
@@ -215,4 +215,54 @@ pub async fn cancel<C: ConnectionTrait>(
         .exec(connection)
         .await?;
     Ok(())
+}
+
+const REMOVE: Sql = Sql {
+    postgres: "\
+DELETE FROM referral_events
+WHERE organisation_id = $1 AND (in_force IS NOT NULL) = $3
+    AND id = ANY(ARRAY(SELECT CAST(k.value AS UUID) FROM jsonb_array_elements_text($2::jsonb) AS k(value)))",
+    sqlite: "\
+DELETE FROM referral_events
+WHERE organisation_id = $1 AND (in_force IS NOT NULL) = $3
+    AND id IN (SELECT unhex(k.value) FROM json_each($2) AS k)",
+};
+
+/// Removes those of the events that are in force, or those that are not; answers how many. The one-time passwords that they
+/// used up stay used.
+pub async fn remove<C: ConnectionTrait>(
+    connection: &C,
+    organisation_id: OrganisationId,
+    ids: &[EventId],
+    are_in_force: bool,
+) -> Result<u64, DbErr> {
+    let values = vec![organisation_id.into(), id_array(ids), are_in_force.into()];
+    Ok(connection.execute_raw(REMOVE.with(connection, values)).await?.rows_affected())
+}
+
+const COUNT: Sql = Sql {
+    postgres: "\
+SELECT count(*) AS count FROM referral_events
+WHERE organisation_id = $1
+    AND id = ANY(ARRAY(SELECT CAST(k.value AS UUID) FROM jsonb_array_elements_text($2::jsonb) AS k(value)))",
+    sqlite: "\
+SELECT count(*) AS count FROM referral_events
+WHERE organisation_id = $1 AND id IN (SELECT unhex(k.value) FROM json_each($2) AS k)",
+};
+
+/// How many of the events are there.
+pub async fn count<C: ConnectionTrait>(
+    connection: &C,
+    organisation_id: OrganisationId,
+    ids: &[EventId],
+) -> Result<u64, DbErr> {
+    let statement = COUNT.with(connection, vec![organisation_id.into(), id_array(ids)]);
+    let row = connection.query_one_raw(statement).await?;
+    let count: i64 = row.map(|row| row.try_get("", "count")).transpose()?.unwrap_or_default();
+    Ok(count.unsigned_abs())
+}
+
+/// As texts, from which each engine makes its own.
+fn id_array(ids: &[EventId]) -> Value {
+    json(&ids.iter().map(EventId::to_string).collect::<Vec<String>>())
 }

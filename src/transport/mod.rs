@@ -6,7 +6,7 @@ mod body;
 pub mod budget;
 pub mod codec;
 mod convert;
-mod customer_event;
+pub mod customer_event;
 pub mod deprecation;
 mod fields;
 pub mod grpc;

@@ -15,13 +15,14 @@ tests! {
 }
 
 /// Each module and the modules of the crate that it may use.
-const MAY_USE: [(&str, &[&str]); 22] = [
+const MAY_USE: [(&str, &[&str]); 23] = [
     ("main", &["cli"]),
     (
         "cli",
         &[
             "server",
             "config",
+            "archive",
             "directory",
             "referral",
             "auth",
@@ -33,6 +34,7 @@ const MAY_USE: [(&str, &[&str]); 22] = [
             "text",
             "clock",
             "tls",
+            "id",
         ],
     ),
     (
@@ -56,6 +58,7 @@ const MAY_USE: [(&str, &[&str]); 22] = [
     ),
     ("config", &["clock", "referral", "guessing", "storage", "secret", "error", "tls"]),
     ("tls", &[]),
+    ("archive", &["transport", "contract", "referral", "storage", "error", "date", "id"]),
     ("transport", &["contract", "auth", "referral", "secret", "error", "metrics", "text", "date", "id"]),
     ("contract", &["date"]),
     ("auth", &["guessing", "storage", "secret", "error", "metrics", "text", "clock", "together", "id"]),

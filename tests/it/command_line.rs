@@ -335,7 +335,9 @@ async fn every_setting_is_documented_with_its_variable(_: Setup) {
     for command in [
         "serve",
         "migrate",
+        "backup",
         "import",
+        "events",
         "organisation",
         "user",
         "key",

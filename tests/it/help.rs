@@ -11,11 +11,15 @@ tests! {
         the_version_has_the_commit_that_was_built;
 }
 
-const COMMANDS: [&str; 30] = [
+const COMMANDS: [&str; 34] = [
     "",
     "serve",
     "migrate",
+    "backup",
     "import",
+    "events",
+    "events archive",
+    "events read",
     "organisation",
     "organisation list",
     "organisation add",
@@ -89,6 +93,9 @@ async fn the_short_help_is_short_and_the_long_one_has_every_setting_in_its_group
 async fn the_examples_of_the_help_work(_: Setup) {
     let workplace = Workplace::new();
     fs::write(workplace.path("units.csv"), "name,alternative_code\nMain Street,MAIN\n").expect("a file");
+    // An archive without events, packed by zstd.
+    let nothing = b"\x28\xb5\x2f\xfd\x24\x00\x01\x00\x00\x99\xe9\xd8\x51";
+    fs::write(workplace.path("2019.ndjson.zst"), nothing).expect("a file");
     // In the order of somebody who begins; servers do not end.
     let commands = [
         "organisation",
@@ -113,6 +120,10 @@ async fn the_examples_of_the_help_work(_: Setup) {
         "key check",
         "key rotate",
         "migrate",
+        "backup",
+        "events",
+        "events read",
+        "events archive",
         "doctor",
         "config",
         "completions",
@@ -128,7 +139,7 @@ async fn the_examples_of_the_help_work(_: Setup) {
             let example = example.trim();
             assert!(example.contains(&format!("referral-events {command}")), "{example}");
             // Those of the groups are those of their commands.
-            if flag == "-h" && !["organisation", "user", "token", "audit", "key"].contains(&command) {
+            if flag == "-h" && !["organisation", "user", "token", "audit", "key", "events"].contains(&command) {
                 match example.strip_prefix("referral-events serve") {
                     Some(arguments) => {
                         let arguments = arguments.replace("127.0.0.1:50051", "127.0.0.1:0");

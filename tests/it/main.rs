@@ -10,9 +10,12 @@ mod answer_sizes;
 mod api_examples;
 mod arbitrary_events;
 mod architecture;
+mod archive_runs;
+mod archives;
 mod around_events;
 mod attributes;
 mod authentication;
+mod backups;
 mod bad_events;
 mod bad_json;
 mod bad_messages;
@@ -112,6 +115,7 @@ mod tls;
 mod tls_files;
 mod tokens;
 mod unseen_organisations;
+mod upgrades;
 
 use libtest_mimic::Arguments;
 use support::{Engine, postgres, times};
@@ -125,9 +129,12 @@ fn main() {
         api_examples::tests(),
         arbitrary_events::tests(),
         architecture::tests(),
+        archive_runs::tests(),
+        archives::tests(),
         around_events::tests(),
         attributes::tests(),
         authentication::tests(),
+        backups::tests(),
         bad_events::tests(),
         bad_json::tests(),
         bad_messages::tests(),
@@ -226,6 +233,7 @@ fn main() {
         tls_files::tests(),
         tokens::tests(),
         unseen_organisations::tests(),
+        upgrades::tests(),
     ];
     if let (Some(reason), Ok("1")) = (Engine::Pgbouncer.missing(), std::env::var("REQUIRE_POSTGRES").as_deref()) {
         eprintln!("REQUIRE_POSTGRES is set, but: {reason}");

@@ -62,7 +62,7 @@ fn migrate(workplace: &Workplace) -> usize {
 }
 
 /// A database that has the first `steps`; its file, where it is one, is there.
-async fn with_steps(engine: Engine, steps: u32) -> Workplace {
+pub async fn with_steps(engine: Engine, steps: u32) -> Workplace {
     let workplace = Workplace::over(engine.create_database());
     let url = workplace.database_url();
     Database::connect(&url).await.expect("a database").close().await.expect("a close");

@@ -4,19 +4,20 @@ mod files;
 mod report;
 
 use std::{
-    io::{self, IsTerminal, Write},
+    io::{self, IsTerminal},
     path::PathBuf,
     process::ExitCode,
 };
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::oneshot,
-};
 
-use super::{COMMAND_TIME_LIMIT, Failure, Settings, key_settings::MissingKeys, keys, organisation, say};
+use super::{
+    COMMAND_TIME_LIMIT, Failure, Settings,
+    key_settings::MissingKeys,
+    keys, organisation, say,
+    stop::{STOPPED, told_to_stop},
+};
 use crate::{
     directory::{self, DirectoryKind, Encoding, End, ImportOptions, Target},
     error::Error,
@@ -63,8 +64,6 @@ pub struct ImportArguments {
 
 /// The arguments of an import that takes place.
 const IMPORTING: [&str; 6] = ["organisation", "kind", "file", "encoding", "rejected", "dry_run"];
-/// The exit code of a command that was told to stop, as of one that Ctrl-C ended.
-const STOPPED: u8 = 130;
 
 fn parse_kind(name: &str) -> Result<DirectoryKind, Error> {
     name.parse()
@@ -101,7 +100,8 @@ pub async fn run(arguments: ImportArguments, settings: &Settings) -> Result<Exit
         bar.set_position(progress.bytes);
         bar.set_message(format!("{} rows", progress.rows));
     };
-    let (summary, end) = directory::import_with(target, source.bytes, options, progress, told_to_stop()?).await;
+    let stop = told_to_stop("stopping once the rows under way are in; once more ends it at once")?;
+    let (summary, end) = directory::import_with(target, source.bytes, options, progress, stop).await;
     bar.finish_and_clear();
     database.close().await?;
     if let Some(rejected) = rejected.filter(|_| summary.rejected == 0) {
@@ -114,23 +114,6 @@ pub async fn run(arguments: ImportArguments, settings: &Settings) -> Result<Exit
         End::Stopped => Ok(ExitCode::from(STOPPED)),
         End::Failed(error) => Err(error.into()),
     }
-}
-
-/// Comes where the command is told to stop. It stops once the rows under way are in; told again, it ends at once.
-fn told_to_stop() -> io::Result<impl Future<Output = ()>> {
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let (sender, receiver) = oneshot::channel::<()>();
-    tokio::spawn(async move {
-        let mut told = async || tokio::select! { _ = interrupt.recv() => (), _ = terminate.recv() => () };
-        told().await;
-        _ = writeln!(io::stderr(), "stopping once the rows under way are in; once more ends it at once");
-        _ = sender.send(());
-        told().await;
-        std::process::exit(STOPPED.into());
-    });
-    Ok(async {
-        _ = receiver.await;
-    })
 }
 
 /// A bar on standard error where that is a terminal, else one that is not drawn.

@@ -1,6 +1,7 @@
 //! What the tests stand on.
 
 mod answer;
+pub mod archiving;
 mod bad;
 mod bytes_codec;
 mod citus;

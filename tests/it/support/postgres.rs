@@ -257,7 +257,7 @@ fn free_port() -> u16 {
 }
 
 /// The newest of the folders that have the server programs.
-pub(super) fn programs() -> Option<PathBuf> {
+pub fn programs() -> Option<PathBuf> {
     let of_path = env::split_paths(&env::var_os("PATH").unwrap_or_default()).collect::<Vec<_>>();
     let mut versions: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")
         .map(|entries| entries.filter_map(Result::ok).map(|entry| entry.path().join("bin")).collect())

@@ -1,0 +1,149 @@
+//! `backup`: copies a SQLite database and the keys that belong to it, also while it is served.
+
+use std::{
+    fs::{self, File, Permissions},
+    io,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use chrono::Utc;
+use clap::Args;
+use tempfile::{NamedTempFile, TempPath};
+
+use super::{
+    Failure, Settings, key_files, say,
+    stop::{STOPPED, told_to_stop},
+};
+use crate::{
+    config::{HASH_KEY, SettingError},
+    storage::{backup::copy_sqlite, sqlite_file},
+};
+
+#[derive(Args, Debug)]
+pub struct BackupArguments {
+    /// The file to make; or a folder, in which the copy is named by the database and the time (UTC)
+    #[arg(value_name = "FILE|FOLDER")]
+    target: PathBuf,
+    /// Takes the place of a file that is there
+    #[arg(long)]
+    overwrite: bool,
+}
+
+/// Copies the database and then its keys, so that the keys of all that is in the copy are there. The copy gets its name
+/// last, when both are on the disk: where it is there, it is whole.
+pub async fn run(arguments: BackupArguments, settings: &Settings) -> Result<ExitCode, Failure> {
+    let Some(database) = sqlite_file(&settings.database_url)? else {
+        return Err(refused(
+            "backup is for SQLite; a database of PostgreSQL is copied with pg_dump --format=custom, as docs/backup.md says",
+        ));
+    };
+    if !database.is_file() {
+        return Err(refused(format!("there is no database {}: --database-url names it", database.display())));
+    }
+    let copy = target(&database, arguments.target);
+    let (keys, copied_keys) = (key_files::beside(&database), key_files::beside(&copy));
+    check_target(&database, &copy, arguments.overwrite)?;
+    check_target(&keys, &copied_keys, arguments.overwrite)?;
+
+    let unwritable = |cause| unwritable(&copy, cause);
+    let temporary = temporary(&copy).map_err(unwritable)?;
+    let path = temporary.to_path_buf();
+    let copying = tokio::task::spawn_blocking(move || copy_sqlite(&database, &path));
+    tokio::select! {
+        copied = copying => copied.map_err(io::Error::other)??,
+        () = told_to_stop("stopping; nothing is left of the copy")? => return Ok(ExitCode::from(STOPPED)),
+    }
+    sync(&temporary).map_err(unwritable)?;
+    let has_keys = keys.is_file();
+    if has_keys {
+        copy_keys(&keys, &copied_keys, arguments.overwrite)?;
+    }
+    persist(temporary, &copy, arguments.overwrite).map_err(unwritable)?;
+    say(&format!("copied the database to {} ({} bytes)", copy.display(), fs::metadata(&copy)?.len()));
+    match has_keys {
+        true => say(&format!("copied its keys to {}", copied_keys.display())),
+        false => {
+            say(&format!("it has no file of keys: keep {HASH_KEY} with the copy, without which no code in it matches"))
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn target(database: &Path, target: PathBuf) -> PathBuf {
+    if !target.is_dir() {
+        return target;
+    }
+    let name = database.file_stem().unwrap_or_default().to_string_lossy();
+    target.join(format!("{name}-{}.db", Utc::now().format("%Y%m%dT%H%M%SZ")))
+}
+
+/// What SQLite would take for the log of a database that is put there.
+const OF_ANOTHER: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+fn check_target(original: &Path, copy: &Path, overwrite: bool) -> Result<(), Failure> {
+    for ending in OF_ANOTHER {
+        let mut log = copy.as_os_str().to_owned();
+        log.push(ending);
+        if Path::new(&log).exists() {
+            let log = log.to_string_lossy();
+            return Err(refused(format!(
+                "there is {log}, which belongs to a database that is in use, or was: name another file"
+            )));
+        }
+    }
+    let identity = |path: &Path| fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino())).ok();
+    match identity(copy) {
+        None => Ok(()),
+        there if there == identity(original) => {
+            Err(refused(format!("{} is the original: name another file for the copy", copy.display())))
+        }
+        Some(_) if overwrite => Ok(()),
+        Some(_) => Err(refused(format!("{} is there already: name another file, or give --overwrite", copy.display()))),
+    }
+}
+
+/// A file beside the one to be, readable by its owner alone, which goes by itself until it has its name.
+fn temporary(file: &Path) -> io::Result<TempPath> {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = tempfile::Builder::new().prefix(&format!(".{name}.")).tempfile_in(folder(file))?;
+    Ok(temporary.into_temp_path())
+}
+
+fn folder(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn sync(file: &Path) -> io::Result<()> {
+    fs::set_permissions(file, Permissions::from_mode(0o600))?;
+    File::open(file)?.sync_all()
+}
+
+fn copy_keys(keys: &Path, copy: &Path, overwrite: bool) -> Result<(), Failure> {
+    let copied = || {
+        let temporary = NamedTempFile::new_in(folder(copy))?.into_temp_path();
+        fs::copy(keys, &temporary)?;
+        sync(&temporary)?;
+        persist(temporary, copy, overwrite)
+    };
+    copied().map_err(|cause| unwritable(copy, cause))
+}
+
+/// Gives a file its name, on the disk too.
+fn persist(temporary: TempPath, file: &Path, overwrite: bool) -> io::Result<()> {
+    match overwrite {
+        true => temporary.persist(file),
+        false => temporary.persist_noclobber(file),
+    }
+    .map_err(|error| error.error)?;
+    File::open(folder(file))?.sync_all()
+}
+
+fn refused(message: impl Into<String>) -> Failure {
+    SettingError::new(message).into()
+}
+
+fn unwritable(file: &Path, cause: io::Error) -> Failure {
+    refused(format!("{} cannot be written: {cause}", file.display()))
+}
