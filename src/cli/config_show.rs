@@ -12,7 +12,7 @@ use crate::storage::without_password;
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
     /// Prints each setting of serve as a line of a configuration file, and where it comes from
-    #[command(mut_arg("demo", |demo| demo.hide(true)))]
+    #[command(mut_arg("demo", |demo| demo.hide(true)), after_help = super::SHOW_CONFIG)]
     Show(ShowArguments),
 }
 

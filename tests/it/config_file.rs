@@ -95,7 +95,8 @@ async fn a_flag_comes_before_the_environment_and_that_before_the_file_and_that_b
 }
 
 async fn what_is_shown_of_all_settings_is_a_file_that_says_the_same(_: Setup) {
-    let workplace = Workplace::new();
+    let mut workplace = Workplace::new();
+    workplace.unset("REFERRAL_EVENTS_ADMIN_LISTEN");
     let flags: Vec<String> = ranges().iter().map(|(flag, from, _)| format!("{flag}={from}")).collect();
     let mut arguments: Vec<&str> = flags.iter().map(String::as_str).collect();
     arguments.extend(["--allow-circles", "--release", "R12.0", "--listen", ":1234", "--log", "info,hyper=off"]);

@@ -68,7 +68,8 @@ fn settings<'a>(help: &'a str, heading: &str) -> Vec<&'a str> {
 async fn the_short_help_is_short_and_the_long_one_has_every_setting_in_its_group(_: Setup) {
     for command in COMMANDS {
         let (short, long) = (help(command, "-h"), help(command, "--help"));
-        assert!(short.lines().count() <= 30, "{short}");
+        // That of the program lists all commands.
+        assert!(short.lines().count() <= if command.is_empty() { 40 } else { 30 }, "{short}");
         assert!(short.lines().count() < long.lines().count());
         let of_the_database =
             ["database-url", "database-connections", "database-acquire-timeout", "database-idle-timeout"];
@@ -126,12 +127,14 @@ async fn the_examples_of_the_help_work(_: Setup) {
         "events archive",
         "doctor",
         "config",
+        "config show",
         "completions",
         "man",
         "serve",
         "",
     ];
-    assert!(COMMANDS.iter().all(|command| commands.contains(command)));
+    // Health asks a server that is there.
+    assert!(COMMANDS.iter().all(|command| commands.contains(command) || *command == "health"));
     for command in commands {
         for flag in ["-h", "--help"] {
             let help = help(command, flag);
