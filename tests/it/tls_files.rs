@@ -243,7 +243,8 @@ fn said(server: &Process, words: &str) -> usize {
 
 async fn where_the_new_files_cannot_be_served_the_last_good_ones_are_and_that_is_told_once(_: Setup) {
     const NOT_SERVED: &str = "the new TLS certificate is not served; the last good one is kept";
-    let workplace = Workplace::new();
+    let mut workplace = Workplace::new();
+    workplace.set("REFERRAL_EVENTS_LOG_FORMAT", "text");
     let authority = Authority::new("an authority");
     let good = authority.issue("good");
     let folder = workplace.path(".");
@@ -292,7 +293,8 @@ impl std::io::Write for Written {
 
 async fn the_end_of_the_certificate_is_told_two_weeks_before_and_each_day(_: Setup) {
     let authority = Authority::new("an authority");
-    let workplace = Workplace::new();
+    let mut workplace = Workplace::new();
+    workplace.set("REFERRAL_EVENTS_LOG_FORMAT", "text");
     authority.issue_until("a server", 10).write_to(&workplace.path("."));
     let server = workplace.serve(&BY_TLS);
     server.wait_for_output(" WARN ").await;
