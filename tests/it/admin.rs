@@ -41,7 +41,8 @@ async fn a_server_that_is_well_is_ready_and_has_no_reasons(setup: Setup) {
 }
 
 async fn a_server_that_stops_is_live_and_says_why_it_is_not_ready(_: Setup) {
-    let server = Workplace::new().serve(&[&ADMIN[..], &["--drain-pause", "600", "--drain-limit", "1200"]].concat());
+    let workplace = Workplace::new();
+    let server = workplace.serve(&[&ADMIN[..], &["--drain-pause", "600", "--drain-limit", "1200"]].concat());
     let admin = server.admin().await;
     until("it is ready", async || ask_admin(admin, "readyz").await.0 == 200).await;
     server.terminate();
