@@ -130,7 +130,8 @@ async fn an_address_without_a_meaning_is_refused(_: Setup) {
 }
 
 async fn connections_that_say_nothing_keep_nobody_out(_: Setup) {
-    let server = Workplace::new().serve(&ADMIN);
+    let workplace = Workplace::new();
+    let server = workplace.serve(&ADMIN);
     let admin: SocketAddr = server.admin().await;
     let started = Instant::now();
     let silent: Vec<TcpStream> = (0..200).map(|_| TcpStream::connect(admin).expect("a connection")).collect();

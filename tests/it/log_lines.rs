@@ -221,7 +221,8 @@ async fn probes_are_told_of_at_debug_alone(_: Setup) {
 }
 
 async fn long_paths_and_methods_are_cut(_: Setup) {
-    let server = Workplace::new().serve(&[]);
+    let workplace = Workplace::new();
+    let server = workplace.serve(&[]);
     let verb = reqwest::Method::from_bytes("BREW".repeat(500).as_bytes()).expect("a method");
     let url = format!("http://{}/{}?token=opensesame", server.address, "pot/".repeat(2000));
     let request = reqwest::Client::new().request(verb, url).header("x-request-id", "long");
