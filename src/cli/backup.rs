@@ -10,7 +10,7 @@ use std::{
 
 use chrono::Utc;
 use clap::Args;
-use tempfile::{NamedTempFile, TempPath};
+use tempfile::{NamedTempFile, TempDir, TempPath};
 
 use super::{
     Failure, Settings, key_files, say,
@@ -49,18 +49,19 @@ pub async fn run(arguments: BackupArguments, settings: &Settings) -> Result<Exit
 
     let unwritable = |cause| unwritable(&copy, cause);
     let temporary = temporary(&copy).map_err(unwritable)?;
-    let path = temporary.to_path_buf();
+    let unnamed = TempPath::try_from_path(temporary.path().join("copy")).map_err(unwritable)?;
+    let path = unnamed.to_path_buf();
     let copying = tokio::task::spawn_blocking(move || copy_sqlite(&database, &path));
     tokio::select! {
         copied = copying => copied.map_err(io::Error::other)??,
         () = told_to_stop("stopping; nothing is left of the copy")? => return Ok(ExitCode::from(STOPPED)),
     }
-    sync(&temporary).map_err(unwritable)?;
+    sync(&unnamed).map_err(unwritable)?;
     let has_keys = keys.is_file();
     if has_keys {
         copy_keys(&keys, &copied_keys, arguments.overwrite)?;
     }
-    persist(temporary, &copy, arguments.overwrite).map_err(unwritable)?;
+    persist(unnamed, &copy, arguments.overwrite).map_err(unwritable)?;
     say(&format!("copied the database to {} ({} bytes)", copy.display(), fs::metadata(&copy)?.len()));
     match has_keys {
         true => say(&format!("copied its keys to {}", copied_keys.display())),
@@ -104,11 +105,10 @@ fn check_target(original: &Path, copy: &Path, overwrite: bool) -> Result<(), Fai
     }
 }
 
-/// A file beside the one to be, readable by its owner alone, which goes by itself until it has its name.
-fn temporary(file: &Path) -> io::Result<TempPath> {
+/// A folder beside the file to be, for its owner's eyes alone, which goes by itself with all that SQLite leaves there.
+fn temporary(file: &Path) -> io::Result<TempDir> {
     let name = file.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = tempfile::Builder::new().prefix(&format!(".{name}.")).tempfile_in(folder(file))?;
-    Ok(temporary.into_temp_path())
+    tempfile::Builder::new().prefix(&format!(".{name}.")).tempdir_in(folder(file))
 }
 
 fn folder(file: &Path) -> &Path {

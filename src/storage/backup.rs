@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// What SQLite says of a database in which nothing is wrong.
 const SOUND: &str = "ok";
 
-/// Copies the database to a file that is there and empty, and reads the copy through. It takes as long as the disk does.
+/// Copies the database to a file that is not there, and reads the copy through. It takes as long as the disk does.
 pub fn copy_sqlite(database: &Path, copy: &Path) -> Result<()> {
     let copied = open(database, OpenFlags::SQLITE_OPEN_READ_WRITE).and_then(|connection| {
         connection.execute("VACUUM INTO ?1", [copy.as_os_str().to_string_lossy()])?;

@@ -1,6 +1,6 @@
 //! Old events go to a file that has all that is told of them, and are gone once they are in it.
 
-use std::{collections::BTreeMap, fs, path::PathBuf, process::Command};
+use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt, path::PathBuf, process::Command};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use referral_events::storage::entity::referral_event::Model;
@@ -70,6 +70,8 @@ async fn the_file_has_all_that_looking_back_tells(setup: Setup) {
         (said.stdout.as_str(), said.stderr.as_str()),
         ("wrote 2 events to cancelled.ndjson.zst\nremoved 2 events\n", "")
     );
+    let mode = fs::metadata(workplace.path("cancelled.ndjson.zst")).expect("a file").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
     let archived = read(&workplace, "cancelled.ndjson.zst");
     assert_eq!(archived.iter().collect::<Vec<_>>(), cancelled);
     // Whoever has zstd needs no program of ours.

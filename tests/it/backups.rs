@@ -4,10 +4,12 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::Path,
+    process::Stdio,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use rusqlite::{Connection, OpenFlags};
@@ -16,13 +18,14 @@ use serde_json::{Value, json};
 use crate::support::{
     Process, Setup, TestDatabase, Workplace,
     examples::{blocks, document},
-    postgres, tests,
+    postgres, signal, tests,
 };
 
 tests! {
     Once:
         a_copy_made_under_load_has_what_was_acknowledged_before_and_is_served_with_its_keys,
         a_copy_takes_no_place_that_is_taken_and_leaves_nothing_where_it_fails,
+        a_copy_that_is_told_to_stop_leaves_nothing,
         a_copy_of_an_older_schema_stays_as_it_is,
         the_recipe_for_sqlite_leads_back_to_what_was_there;
     Postgres:
@@ -221,6 +224,25 @@ async fn a_copy_takes_no_place_that_is_taken_and_leaves_nothing_where_it_fails(_
     with_set_keys.run_well(&["migrate"], "");
     let said = with_set_keys.run_well(&["backup", "copy.db"], "").stdout;
     assert!(said.contains("keep REFERRAL_EVENTS_HASH_KEY with the copy"), "{said}");
+}
+
+async fn a_copy_that_is_told_to_stop_leaves_nothing(_: Setup) {
+    let workplace = Workplace::new();
+    workplace.run_well(&["migrate"], "");
+    let much = "CREATE TABLE much (x); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50000) \
+                INSERT INTO much SELECT randomblob(4000) FROM n;";
+    Connection::open(workplace.path("referral-events.db")).expect("a database").execute_batch(much).expect("much");
+    let folder = workplace.path("copies");
+    fs::create_dir(&folder).expect("a folder");
+    let mut child = workplace.spawn(&["backup", "copies/copy.db"], Stdio::piped(), Stdio::piped());
+    while names(&folder).is_empty() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    signal("TERM", &[child.id()]);
+    let code = child.wait().expect("an end").code();
+    // Where it was done before it heard of it, the copy is there.
+    let expected: &[&str] = if code == Some(130) { &[] } else { &["copy.db"] };
+    assert_eq!(names(&folder), expected, "{code:?}");
 }
 
 async fn a_copy_of_an_older_schema_stays_as_it_is(_: Setup) {
