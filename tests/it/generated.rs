@@ -118,5 +118,8 @@ async fn each_command_has_a_page_of_the_manual_with_all_its_settings(_: Setup) {
 async fn a_page_of_no_command_is_refused_with_the_commands_that_there_are(_: Setup) {
     let ended = Workplace::new().run(&["man", "user", "remove"]);
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
-    assert_eq!(ended.stderr, "error: there is no command remove; there are add\n");
+    assert_eq!(
+        ended.stderr,
+        "error: there is no command remove; there are list, add, password, role, disable, enable\n"
+    );
 }

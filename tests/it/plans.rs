@@ -81,17 +81,19 @@ fn named_in_all_ways() -> Value {
         ("rewards_participant", json!({"access_token_identifier": {"identifier": "x", "pass_code": "x"}})),
         ("rewards_participant", json!({"access_token_identifier": {"one_time_password": "x"}})),
     ];
-    let event = |(((place, field), classification), (party, referrer)): (((&str, &str), &&str), &(&str, Value))| {
-        json!({
+    let mut events = Vec::new();
+    let others = classifications.iter().cycle().zip(referrers.iter().cycle());
+    for ((place, field), (classification, (party, referrer))) in places.into_iter().zip(others) {
+        events.push(json!({
             "request_unique_identifier": "1",
             "performed_on": "2016-06-22T15:00:00",
             format!("performed_by_{place}_identifier"): {field: "x"},
             "classification_identifier": {*classification: "x"},
             "referred_rewards_participant_identifier": {"number": "RP10"},
             format!("referred_by_{party}_identifier"): referrer,
-        })
-    };
-    places.into_iter().zip(classifications.iter().cycle()).zip(referrers.iter().cycle()).map(event).collect()
+        }));
+    }
+    events.into()
 }
 
 async fn statements_and_their_plans_are_the_known_ones(setup: Setup) {
