@@ -12,6 +12,7 @@
 pub mod access_tokens;
 pub mod bulk_load;
 mod caller;
+pub mod calls;
 mod condition;
 mod connect;
 pub mod counters;

@@ -22,10 +22,12 @@ pub struct Schema {
 }
 
 /// The tables of the service, which this program reads.
-pub const TABLES: [&str; 18] = [
+pub const TABLES: [&str; 20] = [
     "access_tokens",
     "accounts_receivable",
     "business_units",
+    "calls",
+    "cancellations",
     "classifications",
     "compatible_steps",
     "counters",

@@ -71,6 +71,7 @@ mod model;
 mod neighbours;
 mod one_event;
 mod one_time_passwords;
+mod origins;
 mod packed_bodies;
 mod party_states;
 mod performed_by;
@@ -172,6 +173,7 @@ fn main() {
         neighbours::tests(),
         one_event::tests(),
         one_time_passwords::tests(),
+        origins::tests(),
         packed_bodies::tests(),
         party_states::tests(),
         performed_by::tests(),
