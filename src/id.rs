@@ -38,7 +38,9 @@ pub struct AccountKey(pub i64);
 pub struct AccessTokenKey(pub i64);
 
 /// The number of an event, which callers see: numbers of an organisation rise in the order of its commits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, DeriveValueType)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, DeriveValueType,
+)]
 pub struct EventNumber(pub i64);
 
 impl EventNumber {

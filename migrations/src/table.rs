@@ -76,6 +76,22 @@ pub async fn forget_organisations(manager: &SchemaManager<'_>, table: &str) -> R
     on_citus(manager, &[table], |table| format!("ALTER TABLE {table} ALTER organisation_id SET STATISTICS 0")).await
 }
 
+/// The same on all of PostgreSQL, for a table that is made now.
+pub async fn keep_no_statistics(manager: &SchemaManager<'_>, table: &str) -> Result<(), DbErr> {
+    if manager.get_database_backend() == DbBackend::Postgres {
+        execute(manager, &format!("ALTER TABLE {table} ALTER organisation_id SET STATISTICS 0")).await?;
+    }
+    Ok(())
+}
+
+/// The type of a text that is compared by its bytes on both databases.
+pub fn text_type(manager: &SchemaManager<'_>) -> &'static str {
+    match manager.get_database_backend() {
+        DbBackend::Postgres => "TEXT COLLATE \"C\"",
+        _ => "TEXT",
+    }
+}
+
 /// Lets a table refer to one that each machine has a copy of before it is distributed itself; Citus would otherwise take
 /// it for one to keep whole. [`crate::FOR_CITUS`] has it for all steps together, this is for who calls the migrator.
 pub async fn refer_before_distributing(manager: &SchemaManager<'_>) -> Result<(), DbErr> {

@@ -23,7 +23,7 @@ use crate::{
     storage::{
         Database,
         entity::{released_token, user},
-        users::{self, TokenName},
+        users::{self, TokenName, TokenUser},
     },
     text::printable,
     together::Together,
@@ -63,6 +63,7 @@ impl Role {
 pub struct Caller {
     pub organisation_id: OrganisationId,
     pub user_id: String,
+    pub user_name: String,
     pub role: Role,
     token_id: Uuid,
     token_expires_on: DateTime<Utc>,
@@ -169,7 +170,7 @@ pub struct Authenticator {
     guessing: Guessing,
     queue: Queue,
     clock: Clock,
-    roles: Together<TokenName, Option<String>>,
+    users: Together<TokenName, Option<TokenUser>>,
 }
 
 impl Authenticator {
@@ -180,7 +181,7 @@ impl Authenticator {
             guessing,
             queue: Queue::new(),
             clock,
-            roles: Together::default(),
+            users: Together::default(),
         }
     }
 
@@ -277,12 +278,18 @@ impl Authenticator {
         let database = self.database.clone();
         let find_all = move |tokens: Vec<TokenName>| {
             let database = database.clone();
-            async move { Ok(users::find_roles(database.reader(), claims.org, &tokens).await?) }
+            async move { Ok(users::find_token_users(database.reader(), claims.org, &tokens).await?) }
         };
-        let role = self.roles.ask(claims.org, (claims.usr.clone(), claims.jti, claims.generation), find_all).await?;
-        let role = role.as_deref().and_then(Role::from_name).ok_or(TokenFault::Released)?;
-        let token_expires_on = claims.expires_on()?;
-        Ok(Caller { organisation_id: claims.org, user_id: claims.usr, role, token_id: claims.jti, token_expires_on })
+        let user = self.users.ask(claims.org, (claims.usr.clone(), claims.jti, claims.generation), find_all).await?;
+        let TokenUser { name, role } = user.ok_or(TokenFault::Released)?;
+        Ok(Caller {
+            organisation_id: claims.org,
+            user_name: name,
+            role: Role::from_name(&role).ok_or(TokenFault::Released)?,
+            token_id: claims.jti,
+            token_expires_on: claims.expires_on()?,
+            user_id: claims.usr,
+        })
     }
 
     /// Ends the caller's token.

@@ -58,10 +58,11 @@ pub async fn prepare(database: &Database, keys: &Keys) -> Result<(), Failure> {
     let guessing = Guessing::new(database.clone(), hasher.clone(), Limits::default(), Clock::default());
     let referral_events =
         ReferralEvents::new(database.clone(), hasher, ReferralSettings::default(), guessing, Clock::default());
-    let sender = Sender { organisation_id, user_id: NAME.to_owned() };
-    referral_events.bulk_create(sender, events, Options::default(), None, ()).await?;
+    let sender =
+        Sender { organisation_id, user_id: NAME.to_owned(), user_name: NAME.to_owned(), request_id: NAME.to_owned() };
+    referral_events.bulk_create(sender.clone(), events, Options::default(), None, ()).await?;
     let cancelled = EventIdentifier { number: Some(CANCELLED.to_owned()), ..Default::default() };
-    referral_events.cancel(organisation_id, Some(cancelled), Some("Entered twice".to_owned()), ()).await?;
+    referral_events.cancel(sender, Some(cancelled), Some("Entered twice".to_owned()), ()).await?;
     Ok(())
 }
 

@@ -23,6 +23,9 @@ use crate::{
 pub struct Sender {
     pub organisation_id: OrganisationId,
     pub user_id: String,
+    pub user_name: String,
+    /// Of the request that the call came by.
+    pub request_id: String,
 }
 
 /// The codes of one call.

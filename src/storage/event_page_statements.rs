@@ -30,7 +30,8 @@ pub enum Index {
 
 /// $2 and $3 are the numbers between which the page lies, $4 to $11 what the column is to be, $12 whether the event is in
 /// force, $13 to $16 the least and the greatest date, $17 the number of events to read, $18 a party on either side, $19
-/// the external reference number. NULL leaves a condition out.
+/// the external reference number, $20 the request and $21 the user that created the event, $22 the one that cancelled it.
+/// NULL leaves a condition out.
 macro_rules! page {
     ($table:literal, $led_by:literal, $order:literal) => {
         concat!(
@@ -54,6 +55,15 @@ macro_rules! page {
     AND ($16 IS NULL OR e.created_on <= $16)
     AND ($18 IS NULL OR $18 IN (e.referred_account_key, e.referred_by_account_key))
     AND ($19 IS NULL OR e.external_system_reference_number = $19)
+    AND ($20 IS NULL AND $21 IS NULL OR EXISTS (
+        SELECT 1 FROM (
+            SELECT * FROM calls c WHERE c.organisation_id = $1 AND c.first_number <= e.number
+            ORDER BY c.first_number DESC LIMIT 1) AS c
+        WHERE c.last_number >= e.number AND ($20 IS NULL OR c.request_id = $20)
+            AND ($21 IS NULL OR c.created_by = $21)))
+    AND ($22 IS NULL OR EXISTS (
+        SELECT 1 FROM cancellations x
+        WHERE x.organisation_id = $1 AND x.number = e.number AND x.cancelled_by = $22))
 ORDER BY e.number ",
             $order,
             " LIMIT $17"

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 pub use super::event_page_statements::Order;
 use super::{
+    calls::CallsOf,
     entity::referral_event::Model,
     event_page_statements::{Index, end_of_reading, page},
     number_ranges::NumberRange,
@@ -31,6 +32,12 @@ pub struct EventFilter {
     /// On either side.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub referred_or_referred_by_account_key: Option<AccountKey>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created_by: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cancelled_by: Option<String>,
     pub in_force: Option<bool>,
     pub performed_on_from: Option<DateTime<Utc>>,
     pub performed_on_to: Option<DateTime<Utc>>,
@@ -53,6 +60,12 @@ impl EventFilter {
         }
     }
 
+    /// Whose calls the events were created by; those of a request are fewer than those of a user.
+    pub fn calls(&self) -> Option<CallsOf<'_>> {
+        let of_request = self.request_id.as_deref().map(CallsOf::Request);
+        of_request.or(self.created_by.as_deref().map(CallsOf::User))
+    }
+
     /// Whether an index that leads to many events leads also to some that the filter leaves out.
     fn leaves_out(&self) -> bool {
         let Self {
@@ -66,6 +79,9 @@ impl EventFilter {
             performed_by_device_key,
             external_system,
             external_system_reference_number: _,
+            request_id,
+            created_by,
+            cancelled_by,
             in_force,
             performed_on_from,
             performed_on_to,
@@ -82,7 +98,7 @@ impl EventFilter {
         let dates = [performed_on_from, performed_on_to, created_on_from, created_on_to];
         keys.into_iter().any(Option::is_some)
             || dates.into_iter().any(Option::is_some)
-            || external_system.is_some()
+            || [external_system, request_id, created_by, cancelled_by].into_iter().any(Option::is_some)
             || in_force.is_some()
             || referred_by_account_key.and(*referred_or_referred_by_account_key).is_some()
     }
@@ -164,6 +180,9 @@ pub async fn find_page<C: ConnectionTrait>(
         fetched.into(),
         filter.referred_or_referred_by_account_key.into(),
         filter.external_system_reference_number.clone().into(),
+        filter.request_id.clone().into(),
+        filter.created_by.clone().into(),
+        filter.cancelled_by.clone().into(),
     ];
     let statement = page(filter.index(), order).with(connection, values);
     let found = Stored::find_by_statement(statement).all(connection).await?;

@@ -13,6 +13,7 @@ pub mod access_tokens;
 pub mod backup;
 pub mod bulk_load;
 mod caller;
+pub mod calls;
 mod checkup;
 mod condition;
 mod connect;

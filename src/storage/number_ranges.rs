@@ -21,7 +21,7 @@ pub struct NumberRange {
 
 impl NumberRange {
     pub const ALL: Self = Self { above: EventNumber(0), below: EventNumber(i64::MAX) };
-    const NONE: Self = Self { below: EventNumber(0), ..Self::ALL };
+    pub const NONE: Self = Self { below: EventNumber(0), ..Self::ALL };
 
     fn is_empty(self) -> bool {
         self.below <= self.above.next()

@@ -22,11 +22,13 @@ pub struct Schema {
 }
 
 /// The tables of the service, which this program reads.
-pub const TABLES: [&str; 19] = [
+pub const TABLES: [&str; 21] = [
     "access_tokens",
     "accounts_receivable",
     "audit_entries",
     "business_units",
+    "calls",
+    "cancellations",
     "classifications",
     "compatible_steps",
     "counters",

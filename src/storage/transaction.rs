@@ -16,6 +16,8 @@ use super::{
     session::Session,
 };
 
+const COMMIT: &str = "COMMIT";
+
 /// Is told the text of every statement.
 pub type Observer = Arc<dyn Fn(&str) + Send + Sync>;
 
@@ -77,17 +79,26 @@ impl Transaction {
     }
 
     /// On SQLite it fails also where what was committed is in a file that nobody finds any more.
-    pub async fn commit(mut self) -> Result<(), DbErr> {
+    pub async fn commit(self) -> Result<(), DbErr> {
+        self.end(COMMIT, COMMIT).await
+    }
+
+    /// The same once another statement was run, in the same round trip; it is told by what it begins with.
+    pub(super) async fn commit_after(self, begin: &str, statement: &str) -> Result<(), DbErr> {
+        self.end(&format!("{begin}; {COMMIT}"), &format!("{statement}; {COMMIT}")).await
+    }
+
+    async fn end(mut self, told: &str, commit: &str) -> Result<(), DbErr> {
         self.check()?;
         if self.talk.get_mut().cannot_be_committed() {
             self.rollback().await?;
             return Err(DbErr::Custom("a transaction in which a statement failed is not committed".to_owned()));
         }
-        self.observe("COMMIT");
+        self.observe(told);
         self.note(Outcome::InDoubt);
         let talk = self.talk.get_mut();
         talk.is_open = false;
-        let ended = talk.session.run("COMMIT").await;
+        let ended = talk.session.run(commit).await;
         match ended {
             Ok(_) => self.note(Outcome::Committed),
             Err(_) => talk.session.spoil(),

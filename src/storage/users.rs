@@ -100,18 +100,25 @@ pub async fn unit_exists<C: ConnectionTrait>(
 /// A token, by its user's id and its own, with the generation in which it was issued.
 pub type TokenName = (String, Uuid, i64);
 
-/// The role of a token's user.
+/// The user of a token.
+#[derive(Clone, Debug)]
+pub struct TokenUser {
+    pub name: String,
+    pub role: String,
+}
+
 #[derive(Debug, FromQueryResult)]
-struct TokenRole {
+struct Found {
     /// Which of the tokens.
     position: i64,
+    name: String,
     role: String,
 }
 
 /// $2 has for each token the id of its user, its own, and its generation.
-const FIND_ROLES: Sql = Sql {
+const FIND_TOKEN_USERS: Sql = Sql {
     postgres: "\
-SELECT k.n - 1 AS position, u.role
+SELECT k.n - 1 AS position, u.name, u.role
 FROM jsonb_array_elements($2::jsonb) WITH ORDINALITY AS k(value, n)
 CROSS JOIN LATERAL (SELECT * FROM users u WHERE u.organisation_id = $1 AND u.id = k.value ->> 0 OFFSET 0) AS u
 WHERE u.disabled_on IS NULL AND u.token_generation = CAST(k.value ->> 2 AS BIGINT)
@@ -119,7 +126,7 @@ WHERE u.disabled_on IS NULL AND u.token_generation = CAST(k.value ->> 2 AS BIGIN
     AND (SELECT t.token_id FROM released_tokens t
         WHERE t.organisation_id = $1 AND t.token_id = CAST(k.value ->> 1 AS UUID)) IS NULL",
     sqlite: "\
-SELECT CAST(k.key AS BIGINT) AS position, u.role
+SELECT CAST(k.key AS BIGINT) AS position, u.name, u.role
 FROM json_each($2) AS k
 CROSS JOIN users u ON u.organisation_id = $1 AND u.id = k.value ->> 0
 WHERE u.disabled_on IS NULL AND u.token_generation = k.value ->> 2
@@ -129,19 +136,21 @@ WHERE u.disabled_on IS NULL AND u.token_generation = k.value ->> 2
         WHERE t.organisation_id = $1 AND t.token_id = unhex(k.value ->> 1, '-'))",
 };
 
-/// The roles of the tokens' users; `None` where the token has ended, or its user or organisation is disabled or gone.
-pub async fn find_roles<C: ConnectionTrait>(
+/// The tokens' users; `None` where the token has ended, or its user or organisation is disabled or gone.
+pub async fn find_token_users<C: ConnectionTrait>(
     connection: &C,
     organisation_id: OrganisationId,
     tokens: &[TokenName],
-) -> Result<Vec<Option<String>>, DbErr> {
+) -> Result<Vec<Option<TokenUser>>, DbErr> {
     let values = vec![organisation_id.into(), json(&tokens)];
-    let mut roles = vec![None; tokens.len()];
-    for found in TokenRole::find_by_statement(FIND_ROLES.with(connection, values)).all(connection).await? {
-        let role = usize::try_from(found.position).ok().and_then(|position| roles.get_mut(position));
-        role.into_iter().for_each(|role| *role = Some(found.role.clone()));
+    let mut users = vec![None; tokens.len()];
+    for found in Found::find_by_statement(FIND_TOKEN_USERS.with(connection, values)).all(connection).await? {
+        let Found { position, name, role } = found;
+        if let Some(user) = usize::try_from(position).ok().and_then(|position| users.get_mut(position)) {
+            *user = Some(TokenUser { name, role });
+        }
     }
-    Ok(roles)
+    Ok(users)
 }
 
 /// Keeps a released token until it would have expired, and forgets the organisation's that have.

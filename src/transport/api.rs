@@ -17,7 +17,7 @@ use super::{
     deprecation,
     fields::{ByDefault, Fields},
     head::{Access, Head, Method, too_large},
-    request,
+    request::{self, RequestId},
 };
 use crate::{
     auth::{Authenticator, Caller, Credentials, Origin, TOKEN_LIFETIME, TokenFault},
@@ -72,7 +72,13 @@ impl<T> Answer<T> {
 impl Api {
     /// Begins a request whose body has `announced` bytes at least. A token in the header is checked here, so that who
     /// may not call is not read.
-    pub async fn begin(&self, headers: HeaderMap, method: Method, announced: u64) -> Result<Head> {
+    pub async fn begin(
+        &self,
+        headers: HeaderMap,
+        request_id: RequestId,
+        method: Method,
+        announced: u64,
+    ) -> Result<Head> {
         if announced > method.limit as u64 {
             return Err(too_large(method.limit));
         }
@@ -96,7 +102,7 @@ impl Api {
         let revoked = Arc::new(Notify::new());
         let telling = revoked.clone();
         let charge = self.budget.charge(holder, move || telling.notify_one());
-        Ok(Head { headers, known, charge, revoked, begun: Instant::now() })
+        Ok(Head { headers, request_id, known, charge, revoked, begun: Instant::now() })
     }
 
     /// Who calls: by the token of the header, which is known already, or by that of the message. Two that differ are
@@ -212,7 +218,8 @@ impl Api {
         let events = read_events(call.events).await;
         drop(timer);
         deprecation::note_use(&caller, &self.referral_events.release().deprecated_of(&events));
-        let created = self.referral_events.bulk_create(sender(&caller), events, call.options, idempotency, permit);
+        let created =
+            self.referral_events.bulk_create(sender(head, &caller), events, call.options, idempotency, permit);
         // Boxed: nested in this future it is too deep for the compiler when it optimises.
         let answered = Box::pin(created).await?;
         let answer = match answered {
@@ -255,8 +262,13 @@ async fn read_events<E: Into<EventRequest>>(raw: Vec<E>) -> Vec<EventRequest> {
     events
 }
 
-pub(super) fn sender(caller: &Caller) -> Sender {
-    Sender { organisation_id: caller.organisation_id, user_id: caller.user_id.clone() }
+pub(super) fn sender(head: &Head, caller: &Caller) -> Sender {
+    Sender {
+        organisation_id: caller.organisation_id,
+        user_id: caller.user_id.clone(),
+        user_name: caller.user_name.clone(),
+        request_id: head.request_id.to_string(),
+    }
 }
 
 /// Waits for the permit of a call, and takes the time.

@@ -10,6 +10,7 @@ pub fn customer_event(event: referral::CustomerEvent) -> CustomerEvent {
     let state = if event.cancellation.is_none() { "POSTED" } else { CANCELLED };
     let (cancelled_on, cancellation_reason) =
         event.cancellation.map_or((None, None), |cancellation| (cancellation.on, cancellation.reason));
+    let origin = event.origin.unwrap_or_default();
     let details = event.details;
     let [
         udf_string_1,
@@ -64,6 +65,10 @@ pub fn customer_event(event: referral::CustomerEvent) -> CustomerEvent {
         created_on: Some(timestamp(event.created_on)),
         cancelled_on: cancelled_on.map(timestamp),
         cancellation_reason,
+        created_by: origin.created_by,
+        request_id: origin.request_id,
+        cancelled_by: origin.cancelled_by,
+        cancellation_request_id: origin.cancellation_request_id,
     }
 }
 

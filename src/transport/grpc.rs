@@ -180,7 +180,7 @@ pub async fn within_limits(State(api): State<Api>, request: HttpRequest, next: N
             _ => answer,
         };
     };
-    let request_id = request.extensions().get::<RequestId>().cloned();
+    let request_id = RequestId::of_request(&request);
     let Some(method) = rpc.split_once('/').and_then(|(_, name)| Method::of_rpc(name)) else {
         return no_such_method(request).await;
     };
@@ -189,7 +189,7 @@ pub async fn within_limits(State(api): State<Api>, request: HttpRequest, next: N
     let answered = api.within_time_limit(&headers, async {
         let (mut parts, body) = request.into_parts();
         let announced = body.size_hint().lower().saturating_sub(PREFIX as u64);
-        let head = Arc::new(api.begin(parts.headers.clone(), method, announced).await?);
+        let head = Arc::new(api.begin(parts.headers.clone(), request_id.clone(), method, announced).await?);
         parts.extensions.insert(head.clone());
         let message = match packed::message(body, &mut parts.headers, method.limit, &head).await? {
             Message::AsSent(body) => {
@@ -203,7 +203,7 @@ pub async fn within_limits(State(api): State<Api>, request: HttpRequest, next: N
     });
     let answer = answered.await.unwrap_or_else(|error| {
         status::log(&error);
-        status::grpc_status(&error, request_id.as_ref()).into_http()
+        status::grpc_status(&error, Some(&request_id)).into_http()
     });
     body::charged(answer, &api.budget, holder).await
 }
@@ -224,14 +224,14 @@ pub async fn no_such_method(request: HttpRequest) -> HttpResponse<Body> {
 }
 
 /// The body as it is read. One that announces a message of more than `limit` bytes ends there.
-fn message(reader: Reader, limit: usize, request_id: Option<RequestId>) -> Body {
+fn message(reader: Reader, limit: usize, request_id: RequestId) -> Body {
     let reading = (reader, Begun::default());
     let pieces = futures_util::stream::try_unfold(reading, move |(mut reader, mut begun)| {
         let request_id = request_id.clone();
         async move {
             let piece = next_piece(&mut reader, &mut begun, limit).await.map_err(|error| {
                 status::log(&error);
-                status::grpc_status(&error, request_id.as_ref())
+                status::grpc_status(&error, Some(&request_id))
             })?;
             Ok::<_, Status>(piece.map(|piece| (Frame::data(piece), (reader, begun))))
         }

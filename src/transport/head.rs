@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use axum::http::HeaderMap;
 use tokio::sync::Notify;
 
-use super::budget::Charge;
+use super::{budget::Charge, request::RequestId};
 use crate::{
     auth::Caller,
     contract::MAXIMUM_REQUEST_SIZE,
@@ -63,6 +63,7 @@ impl Method {
 /// A request whose body is yet to be read.
 pub struct Head {
     pub headers: HeaderMap,
+    pub request_id: RequestId,
     /// The token of the header, and who calls by it.
     pub(super) known: Option<(Secret, Arc<Caller>)>,
     /// What the body holds of the budget.

@@ -47,7 +47,7 @@ impl Api {
         let caller = self.caller(head, request.token.take()).await?;
         let fields = Fields::of_event(&request.fields_set)?;
         let permit = in_queue(&self.reads, &caller, Load::Other(COST_OF_A_LIST)).await?;
-        let mut listed = self.referral_events.list(sender(&caller), request.into(), permit).await?;
+        let mut listed = self.referral_events.list(sender(head, &caller), request.into(), permit).await?;
         let numbers: Vec<_> = listed.events.iter().map(|event| event.identity.number).collect();
         let mut customer_events_set: Vec<_> = listed.events.drain(..).map(customer_event).collect();
         fields.keep(&mut customer_events_set)?;
@@ -70,7 +70,7 @@ impl Api {
         let permit = in_queue(&self.writes, &caller, Load::Other(1)).await?;
         let identifier = unboxed(request.customer_event_identifier);
         let reason = request.cancellation_reason;
-        let cancelled = self.referral_events.cancel(caller.organisation_id, identifier, reason, permit).await?;
+        let cancelled = self.referral_events.cancel(sender(head, &caller), identifier, reason, permit).await?;
         Ok(CancelReferralEventResponse {
             id: Some(cancelled.id.to_string()),
             number: Some(cancelled.number.to_string()),
@@ -123,6 +123,9 @@ impl From<ListReferralEventsRequest> for ListRequest {
             external_system: request.external_system,
             external_system_reference_number: request.external_system_reference_number,
             life_cycle_state: request.life_cycle_state,
+            request_id: request.request_id,
+            created_by: request.created_by,
+            cancelled_by: request.cancelled_by,
             performed_on_from: request.performed_on_from.map(instant),
             performed_on_to: request.performed_on_to.map(instant),
             created_on_from: request.created_on_from.map(instant),

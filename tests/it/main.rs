@@ -85,6 +85,7 @@ mod model;
 mod neighbours;
 mod one_event;
 mod one_time_passwords;
+mod origins;
 mod packed_bodies;
 mod party_states;
 mod people;
@@ -204,6 +205,7 @@ fn main() {
         neighbours::tests(),
         one_event::tests(),
         one_time_passwords::tests(),
+        origins::tests(),
         packed_bodies::tests(),
         party_states::tests(),
         people::tests(),

@@ -14,7 +14,7 @@ tests! {
 }
 
 /// Statements that look up or change nothing.
-const WITHOUT_A_PLAN: [&str; 5] = ["BEGIN", "COMMIT", "ROLLBACK", "COPY", "SET"];
+const WITHOUT_A_PLAN: [&str; 6] = ["BEGIN", "COMMIT", "ROLLBACK", "COPY", "SET", "INSERT INTO calls"];
 
 /// The statements of calls of all kinds, each once. Some are sent at once, so their order says nothing.
 async fn statements(server: &Server, take: impl Fn() -> Vec<String>) -> Vec<String> {
@@ -42,6 +42,8 @@ async fn statements(server: &Server, take: impl Fn() -> Vec<String>) -> Vec<Stri
         json!({"referred_rewards_participant_identifier": account("RP01")}),
         json!({"referred_or_referred_by_rewards_participant_identifier": account("RP60"), "life_cycle_state": "POSTED"}),
         json!({"external_system_reference_number": "R1"}),
+        json!({"request_id": "1"}),
+        json!({"created_by": "carla", "cancelled_by": "carla"}),
     ] {
         for order in ["NEWEST_FIRST", "OLDEST_FIRST"] {
             let mut list = list.clone();
@@ -170,7 +172,7 @@ async fn beside_a_large_one(setup: Setup) -> String {
 /// The parameters of a page, of which PostgreSQL cannot tell the types by itself, as little as those of names of which
 /// nothing is asked; the program tells them.
 const OF_A_PAGE: &str = "(bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, text, boolean, \
-                         timestamptz, timestamptz, timestamptz, timestamptz, bigint, bigint, text)";
+                         timestamptz, timestamptz, timestamptz, timestamptz, bigint, bigint, text, text, text, text)";
 
 /// The nodes of each statement's plan, as it is made for all values of its parameters.
 async fn plans_of(url: &str, texts: &[String]) -> Vec<String> {

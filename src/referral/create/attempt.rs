@@ -1,6 +1,7 @@
 //! One attempt at some calls, in one transaction.
 
 use chrono::{DateTime, Utc};
+use sea_orm::DbErr;
 use uuid::Uuid;
 
 use super::{
@@ -16,6 +17,7 @@ use crate::{
     id::{EventId, EventNumber, OrganisationId},
     metrics::Step,
     referral::{
+        codes::Sender,
         event::EventIdentity,
         referral_events::ReferralEvents,
         resolve::ResolvedEvent,
@@ -24,7 +26,7 @@ use crate::{
     storage::{
         Callers, Transaction,
         access_tokens::{self, StaleHash, UsedPassword},
-        bulk_load, is_unclear,
+        bulk_load, calls, is_unclear,
     },
 };
 
@@ -39,6 +41,22 @@ pub struct Attempt<'a> {
 
 /// Answers, by which of the calls they are for.
 type Answers = Vec<(usize, Result<Answered>)>;
+
+/// What is to be committed, and told then.
+struct Outcome {
+    answers: Answers,
+    creations: Vec<Creation>,
+    /// Whether answers are kept for repeats.
+    is_kept: bool,
+}
+
+/// What one of the calls created.
+struct Creation {
+    /// Which of the calls.
+    index: usize,
+    first: EventNumber,
+    last: EventNumber,
+}
 
 impl Attempt<'_> {
     /// Carries the calls out in one transaction, as if they came one after another; afterwards each has its answer. What
@@ -89,11 +107,11 @@ impl Attempt<'_> {
         let stale = stale_hashes(&resolved.calls);
         let transaction = self.referral_events.database.begin_turn(self.organisation_id).await?;
         match Box::pin(self.answer(&transaction, calls, resolved, optimistic)).await {
-            Ok((answers, is_written)) => {
-                match is_written {
+            Ok(Outcome { answers, creations, is_kept }) => {
+                match is_kept || !creations.is_empty() {
                     true => {
                         let timer = Callers::current().timer(Step::Commit);
-                        transaction.commit().await.map_err(Interrupted::at_commit)?;
+                        self.commit(transaction, calls, &creations).await.map_err(Interrupted::at_commit)?;
                         drop(timer);
                         self.referral_events.renew_hashes(self.organisation_id, stale);
                     }
@@ -110,15 +128,29 @@ impl Attempt<'_> {
         }
     }
 
-    /// Answers the calls within a transaction, and says whether that has anything to commit.
+    /// Commits what the calls created, and with it who created it.
+    async fn commit(
+        &self,
+        transaction: Transaction,
+        calls: &[OpenCall<'_>],
+        creations: &[Creation],
+    ) -> Result<(), DbErr> {
+        let created = creations.iter().map(|Creation { index, first, last }| {
+            let Sender { request_id, user_name, .. } = &calls[*index].call.sender;
+            calls::Call { first: *first, last: *last, request_id, created_by: user_name }
+        });
+        calls::commit_with(transaction, self.organisation_id, &created.collect::<Vec<_>>()).await
+    }
+
+    /// Answers the calls within a transaction.
     async fn answer<'c>(
         &self,
         transaction: &Transaction,
         calls: &mut [OpenCall<'c>],
         resolved: &mut ResolvedCalls<'c>,
         optimistic: Option<Verdicts>,
-    ) -> Result<(Answers, bool), Interrupted> {
-        let (reports, is_written) = match self.carry_out(transaction, calls, resolved, optimistic).await {
+    ) -> Result<Outcome, Interrupted> {
+        let (reports, creations) = match self.carry_out(transaction, calls, resolved, optimistic).await {
             // An import has changed the directory until the calls had their turn.
             Err(Interrupted::DirectoryChanged) => {
                 *resolved = self.referral_events.resolve(transaction, self.organisation_id, calls, self.now).await?;
@@ -128,7 +160,7 @@ impl Attempt<'_> {
         };
         let is_kept = self.keep_answers(transaction, calls, &reports).await?;
         let answers = reports.into_iter().map(|(index, report)| (index, Ok(Answered::Now(report))));
-        Ok((answers.collect(), is_written || is_kept))
+        Ok(Outcome { answers: answers.collect(), creations, is_kept })
     }
 
     /// Says what each of the calls would do. All of it is looked up in one transaction, as it was at one moment. Wrong codes
@@ -168,16 +200,16 @@ impl Attempt<'_> {
     }
 
     /// Decides on the events, optimistically if it is said how, and stores those to create. Answers what became of each
-    /// event of each call, and whether there were any to store.
+    /// event of each call, and what each of them created.
     async fn carry_out(
         &self,
         transaction: &Transaction,
         calls: &[OpenCall<'_>],
         resolved: &mut ResolvedCalls<'_>,
         optimistic: Option<Verdicts>,
-    ) -> Result<(Vec<(usize, Report)>, bool), Interrupted> {
+    ) -> Result<(Vec<(usize, Report)>, Vec<Creation>), Interrupted> {
         let ResolvedCalls { calls: resolved, directory_version } = resolved;
-        let mut is_written = false;
+        let mut creations = Vec::new();
         if resolved.iter().any(|call| !call.events.is_empty()) {
             let judged = judged(resolved, calls);
             let is_optimistic = optimistic.is_some();
@@ -186,10 +218,10 @@ impl Attempt<'_> {
                 self.decider(&judged, *directory_version).decide(transaction, optimistic).await?;
             drop(timer);
             let created: Vec<(&ResolvedEvent<'_>, EventIdentity)> = created(&judged, &verdicts, first_number);
-            is_written = !created.is_empty();
-            if is_written {
+            if !created.is_empty() {
                 self.store(transaction, &created, is_optimistic).await?;
             }
+            creations = creations_of(resolved, &verdicts, first_number);
             let mut new = NewEvents::of(created.into_iter().map(|(_, identity)| identity));
             for (ResolvedCall { slots, events, .. }, verdicts) in resolved.iter_mut().zip(verdicts) {
                 slots.report(events, verdicts, &mut new);
@@ -200,7 +232,7 @@ impl Attempt<'_> {
             Ok((index, resolved.into_report(calls[index].call)?))
         };
         let reports: Result<Vec<(usize, Report)>> = std::mem::take(resolved).into_iter().map(report).collect();
-        Ok((reports?, is_written))
+        Ok((reports?, creations))
     }
 
     /// Inserts the events, and uses up the one-time passwords that identified their parties.
@@ -260,6 +292,25 @@ fn created<'a>(
     let identities =
         identities.map(|number| EventIdentity { id: EventId(Uuid::now_v7()), number: EventNumber(number) });
     created.zip(identities).collect()
+}
+
+/// The numbers of what each call creates, one after another; calls that create nothing are left out.
+fn creations_of(
+    resolved: &[ResolvedCall<'_>],
+    verdicts: &[Vec<Verdict>],
+    first_number: Option<EventNumber>,
+) -> Vec<Creation> {
+    let Some(mut first) = first_number else { return Vec::new() };
+    let mut creations = Vec::with_capacity(resolved.len());
+    for (call, verdicts) in resolved.iter().zip(verdicts) {
+        let count = verdicts.iter().filter(|verdict| **verdict == Verdict::Create).count() as i64;
+        let next = EventNumber(first.0 + count);
+        if count > 0 {
+            creations.push(Creation { index: call.index, first, last: next.previous() });
+        }
+        first = next;
+    }
+    creations
 }
 
 fn used_passwords<'a>(event: &'a ResolvedEvent<'_>, identity: EventIdentity) -> impl Iterator<Item = UsedPassword<'a>> {

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::{
-    customer_event::CustomerEvent,
+    customer_event::{CustomerEvent, describe},
     filter::{self, FilterRequest},
 };
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
     },
     secret::{CodeHasher, Hashes},
     storage::{
-        Callers,
+        Callers, calls,
         directory_names::find_names_of,
         event_pages::{self, Order, Page},
         number_ranges::{self, NumberRange},
@@ -105,9 +105,9 @@ impl ReferralEvents {
             let transaction = database.begin_read().await?;
             let found = referral_events::find(&transaction, organisation_id, name).await?;
             let row = found.ok_or_else(not_found)?;
-            let names = find_names_of(&transaction, organisation_id, std::slice::from_ref(&row)).await?;
+            let event = describe(&transaction, organisation_id, vec![row]).await?.pop();
             transaction.commit().await?;
-            Ok(CustomerEvent::new(row, &names))
+            event.ok_or_else(not_found)
         };
         to_its_end(find, |_| 0).await
     }
@@ -165,16 +165,15 @@ impl ReferralEvents {
             (Order::NewestFirst, Some(after)) => range.below = range.below.min(after),
             (Order::OldestFirst, Some(after)) => range.above = range.above.max(after),
         }
+        if let Some(calls) = filter.calls() {
+            range = calls::narrow(&transaction, organisation_id, calls, range).await?;
+        }
         let limit = number_of_results as usize;
         let Page { events, next_after } =
             event_pages::find_page(&transaction, organisation_id, &filter, order, range, limit).await?;
-        let names = find_names_of(&transaction, organisation_id, &events).await?;
+        let events = describe(&transaction, organisation_id, events).await?;
         transaction.commit().await?;
-        Ok(Listed {
-            events: events.into_iter().map(|row| CustomerEvent::new(row, &names)).collect(),
-            next_after,
-            tokens,
-        })
+        Ok(Listed { events, next_after, tokens })
     }
 
     /// Cancels the event that the identifier names, unless it is cancelled already; answers it.
@@ -183,7 +182,7 @@ impl ReferralEvents {
     /// which must not see the event in force at first and cancelled then.
     pub async fn cancel(
         &self,
-        organisation_id: OrganisationId,
+        sender: Sender,
         identifier: Option<EventIdentifier>,
         reason: Option<String>,
         permit: impl Send + 'static,
@@ -195,11 +194,14 @@ impl ReferralEvents {
         let database = self.database.clone();
         let cancel = async move {
             let _permit = permit;
+            let Sender { organisation_id, user_name, request_id, .. } = sender;
             let transaction = database.begin_turn(organisation_id).await?;
             let event = referral_events::find(&transaction, organisation_id, name).await?.ok_or_else(not_found)?;
             let is_in_force = event.in_force.is_some();
             if is_in_force {
                 referral_events::cancel(&transaction, organisation_id, event.id, now, reason).await?;
+                let number = event.number;
+                calls::keep_cancellation(&transaction, organisation_id, number, &request_id, &user_name).await?;
             }
             let timer = Callers::current().timer(Step::Commit);
             transaction.commit().await?;

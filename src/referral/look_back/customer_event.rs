@@ -3,11 +3,14 @@
 use std::{collections::HashMap, hash::Hash};
 
 use chrono::{DateTime, Utc};
+use sea_orm::{ConnectionTrait, DbErr};
 
 use crate::{
+    id::{EventNumber, OrganisationId},
     referral::event::{Details, EventIdentity},
     storage::{
-        directory_names::{DirectoryName, DirectoryNames},
+        calls::{self, Origin},
+        directory_names::{DirectoryName, DirectoryNames, find_names_of},
         entity::referral_event::Model,
     },
 };
@@ -27,6 +30,8 @@ pub struct CustomerEvent {
     pub referred_by_account: Option<Named>,
     pub referred_by_participant: Option<Named>,
     pub created_on: DateTime<Utc>,
+    /// By which requests it came to be and was cancelled.
+    pub origin: Option<Origin>,
     /// `None` for an event in force.
     pub cancellation: Option<Cancellation>,
 }
@@ -53,9 +58,26 @@ impl From<&DirectoryName> for Named {
     }
 }
 
+/// The events of these rows, with all that is told of them.
+pub async fn describe<C: ConnectionTrait>(
+    connection: &C,
+    organisation_id: OrganisationId,
+    rows: Vec<Model>,
+) -> Result<Vec<CustomerEvent>, DbErr> {
+    let names = find_names_of(connection, organisation_id, &rows).await?;
+    let numbers: Vec<EventNumber> = rows.iter().map(|row| row.number).collect();
+    let origins = calls::find_origins(connection, organisation_id, &numbers).await?;
+    let mut origins: HashMap<EventNumber, Origin> = origins.into_iter().map(|origin| (origin.number, origin)).collect();
+    let describe = |row: Model| {
+        let origin = origins.remove(&row.number);
+        CustomerEvent::new(row, &names, origin)
+    };
+    Ok(rows.into_iter().map(describe).collect())
+}
+
 impl CustomerEvent {
     /// The event of a row, whose names are among `names`.
-    pub fn new(row: Model, names: &DirectoryNames) -> Self {
+    fn new(row: Model, names: &DirectoryNames, origin: Option<Origin>) -> Self {
         Self {
             identity: EventIdentity { id: row.id, number: row.number },
             classification: named(&names.classifications, row.classification_key),
@@ -68,6 +90,7 @@ impl CustomerEvent {
             referred_by_account: named(&names.accounts, Some(row.referred_by_account_key)),
             referred_by_participant: named(&names.participants, Some(row.referred_by_account_key)),
             created_on: row.created_on,
+            origin,
             cancellation: match row.in_force {
                 Some(_) => None,
                 None => Some(Cancellation { on: row.cancelled_on, reason: row.cancellation_reason }),

@@ -34,6 +34,9 @@ pub struct FilterRequest {
     pub external_system: Option<String>,
     pub external_system_reference_number: Option<String>,
     pub life_cycle_state: Option<String>,
+    pub request_id: Option<String>,
+    pub created_by: Option<String>,
+    pub cancelled_by: Option<String>,
     pub performed_on_from: Option<Instant>,
     pub performed_on_to: Option<Instant>,
     pub created_on_from: Option<Instant>,
@@ -67,6 +70,14 @@ impl FilterRequest {
             // The number names an event within its system; alone, among the events that have none.
             external_system.get_or_insert_default();
         }
+        let mut text = |field: &str, value: Option<String>| {
+            let value = given(value);
+            validator.optional_text(field, value.as_deref());
+            value
+        };
+        let request_id = text("request_id", self.request_id);
+        let created_by = text("created_by", self.created_by);
+        let cancelled_by = text("cancelled_by", self.cancelled_by);
         let in_force = given(self.life_cycle_state).and_then(|state| match state.as_str() {
             "POSTED" => Some(true),
             "CANCELLED" => Some(false),
@@ -79,6 +90,9 @@ impl FilterRequest {
         let rest = EventFilter {
             external_system,
             external_system_reference_number: reference,
+            request_id,
+            created_by,
+            cancelled_by,
             in_force,
             performed_on_from: earliest(validator, "performed_on_from", self.performed_on_from),
             performed_on_to: date(validator, "performed_on_to", self.performed_on_to),

@@ -175,7 +175,7 @@ impl Gateway {
             }
             check_media_type(&headers)?;
             let encoding = Encoding::of_content(&headers)?;
-            let head = self.api.begin(headers.clone(), method, body.size_hint().lower()).await?;
+            let head = self.api.begin(headers.clone(), request_id.clone(), method, body.size_hint().lower()).await?;
             let body = match encoding {
                 Some(encoding) => encoding.unpack(body, method.limit, &head).await?,
                 None => Reader::new(body, method.limit, &head).read_to_end().await?,

@@ -88,7 +88,12 @@ impl StatementLog {
         let probes = statements.iter().filter(|(_, sql)| sql.starts_with(PROBE)).map(|(session, _)| session.clone());
         read.probes.extend(probes);
         statements.retain(|(session, sql)| !read.probes.contains(session) && !is_beside(sql));
-        statements.into_iter().map(|(_, sql)| sql).collect()
+        // What is sent with a COMMIT has its values in it.
+        let text = |(_, sql): (String, String)| match sql.split_once(" (organisation_id, first_number") {
+            Some((begin @ "INSERT INTO calls", _)) => format!("{begin}; COMMIT"),
+            _ => sql,
+        };
+        statements.into_iter().map(text).collect()
     }
 
     /// The session and the statement that a line begins, if it is one of the program's.
