@@ -2,13 +2,12 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::customer_event::CustomerEvent;
+use super::customer_event::{CustomerEvent, describe};
 use crate::{
     error::Result,
     id::{EventNumber, OrganisationId},
     storage::{
         Database,
-        directory_names::find_names_of,
         event_pages::{EventFilter, Order, Page, find_page},
         number_ranges::find_number_range,
     },
@@ -38,7 +37,7 @@ pub async fn find_old_events(
     range.above = range.above.max(after);
     let Page { events, next_after } =
         find_page(&transaction, organisation_id, &filter, Order::OldestFirst, range, limit).await?;
-    let names = find_names_of(&transaction, organisation_id, &events).await?;
+    let events = describe(&transaction, organisation_id, events).await?;
     transaction.commit().await?;
-    Ok(OldEvents { events: events.into_iter().map(|row| CustomerEvent::new(row, &names)).collect(), next_after })
+    Ok(OldEvents { events, next_after })
 }
