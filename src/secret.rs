@@ -1,13 +1,13 @@
 //! Secrets: values that cannot be printed by accident, and the keyed hash under which codes are stored.
 
-use std::fmt;
+use std::fmt::{self, Display};
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
-use crate::id::{EventNumber, OrganisationId, SubjectKey};
+use crate::id::{OrganisationId, SubjectKey};
 
 /// A password, a code or a token as the caller gave it. It has no `Display`, its `Debug` shows nothing, and its memory
 /// is wiped when it goes.
@@ -101,7 +101,7 @@ impl CodeHasher {
     }
 
     /// What tells a page token of ours: of the list of an organisation, and the number after which the page begins.
-    pub fn page_token(&self, organisation_id: OrganisationId, list: &str, after: EventNumber) -> String {
+    pub fn page_token(&self, organisation_id: OrganisationId, list: &str, after: impl Display) -> String {
         self.hash(&["page_token", &organisation_id.to_string(), list, &after.to_string()])
     }
 

@@ -20,6 +20,7 @@ mod m20261126_000011_count_failed_guesses;
 mod m20261126_000012_tell_programs_apart;
 mod m20261126_000013_watch_the_clock;
 mod m20261127_000020_keep_calls;
+mod m20261127_000021_keep_unprocessed_events;
 mod table;
 
 pub use sea_orm_migration::MigratorTrait;
@@ -54,6 +55,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000012_tell_programs_apart::Migration),
             Box::new(m20261126_000013_watch_the_clock::Migration),
             Box::new(m20261127_000020_keep_calls::Migration),
+            Box::new(m20261127_000021_keep_unprocessed_events::Migration),
         ]
     }
 }
@@ -61,7 +63,8 @@ impl MigratorTrait for Migrator {
 /// The steps that programs can do without knowing, each with the last step that they need to know for that: a program
 /// that knows the second of a pair starts on a schema that has the first. A step that is not here keeps all programs from
 /// starting that do not know it. `docs/upgrading.md` says which steps belong here.
-pub const COMPATIBLE: [(&str, &str); 2] = [
+pub const COMPATIBLE: [(&str, &str); 3] = [
     ("m20261126_000013_watch_the_clock", "m20261126_000012_tell_programs_apart"),
     ("m20261127_000020_keep_calls", "m20261126_000012_tell_programs_apart"),
+    ("m20261127_000021_keep_unprocessed_events", "m20261126_000012_tell_programs_apart"),
 ];

@@ -6,6 +6,7 @@ mod keys;
 mod migrate;
 mod organisation;
 mod serve;
+mod unprocessed;
 mod user;
 mod values;
 
@@ -270,12 +271,18 @@ impl Settings {
             database.migrate().await?;
             return Ok(database);
         }
-        let schema = database.schema().await?;
-        schema.check()?;
-        if !schema.missing.is_empty() {
-            let message = "the database's schema is behind this version; run: referral-events migrate";
-            return Err(SettingError::new(message).into());
-        }
+        check_schema(&database).await?;
         Ok(database)
     }
+}
+
+/// Refuses a database whose schema this program cannot use.
+async fn check_schema(database: &Database) -> Result<(), Failure> {
+    let schema = database.schema().await?;
+    schema.check()?;
+    if !schema.missing.is_empty() {
+        let message = "the database's schema is behind this version; run: referral-events migrate";
+        return Err(SettingError::new(message).into());
+    }
+    Ok(())
 }

@@ -13,6 +13,7 @@ use tokio::{
 
 use super::{
     Failure, Settings, demo, keys, say,
+    unprocessed::UnprocessedSettings,
     values::{DAY, Listen, number},
 };
 use crate::{
@@ -206,6 +207,8 @@ pub struct ServeArguments {
         hide_short_help = true
     )]
     drain_limit: u64,
+    #[command(flatten)]
+    unprocessed: UnprocessedSettings,
 }
 
 /// An origin as browsers name it.
@@ -287,6 +290,7 @@ pub async fn run(arguments: ServeArguments, mut settings: Settings) -> Result<()
             release: arguments.release,
             idempotency_retention: Duration::from_secs(u64::from(arguments.idempotency_retention) * 3600),
             maximum_group: arguments.maximum_group,
+            unprocessed_retention: arguments.unprocessed.retention(),
         },
         guessing: Limits {
             wrong_passwords: arguments.wrong_passwords,

@@ -39,6 +39,7 @@ mod session;
 mod settings;
 mod sql;
 mod transaction;
+pub mod unprocessed_events;
 mod url;
 pub mod users;
 

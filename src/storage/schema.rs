@@ -22,7 +22,7 @@ pub struct Schema {
 }
 
 /// The tables of the service, which this program reads.
-pub const TABLES: [&str; 20] = [
+pub const TABLES: [&str; 21] = [
     "access_tokens",
     "accounts_receivable",
     "business_units",
@@ -42,6 +42,7 @@ pub const TABLES: [&str; 20] = [
     "seaql_migrations",
     "taps",
     "units",
+    "unprocessed_events",
     "users",
 ];
 

@@ -32,6 +32,7 @@ const MAY_USE: [(&str, &[&str]); 20] = [
             "error",
             "text",
             "clock",
+            "id",
         ],
     ),
     (

@@ -98,6 +98,8 @@ mod statements;
 mod stopping;
 mod support;
 mod tokens;
+mod unprocessed;
+mod unprocessed_lists;
 mod unseen_organisations;
 
 use libtest_mimic::Arguments;
@@ -199,6 +201,8 @@ fn main() {
         statements::tests(),
         stopping::tests(),
         tokens::tests(),
+        unprocessed::tests(),
+        unprocessed_lists::tests(),
         unseen_organisations::tests(),
     ];
     if let (Some(reason), Ok("1")) = (Engine::Pgbouncer.missing(), std::env::var("REQUIRE_POSTGRES").as_deref()) {

@@ -58,6 +58,9 @@ async fn statements(server: &Server, take: impl Fn() -> Vec<String>) -> Vec<Stri
     texts.into_iter().filter(|sql| !WITHOUT_A_PLAN.iter().any(|word| sql.starts_with(word))).collect()
 }
 
+/// A place and a field of it, with a field of a classification.
+type Fields<'a> = ((&'a str, &'a str), &'a &'a str);
+
 /// Events of which each names a place and a referrer in another way.
 fn named_in_all_ways() -> Value {
     let places = [
@@ -83,7 +86,7 @@ fn named_in_all_ways() -> Value {
         ("rewards_participant", json!({"access_token_identifier": {"identifier": "x", "pass_code": "x"}})),
         ("rewards_participant", json!({"access_token_identifier": {"one_time_password": "x"}})),
     ];
-    let event = |(((place, field), classification), (party, referrer)): (((&str, &str), &&str), &(&str, Value))| {
+    let event = |(((place, field), classification), (party, referrer)): (Fields<'_>, &(&str, Value))| {
         json!({
             "request_unique_identifier": "1",
             "performed_on": "2016-06-22T15:00:00",
@@ -199,7 +202,8 @@ async fn plans_of(url: &str, texts: &[String]) -> Vec<String> {
         let rows = run(format!("EXPLAIN (COSTS OFF) EXECUTE plan_{n}{values}")).await;
         let lines = rows.iter().map(|row| row.try_get_by_index::<String>(0).expect("a line"));
         // What is compared with what says the text already.
-        let nodes = lines.enumerate().filter(|(n, line)| *n == 0 || line.contains("->") || line.contains("Plan "));
+        let is_node = |line: &str| ["->", "SubPlan", "InitPlan"].iter().any(|node| line.trim_start().starts_with(node));
+        let nodes = lines.enumerate().filter(|(n, line)| *n == 0 || is_node(line));
         plans.push(nodes.map(|(_, line)| format!("--   {line}\n")).collect());
     }
     plans

@@ -7,5 +7,5 @@ mod customer_event;
 mod filter;
 
 pub use calls::{EventIdentifier, ListRequest};
-pub use customer_event::{CustomerEvent, Named};
+pub use customer_event::{CustomerEvent, Named, describe};
 pub use filter::FilterRequest;
