@@ -6,6 +6,7 @@ mod keys;
 mod migrate;
 mod organisation;
 mod serve;
+mod show;
 mod unprocessed;
 mod user;
 mod values;
@@ -141,6 +142,7 @@ impl std::fmt::Debug for Settings {
 }
 
 const ADD_ORGANISATION: &str = "Example:\n  referral-events organisation add acme";
+const SHOW: &str = "Example:\n  referral-events show event 8 --organisation acme";
 const ADD_USER: &str = "Example:\n  echo 'a password' | referral-events user add ann --organisation acme --role caller";
 
 #[derive(Debug, Subcommand)]
@@ -154,6 +156,9 @@ enum Command {
     /// Loads directory rows from a file
     #[command(after_help = "Example:\n  referral-events import --organisation acme units units.csv")]
     Import(import::ImportArguments),
+    /// Shows what is known of a request, an event or a participant
+    #[command(subcommand, after_help = SHOW)]
+    Show(show::ShowCommand),
     /// Manages organisations
     #[command(subcommand, after_help = ADD_ORGANISATION)]
     Organisation(organisation::OrganisationCommand),
@@ -243,6 +248,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Serve(arguments) => serve::run(arguments, settings).await?,
         Command::Migrate(arguments) => migrate::run(arguments, &settings).await?,
         Command::Import(arguments) => return import::run(arguments, &settings).await,
+        Command::Show(command) => show::run(command, &settings).await?,
         Command::Organisation(command) => organisation::run(command, &settings).await?,
         Command::User(command) => user::run(command, &settings).await?,
     }

@@ -29,6 +29,7 @@ pub mod key_checks;
 mod migrate;
 pub mod number_ranges;
 mod opening;
+pub mod participants;
 pub mod parties;
 pub mod party_states;
 mod pool;

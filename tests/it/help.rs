@@ -11,7 +11,20 @@ tests! {
         the_version_has_the_commit_that_was_built;
 }
 
-const COMMANDS: [&str; 8] = ["", "serve", "migrate", "import", "organisation", "organisation add", "user", "user add"];
+const COMMANDS: [&str; 12] = [
+    "",
+    "serve",
+    "migrate",
+    "import",
+    "organisation",
+    "organisation add",
+    "user",
+    "user add",
+    "show",
+    "show request",
+    "show event",
+    "show participant",
+];
 
 fn help(command: &str, flag: &str) -> String {
     let arguments: Vec<&str> = command.split_whitespace().chain([flag]).collect();

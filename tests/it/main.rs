@@ -89,6 +89,7 @@ mod request_ids;
 mod rules;
 mod secrets;
 mod setting_values;
+mod show;
 mod slow_callers;
 mod spoilt_rows;
 mod spoilt_sessions;
@@ -193,6 +194,7 @@ fn main() {
         rules::tests(),
         secrets::tests(),
         setting_values::tests(),
+        show::tests(),
         slow_callers::tests(),
         spoilt_rows::tests(),
         spoilt_sessions::tests(),
