@@ -21,6 +21,7 @@ mod m20261126_000012_tell_programs_apart;
 mod m20261126_000013_watch_the_clock;
 mod m20261127_000014_manage_people;
 mod m20261127_000020_keep_calls;
+mod m20261127_000021_keep_unprocessed_events;
 mod table;
 
 pub use sea_orm_migration::MigratorTrait;
@@ -56,6 +57,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000013_watch_the_clock::Migration),
             Box::new(m20261127_000014_manage_people::Migration),
             Box::new(m20261127_000020_keep_calls::Migration),
+            Box::new(m20261127_000021_keep_unprocessed_events::Migration),
         ]
     }
 }
@@ -67,4 +69,5 @@ pub const COMPATIBLE: [(&str, &str); 3] = [
     ("m20261126_000013_watch_the_clock", "m20261126_000012_tell_programs_apart"),
     ("m20261127_000014_manage_people", "m20261126_000012_tell_programs_apart"),
     ("m20261127_000020_keep_calls", "m20261126_000012_tell_programs_apart"),
+    ("m20261127_000021_keep_unprocessed_events", "m20261126_000012_tell_programs_apart"),
 ];

@@ -92,6 +92,22 @@ pub fn text_type(manager: &SchemaManager<'_>) -> &'static str {
     }
 }
 
+/// The type of an id of 128 bits.
+pub fn id_type(manager: &SchemaManager<'_>) -> &'static str {
+    match manager.get_database_backend() {
+        DbBackend::Postgres => "UUID",
+        _ => "uuid_text",
+    }
+}
+
+/// The type of a moment.
+pub fn moment_type(manager: &SchemaManager<'_>) -> &'static str {
+    match manager.get_database_backend() {
+        DbBackend::Postgres => "TIMESTAMPTZ",
+        _ => "timestamp_with_timezone_text",
+    }
+}
+
 /// Lets a table refer to one that each machine has a copy of before it is distributed itself; Citus would otherwise take
 /// it for one to keep whole. [`crate::FOR_CITUS`] has it for all steps together, this is for who calls the migrator.
 pub async fn refer_before_distributing(manager: &SchemaManager<'_>) -> Result<(), DbErr> {

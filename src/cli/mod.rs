@@ -21,9 +21,11 @@ mod migrate;
 mod operator;
 mod organisation;
 mod serve;
+mod show;
 mod stop;
 mod tls;
 mod token;
+mod unprocessed;
 mod user;
 mod values;
 
@@ -166,6 +168,7 @@ const SHOW_CONFIG: &str = "Example:\n  referral-events config show";
 
 const ARCHIVE_EVENTS: &str =
     "Example:\n  referral-events events archive --organisation acme --before 2020-01-01 --output 2019.ndjson.zst";
+const SHOW: &str = "Example:\n  referral-events show event 8 --organisation acme";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -184,6 +187,9 @@ enum Command {
     /// Archives old events
     #[command(subcommand, after_help = ARCHIVE_EVENTS)]
     Events(events::EventsCommand),
+    /// Shows what is known of a request, an event or a participant
+    #[command(subcommand, after_help = SHOW)]
+    Show(show::ShowCommand),
     /// Manages organisations
     #[command(subcommand, after_help = ADD_ORGANISATION)]
     Organisation(organisation::OrganisationCommand),
@@ -351,6 +357,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Backup(arguments) => return backup::run(arguments, &settings).await,
         Command::Import(arguments) => return import::run(arguments, &settings).await,
         Command::Events(command) => return events::run(command, &settings).await,
+        Command::Show(command) => show::run(command, &settings).await?,
         Command::Organisation(command) => organisation::run(command, &settings).await?,
         Command::User(command) => user::run(command, &settings).await?,
         Command::Key(command) => key::run(command, &settings).await?,
@@ -387,12 +394,18 @@ impl Settings {
             database.migrate().await?;
             return Ok(database);
         }
-        let schema = database.schema().await?;
-        schema.check()?;
-        if !schema.missing.is_empty() {
-            let message = "the database's schema is behind this version; run: referral-events migrate";
-            return Err(SettingError::new(message).into());
-        }
+        check_schema(&database).await?;
         Ok(database)
     }
+}
+
+/// Refuses a database whose schema this program cannot use.
+async fn check_schema(database: &Database) -> Result<(), Failure> {
+    let schema = database.schema().await?;
+    schema.check()?;
+    if !schema.missing.is_empty() {
+        let message = "the database's schema is behind this version; run: referral-events migrate";
+        return Err(SettingError::new(message).into());
+    }
+    Ok(())
 }

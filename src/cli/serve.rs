@@ -17,6 +17,7 @@ use super::{
     key_settings::{KeyArguments, MissingKeys},
     keys, say,
     tls::TlsArguments,
+    unprocessed::UnprocessedSettings,
     values::{DAY, Listen, number},
 };
 use crate::{
@@ -214,6 +215,8 @@ pub struct ServeArguments {
     drain_limit: u64,
     #[command(flatten)]
     admin: AdminArguments,
+    #[command(flatten)]
+    unprocessed: UnprocessedSettings,
 }
 
 /// An origin as browsers name it.
@@ -297,6 +300,7 @@ pub async fn run(arguments: ServeArguments, mut settings: Settings) -> Result<()
             release: arguments.release,
             idempotency_retention: Duration::from_secs(u64::from(arguments.idempotency_retention) * 3600),
             maximum_group: arguments.maximum_group,
+            unprocessed_retention: arguments.unprocessed.retention(),
         },
         guessing: Limits {
             wrong_passwords: arguments.wrong_passwords,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{create::Groups, rules::release::Release};
+use super::{create::Groups, rules::release::Release, unprocessed::Journal};
 use crate::{
     clock::Clock,
     guessing::Guessing,
@@ -25,6 +25,8 @@ pub struct ReferralSettings {
     pub idempotency_retention: Duration,
     /// How many events of calls that wait are created in one transaction, at most.
     pub maximum_group: usize,
+    /// How long unprocessed events are kept; not at all where it is zero.
+    pub unprocessed_retention: Duration,
 }
 
 impl Default for ReferralSettings {
@@ -34,6 +36,7 @@ impl Default for ReferralSettings {
             release: Release::default(),
             idempotency_retention: Duration::from_secs(7 * 24 * 3600),
             maximum_group: 1000,
+            unprocessed_retention: Duration::from_secs(7 * 24 * 3600),
         }
     }
 }
@@ -47,6 +50,7 @@ pub struct ReferralEvents {
     pub(super) guessing: Guessing,
     pub(super) clock: Clock,
     pub(super) groups: Groups,
+    pub(super) journal: Journal,
 }
 
 impl ReferralEvents {
@@ -58,7 +62,7 @@ impl ReferralEvents {
         clock: Clock,
     ) -> Self {
         let groups = Groups::new(settings.maximum_group);
-        Self { database, hasher, settings, guessing, clock, groups }
+        Self { database, hasher, settings, guessing, clock, groups, journal: Journal::default() }
     }
 
     pub fn release(&self) -> Release {

@@ -1,6 +1,6 @@
 //! The keyed hash under which codes are stored.
 
-use std::fmt;
+use std::fmt::{self, Display};
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -10,7 +10,7 @@ use super::{
     Secret, equal_in_constant_time,
     key_ring::{FIRST_NUMBER, KeyRing, NumberedKey},
 };
-use crate::id::{EventNumber, OrganisationId, SubjectKey};
+use crate::id::{OrganisationId, SubjectKey};
 
 /// Hashes the codes of access tokens, and what else must not be made up, with a key that the database does not hold, so
 /// that a copy of the database does not give away four-digit codes. What a code is for, its organisation and (for a pass
@@ -81,8 +81,8 @@ impl CodeHasher {
         self.keys().map(fingerprint).collect()
     }
 
-    /// What tells a page token of ours: of the list of an organisation, and the number after which the page begins.
-    pub fn page_token(&self, organisation_id: OrganisationId, list: &str, after: EventNumber) -> Hashes {
+    /// What tells a page token of ours: of the list of an organisation, and what the page begins after.
+    pub fn page_token(&self, organisation_id: OrganisationId, list: &str, after: impl Display) -> Hashes {
         self.hash(&["page_token", &organisation_id.to_string(), list, &after.to_string()])
     }
 

@@ -34,6 +34,12 @@ pub async fn remove_old_answers(referral_events: ReferralEvents, retention: Dura
     now_and_again(retention, "old answers", || referral_events.remove_old_answers()).await;
 }
 
+/// Removes the unprocessed events that need not be kept any longer: all that there are where none are.
+pub async fn remove_old_unprocessed(referral_events: ReferralEvents, retention: Duration) {
+    let kept_for = if retention.is_zero() { Duration::MAX } else { retention };
+    now_and_again(kept_for, "old unprocessed events", || referral_events.remove_old_unprocessed()).await;
+}
+
 /// Removes the failed guesses that are forgotten.
 pub async fn remove_old_guesses(guessing: Guessing, memory: Duration) {
     now_and_again(memory, "old guesses", || guessing.remove_old()).await;

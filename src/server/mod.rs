@@ -23,7 +23,7 @@ use axum::{
     http::{HeaderName, HeaderValue, Method},
     middleware,
 };
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{net::TcpListener, sync::oneshot, task::JoinSet};
 use tonic::{codec::CompressionEncoding, service::Routes};
 use tonic_health::pb::health_server::{self, HealthServer};
 use tonic_web::GrpcWebLayer;
@@ -125,6 +125,10 @@ pub async fn run(
     };
     in_the_background
         .spawn(background::remove_old_answers(api.referral_events.clone(), config.referral.idempotency_retention));
+    in_the_background
+        .spawn(background::remove_old_unprocessed(api.referral_events.clone(), config.referral.unprocessed_retention));
+    let (finish_journal, finish) = oneshot::channel();
+    let journal = tokio::spawn(api.referral_events.clone().write_unprocessed(finish));
     let responder = Responder { always_ok: config.always_ok };
 
     let grpc = grpc_router(&api, health_service)?;
@@ -166,6 +170,12 @@ pub async fn run(
     if tokio::time::timeout(left, connections.drain()).await.is_err() {
         tracing::warn!("calls were still under way when the time to end them was over");
         connections.cut();
+    }
+    // What calls have left until now is written; where the database does not take it in time, it is lost.
+    _ = finish_journal.send(());
+    let left = config.drain_limit.saturating_sub(stopped.elapsed());
+    if tokio::time::timeout(left, journal).await.is_err() {
+        tracing::warn!("unprocessed events are not kept: the time to end was over");
     }
     Ok(())
 }

@@ -73,6 +73,27 @@ pub async fn keep_cancellation<C: ConnectionTrait>(
     Ok(())
 }
 
+const FIND_CANCELLED: Sql = Sql::of_both(
+    "SELECT x.number FROM cancellations x WHERE x.organisation_id = $1 AND x.request_id = $2 ORDER BY x.number LIMIT $3",
+);
+
+/// The numbers of the events that a request cancelled, up to `limit`.
+pub async fn find_cancelled<C: ConnectionTrait>(
+    connection: &C,
+    organisation_id: OrganisationId,
+    request_id: &str,
+    limit: usize,
+) -> Result<Vec<EventNumber>, DbErr> {
+    #[derive(FromQueryResult)]
+    struct Cancelled {
+        number: EventNumber,
+    }
+    let limit = i64::try_from(limit).map_err(|_| DbErr::ConvertFromU64("i64"))?;
+    let values = vec![organisation_id.into(), request_id.into(), limit.into()];
+    let found = Cancelled::find_by_statement(FIND_CANCELLED.with(connection, values)).all(connection).await?;
+    Ok(found.into_iter().map(|Cancelled { number }| number).collect())
+}
+
 /// By which requests an event came to be and was cancelled, as far as that was kept.
 #[derive(Clone, Debug, Default, FromQueryResult)]
 pub struct Origin {

@@ -61,9 +61,8 @@ macro_rules! page {
             ORDER BY c.first_number DESC LIMIT 1) AS c
         WHERE c.last_number >= e.number AND ($20 IS NULL OR c.request_id = $20)
             AND ($21 IS NULL OR c.created_by = $21)))
-    AND ($22 IS NULL OR EXISTS (
-        SELECT 1 FROM cancellations x
-        WHERE x.organisation_id = $1 AND x.number = e.number AND x.cancelled_by = $22))
+    AND ($22 IS NULL OR $22 = (
+        SELECT x.cancelled_by FROM cancellations x WHERE x.organisation_id = $1 AND x.number = e.number))
 ORDER BY e.number ",
             $order,
             " LIMIT $17"

@@ -33,6 +33,7 @@ pub mod key_checks;
 mod migrate;
 pub mod number_ranges;
 mod opening;
+pub mod participants;
 pub mod parties;
 pub mod party_states;
 pub mod people;
@@ -44,6 +45,7 @@ mod session;
 mod settings;
 mod sql;
 mod transaction;
+pub mod unprocessed_events;
 mod url;
 pub mod users;
 

@@ -43,6 +43,7 @@ pub const TABLES: [&str; 21] = [
     "seaql_migrations",
     "taps",
     "units",
+    "unprocessed_events",
     "users",
 ];
 

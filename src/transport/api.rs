@@ -185,7 +185,7 @@ impl Api {
             number_of_events: call.number_of_events,
             token: call.token,
             fields_set: call.fields_set,
-            options: call.options,
+            options: Options { is_of_one: true, ..call.options },
         };
         let fields = |fields_set: &[String]| Fields::of_one(fields_set, by_default);
         let limit = |events: usize| if events == 0 { Err(missing(EVENT)) } else { Ok(()) };

@@ -10,7 +10,7 @@ use prost::{
 use crate::{
     contract::{
         BulkCreateReferralEventsResponse, CreateReferralEventResponse, CustomerEvent, ProcessedCustomerEvent,
-        UnprocessedCustomerEvent, descriptor,
+        UnprocessedCustomerEvent, UnprocessedEvent, descriptor,
     },
     error::{Error, ErrorKind, Result},
     text::{nearest, printable},
@@ -55,6 +55,11 @@ impl Fields {
     /// Those of an event that is looked back on.
     pub fn of_event(fields_set: &[String]) -> Result<Self> {
         Self::read(fields_set, names_of::<CustomerEvent>, None)
+    }
+
+    /// Those of an event that was not created.
+    pub fn of_unprocessed(fields_set: &[String]) -> Result<Self> {
+        Self::read(fields_set, names_of::<UnprocessedEvent>, None)
     }
 
     /// Reads names, each of which may be several, separated by commas.

@@ -27,8 +27,8 @@ use crate::{
     contract::{
         BulkCreateReferralEventsResponse, CancelReferralEventRequest, CancelReferralEventResponse,
         CreateReferralEventResponse, CreateTokenRequest, CreateTokenResponse, GetReferralEventRequest,
-        GetReferralEventResponse, ListReferralEventsRequest, ListReferralEventsResponse, ReleaseTokenRequest,
-        ReleaseTokenResponse,
+        GetReferralEventResponse, ListReferralEventsRequest, ListReferralEventsResponse, ListUnprocessedEventsRequest,
+        ListUnprocessedEventsResponse, ReleaseTokenRequest, ReleaseTokenResponse,
         services::{
             authentication_service_server::AuthenticationService, referral_event_service_server::ReferralEventService,
         },
@@ -61,6 +61,7 @@ impl ReferralEventService for GrpcService {
                 options: Options {
                     validate_only: request.validate_only.unwrap_or_default(),
                     all_or_nothing: request.all_or_nothing.unwrap_or_default(),
+                    ..Options::default()
                 },
             };
             self.0.bulk_create_referral_events(head, call, ByDefault::Everything).await
@@ -100,6 +101,13 @@ impl ReferralEventService for GrpcService {
         request: Request<ListReferralEventsRequest>,
     ) -> Result<Response<ListReferralEventsResponse>, Status> {
         self.serve(request, async |head, request| self.0.list_referral_events(head, request).await).await
+    }
+
+    async fn list_unprocessed_events(
+        &self,
+        request: Request<ListUnprocessedEventsRequest>,
+    ) -> Result<Response<ListUnprocessedEventsResponse>, Status> {
+        self.serve(request, async |head, request| self.0.list_unprocessed_events(head, request).await).await
     }
 
     async fn cancel_referral_event(

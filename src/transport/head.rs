@@ -52,7 +52,7 @@ impl Method {
             "BulkCreateReferralEvents" => Self::BULK_CREATE,
             "CreateReferralEvent" => Self::CREATE,
             "CancelReferralEvent" => Self::CANCEL,
-            "GetReferralEvent" | "ListReferralEvents" => Self::LOOK_BACK,
+            "GetReferralEvent" | "ListReferralEvents" | "ListUnprocessedEvents" => Self::LOOK_BACK,
             "ReleaseToken" => Self::RELEASE_TOKEN,
             "CreateToken" => Self::CREATE_TOKEN,
             _ => return None,

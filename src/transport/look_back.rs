@@ -1,5 +1,7 @@
 //! The calls that look back on events, and the one that cancels an event.
 
+use prost::Message;
+
 use super::{
     admission::Load,
     api::{Api, in_queue, sender},
@@ -10,9 +12,8 @@ use super::{
 };
 use crate::{
     contract::{
-        CancelReferralEventRequest, CancelReferralEventResponse, CustomerEvent, CustomerEventIdentifier,
-        GetReferralEventRequest, GetReferralEventResponse, ListReferralEventsRequest, ListReferralEventsResponse,
-        MAXIMUM_ANSWER_SIZE,
+        CancelReferralEventRequest, CancelReferralEventResponse, CustomerEventIdentifier, GetReferralEventRequest,
+        GetReferralEventResponse, ListReferralEventsRequest, ListReferralEventsResponse, MAXIMUM_ANSWER_SIZE,
     },
     error::Result,
     referral::{EventIdentifier, FilterRequest, ListRequest, event::PartyIdentifiers},
@@ -21,7 +22,7 @@ use crate::{
 /// More bytes than it takes.
 const SIZE_OF_A_PAGE_TOKEN: usize = 1024;
 /// What a list costs, in events that are created.
-const COST_OF_A_LIST: usize = 200;
+pub(super) const COST_OF_A_LIST: usize = 200;
 
 impl Api {
     pub async fn get_referral_event(
@@ -80,9 +81,9 @@ impl Api {
 }
 
 /// How many events have room in one answer, one at least.
-fn how_many_have_room(events: &[CustomerEvent]) -> usize {
+pub(super) fn how_many_have_room<M: Message>(events: &[M]) -> usize {
     let mut size = SIZE_OF_A_PAGE_TOKEN;
-    let has_room = |event: &&CustomerEvent| {
+    let has_room = |event: &&M| {
         size += size_within(*event);
         size <= MAXIMUM_ANSWER_SIZE
     };

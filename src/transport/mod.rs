@@ -19,3 +19,4 @@ pub mod refusal;
 pub mod request;
 pub mod rest;
 pub mod status;
+mod unprocessed;

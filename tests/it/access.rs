@@ -20,11 +20,12 @@ enum For {
 }
 
 /// A method that is added needs its row here.
-const METHODS: [(&str, For); 7] = [
+const METHODS: [(&str, For); 8] = [
     ("BulkCreateReferralEvents", For::WhoMayCreate),
     ("CreateReferralEvent", For::WhoMayCreate),
     ("GetReferralEvent", For::EveryUser),
     ("ListReferralEvents", For::EveryUser),
+    ("ListUnprocessedEvents", For::EveryUser),
     ("CancelReferralEvent", For::WhoMayCreate),
     ("CreateToken", For::Anybody),
     ("ReleaseToken", For::EveryUser),

@@ -287,6 +287,7 @@ async fn every_setting_is_documented_with_its_variable(_: Setup) {
         ("--allow-circles", "REFERRAL_EVENTS_ALLOW_CIRCLES"),
         ("--release", "REFERRAL_EVENTS_RELEASE"),
         ("--idempotency-retention", "REFERRAL_EVENTS_IDEMPOTENCY_RETENTION"),
+        ("--unprocessed-retention", "REFERRAL_EVENTS_UNPROCESSED_RETENTION"),
         ("--always-ok", "REFERRAL_EVENTS_ALWAYS_OK"),
         ("--cors-origin", "REFERRAL_EVENTS_CORS_ORIGIN"),
         ("--time-limit", "REFERRAL_EVENTS_TIME_LIMIT"),

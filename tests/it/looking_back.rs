@@ -168,6 +168,8 @@ async fn what_an_event_has_not_got_is_absent(setup: Setup) {
         "referred_by_accounts_receivable",
         "referred_by_rewards_participant",
         "created_on",
+        "created_by",
+        "request_id",
     ];
     assert_eq!(names, BTreeSet::from(expected));
 }

@@ -104,6 +104,7 @@ mod request_ids;
 mod rules;
 mod secrets;
 mod setting_values;
+mod show;
 mod slow_callers;
 mod spoilt_rows;
 mod spoilt_sessions;
@@ -115,6 +116,8 @@ mod support;
 mod tls;
 mod tls_files;
 mod tokens;
+mod unprocessed;
+mod unprocessed_lists;
 mod unseen_organisations;
 mod upgrades;
 
@@ -224,6 +227,7 @@ fn main() {
         rules::tests(),
         secrets::tests(),
         setting_values::tests(),
+        show::tests(),
         slow_callers::tests(),
         spoilt_rows::tests(),
         spoilt_sessions::tests(),
@@ -234,6 +238,8 @@ fn main() {
         tls::tests(),
         tls_files::tests(),
         tokens::tests(),
+        unprocessed::tests(),
+        unprocessed_lists::tests(),
         unseen_organisations::tests(),
         upgrades::tests(),
     ];

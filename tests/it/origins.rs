@@ -13,7 +13,7 @@ use referral_events::storage::{calls, number_ranges::NumberRange};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
-use crate::support::{Answer, Server, Setup, Transport, event, method, numbers, tests};
+use crate::support::{self, Answer, Server, Setup, Transport, method, numbers, tests};
 
 tests! {
     Both:
@@ -25,6 +25,13 @@ tests! {
         events_from_before_have_no_origin,
         a_list_by_origin_has_what_a_look_at_every_event_finds,
         a_list_by_origin_leaps_over_what_others_created;
+}
+
+/// A good event, as both transports read it.
+fn event(identifier: &str, referred: &str, referrer: &str) -> Value {
+    let mut event = support::event(identifier, referred, referrer);
+    event["performed_on"] = json!("2016-06-22T15:00:00Z");
+    event
 }
 
 /// An event's user and request of its creation, and of its cancellation.

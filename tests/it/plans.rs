@@ -201,7 +201,8 @@ async fn plans_of(url: &str, texts: &[String]) -> Vec<String> {
         let rows = run(format!("EXPLAIN (COSTS OFF) EXECUTE plan_{n}{values}")).await;
         let lines = rows.iter().map(|row| row.try_get_by_index::<String>(0).expect("a line"));
         // What is compared with what says the text already.
-        let nodes = lines.enumerate().filter(|(n, line)| *n == 0 || line.contains("->") || line.contains("Plan "));
+        let is_node = |line: &str| ["->", "SubPlan", "InitPlan"].iter().any(|node| line.trim_start().starts_with(node));
+        let nodes = lines.enumerate().filter(|(n, line)| *n == 0 || is_node(line));
         plans.push(nodes.map(|(_, line)| format!("--   {line}\n")).collect());
     }
     plans

@@ -104,13 +104,13 @@ async fn looking_back_takes_a_constant_number_of_statements(setup: Setup) {
         server.take_statements().len()
     };
     for number in ["1", "2000"] {
-        // Who calls; the beginning; the event; the names of what it refers to; the end.
-        assert_eq!(count("GetReferralEvent", json!({"customer_event_identifier": {"number": number}})).await, 5);
+        // Who calls; the beginning; the event; the names of what it refers to; its calls; the end.
+        assert_eq!(count("GetReferralEvent", json!({"customer_event_identifier": {"number": number}})).await, 6);
     }
-    // On PostgreSQL a cancelling call waits for its turn; the first time it changes the event, too.
+    // On PostgreSQL a cancelling call waits for its turn; the first time it changes the event, and keeps who did.
     let turn = usize::from(setup.engine == Engine::Postgres);
     let cancel = json!({"customer_event_identifier": {"number": "7"}});
-    assert_eq!(count("CancelReferralEvent", cancel.clone()).await, 5 + turn);
+    assert_eq!(count("CancelReferralEvent", cancel.clone()).await, 6 + turn);
     assert_eq!(count("CancelReferralEvent", cancel).await, 4 + turn);
     let of_lists: BTreeSet<usize> = [
         count("ListReferralEvents", json!({"number_of_results": 1})).await,
@@ -118,7 +118,7 @@ async fn looking_back_takes_a_constant_number_of_statements(setup: Setup) {
         count("ListReferralEvents", json!({"number_of_results": 1000})).await,
     ]
     .into();
-    assert_eq!(of_lists, BTreeSet::from([5]));
+    assert_eq!(of_lists, BTreeSet::from([6]));
     for number_of_results in [1, 1000] {
         // And the places; the parties; what is known of the clock, and where the period begins; how far to read. None
         // is found, so no names are looked up.
@@ -128,6 +128,13 @@ async fn looking_back_takes_a_constant_number_of_statements(setup: Setup) {
             "referred_by_accounts_receivable_identifier": {"number": "ACR60"},
             "created_on_from": "2020-01-01T00:00:00Z",
         });
-        assert_eq!(count("ListReferralEvents", list).await, 9);
+        assert_eq!(count("ListReferralEvents", list.clone()).await, 9);
+        // And the next of the user's calls.
+        let mut of_user = list;
+        of_user["created_by"] = json!("carla");
+        assert_eq!(count("ListReferralEvents", of_user).await, 10);
+        let unprocessed = json!({"number_of_results": number_of_results});
+        // Who calls; how far to read; the events.
+        assert_eq!(count("ListUnprocessedEvents", unprocessed).await, 3);
     }
 }

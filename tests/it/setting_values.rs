@@ -41,7 +41,7 @@ async fn a_number_out_of_its_range_is_refused_with_the_range(_: Setup) {
     let workplace = Workplace::new();
     let ranges = ranges();
     let help = workplace.run_well(&["serve", "--help"], "").stdout;
-    let numbers = ["<NUMBER>", "<SECONDS>", "<MILLISECONDS>", "<HOURS>", "<MIB>"];
+    let numbers = ["<NUMBER>", "<SECONDS>", "<MILLISECONDS>", "<HOURS>", "<DAYS>", "<MIB>"];
     let of_numbers = help.lines().filter(|line| numbers.iter().any(|value| line.ends_with(value))).count();
     assert_eq!(ranges.len(), of_numbers, "each number has its range in the help: {ranges:?}");
     let readme = document("README.md");

@@ -12,6 +12,8 @@ pub struct Options {
     pub validate_only: bool,
     /// Creates all of the events, or none.
     pub all_or_nothing: bool,
+    /// It is of one event, which its caller gives no name.
+    pub is_of_one: bool,
 }
 
 /// A call under way.

@@ -14,7 +14,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     id::OrganisationId,
     metrics::Step,
-    referral::referral_events::ReferralEvents,
+    referral::{referral_events::ReferralEvents, unprocessed::Refused},
     retry::Attempts,
     storage::Callers,
 };
@@ -84,10 +84,23 @@ impl ReferralEvents {
             }
             Err(error) => waiting.iter().map(|_| Err(error.clone())).collect(),
         };
+        for ((call, _), answer) in calls.iter().zip(&answers) {
+            self.keep_unprocessed(call, answer);
+        }
         for (answer, waiting) in answers.into_iter().zip(waiting) {
             // Where the caller has left, nobody needs the answer.
             _ = waiting.send(answer);
         }
+    }
+
+    /// Leaves what the call did not create to the journal, which nobody waits for.
+    fn keep_unprocessed(&self, call: &Call, answer: &Result<Answered>) {
+        let Ok(Answered::Now(report)) = answer else { return };
+        if self.settings.unprocessed_retention.is_zero() {
+            return;
+        }
+        let Call { sender, events, options, .. } = call;
+        self.journal.keep(&Refused { sender, events, report, has_names: !options.is_of_one }, self.clock.now());
     }
 
     /// Answers the calls. What one of them trips over costs the others no more than further attempts: where those of all

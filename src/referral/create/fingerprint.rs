@@ -9,7 +9,10 @@ use crate::{
 };
 
 /// The content of a call as bytes that no other content has. It holds what is secret.
-pub fn canonical(requests: &[EventRequest], Options { validate_only, all_or_nothing }: Options) -> Vec<u8> {
+pub fn canonical(
+    requests: &[EventRequest],
+    Options { validate_only, all_or_nothing, is_of_one: _ }: Options,
+) -> Vec<u8> {
     let mut content = Canonical(Vec::with_capacity(requests.len() * 512));
     content.0.extend([u8::from(validate_only), u8::from(all_or_nothing)]);
     for request in requests {

@@ -13,11 +13,11 @@ use crate::{
     referral::{
         codes::Sender,
         event::EventIdentity,
+        pages::{PageTokens, number_of_results, refuse, refuse_first},
         referral_events::ReferralEvents,
         rules::validate::{Validator, given},
         violation::Violation,
     },
-    secret::{CodeHasher, Hashes},
     storage::{
         Callers, calls,
         directory_names::find_names_of,
@@ -58,35 +58,12 @@ impl Listed {
     /// The token of the next page, which begins after the event of this number where this page is cut there; `None` on the
     /// last page.
     pub fn next_page_token(&self, cut_after: Option<EventNumber>) -> Option<String> {
-        cut_after.or(self.next_after).map(|after| self.tokens.token(after))
+        cut_after.or(self.next_after).map(|after| self.tokens.token(&format!("{:016x}", after.0), after))
     }
 }
 
-/// The page tokens of one list: the number after which a page begins, and proof that it was we who said so, of this list.
-struct PageTokens {
-    hasher: CodeHasher,
-    organisation_id: OrganisationId,
-    list: String,
-}
-
-impl PageTokens {
-    fn token(&self, after: EventNumber) -> String {
-        format!("{:016x}{}", after.0, self.proof(after).first)
-    }
-
-    fn proof(&self, after: EventNumber) -> Hashes {
-        self.hasher.page_token(self.organisation_id, &self.list, after)
-    }
-
-    fn read(&self, token: &str) -> Option<EventNumber> {
-        let (after, proof) = token.split_at_checked(16)?;
-        let number = EventNumber(i64::from_str_radix(after, 16).ok()?);
-        (after == format!("{:016x}", number.0) && self.proof(number).have(proof)).then_some(number)
-    }
-}
-
-const DEFAULT_NUMBER_OF_RESULTS: u32 = 100;
-const MAXIMUM_NUMBER_OF_RESULTS: u32 = 1000;
+/// The digits of a number in a token.
+const DIGITS: usize = 16;
 const NEWEST_FIRST: &str = "NEWEST_FIRST";
 const OLDEST_FIRST: &str = "OLDEST_FIRST";
 
@@ -128,11 +105,7 @@ impl ReferralEvents {
         let organisation_id = sender.organisation_id;
         let now = self.clock.now();
         let mut validator = Validator::new(now, self.settings.release);
-        let number_of_results = request.number_of_results.unwrap_or(DEFAULT_NUMBER_OF_RESULTS);
-        if !(1..=MAXIMUM_NUMBER_OF_RESULTS).contains(&number_of_results) {
-            let description = format!("The number is not 1 to {MAXIMUM_NUMBER_OF_RESULTS}");
-            validator.violations.push(Violation::invalid_value("number_of_results", &description));
-        }
+        let limit = number_of_results(&mut validator, request.number_of_results);
         let order = order(&mut validator, given(request.order).as_deref());
         let filter = request.filter.check(&mut validator);
         refuse(validator.violations)?;
@@ -149,12 +122,8 @@ impl ReferralEvents {
             list.push_str(OLDEST_FIRST);
         }
         let tokens = PageTokens { hasher: self.hasher.clone(), organisation_id, list };
-        let after = request.page_token.filter(|token| !token.is_empty()).map(|token| {
-            tokens.read(&token).ok_or_else(|| {
-                Error::new(ErrorKind::InvalidPageToken, "The page token is not of this list.").at_field("page_token")
-            })
-        });
-        let after = after.transpose()?;
+        let number = |digits: &str| Some(EventNumber(i64::from_str_radix(digits, 16).ok()?));
+        let after = tokens.read(request.page_token, DIGITS, number)?;
         let mut range = NumberRange::ALL;
         if filter.created_on_from.is_some() || filter.created_on_to.is_some() {
             let (from, to) = (filter.created_on_from, filter.created_on_to);
@@ -168,7 +137,6 @@ impl ReferralEvents {
         if let Some(calls) = filter.calls() {
             range = calls::narrow(&transaction, organisation_id, calls, range).await?;
         }
-        let limit = number_of_results as usize;
         let Page { events, next_after } =
             event_pages::find_page(&transaction, organisation_id, &filter, order, range, limit).await?;
         let events = describe(&transaction, organisation_id, events).await?;
@@ -269,14 +237,4 @@ fn event_name(identifier: Option<EventIdentifier>, validator: &mut Validator) ->
     };
     refuse(std::mem::take(&mut validator.violations))?;
     name.ok_or_else(|| Error::internal("an identifier that is well-formed names nothing"))
-}
-
-fn refuse(violations: Vec<Violation>) -> Result<()> {
-    if violations.is_empty() { Ok(()) } else { Err(refuse_first(violations)) }
-}
-
-/// The refusal for the violation that comes first in the catalogue.
-fn refuse_first(violations: Vec<Violation>) -> Error {
-    let first = violations.into_iter().min_by_key(|violation| violation.kind);
-    first.map_or_else(|| Error::internal("a refusal without a reason"), Error::from)
 }

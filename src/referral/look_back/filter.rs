@@ -1,6 +1,6 @@
 //! Which events a list is of: as a caller sent it, checked, and with what it names looked up.
 
-use chrono::{DateTime, Datelike, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DbErr};
 
 use crate::{
@@ -12,6 +12,7 @@ use crate::{
         event::{EntryIdentifier, Instant, PartyIdentifier, PartyIdentifiers},
         find_parties::find_parties,
         given::{EntryKind, GivenEntry, GivenParty, PartyBy, PartyRole},
+        pages::{earliest, latest},
         resolve::{Entries, Resolver, find_entries},
         rules::validate::{Validator, given},
         violation::Violation,
@@ -95,9 +96,9 @@ impl FilterRequest {
             cancelled_by,
             in_force,
             performed_on_from: earliest(validator, "performed_on_from", self.performed_on_from),
-            performed_on_to: date(validator, "performed_on_to", self.performed_on_to),
+            performed_on_to: latest(validator, "performed_on_to", self.performed_on_to),
             created_on_from: earliest(validator, "created_on_from", self.created_on_from),
-            created_on_to: date(validator, "created_on_to", self.created_on_to),
+            created_on_to: latest(validator, "created_on_to", self.created_on_to),
             ..EventFilter::default()
         };
         CheckedFilter {
@@ -167,19 +168,6 @@ fn party(validator: &mut Validator, role: PartyRole, identifiers: PartyIdentifie
         (given(identifiers.accounts_receivable), given(identifiers.rewards_participant));
     let is_given = accounts_receivable.is_some() || rewards_participant.is_some();
     if is_given { validator.party(role, PartyIdentifiers { accounts_receivable, rewards_participant }) } else { None }
-}
-
-fn date(validator: &mut Validator, field: &str, instant: Option<Instant>) -> Option<DateTime<Utc>> {
-    instant.and_then(|instant| validator.date(field, instant))
-}
-
-/// The first microsecond, which is what dates are stored to, that is not before the instant.
-fn earliest(validator: &mut Validator, field: &str, instant: Option<Instant>) -> Option<DateTime<Utc>> {
-    let is_between = instant.is_some_and(|instant| instant.nanoseconds % 1000 != 0);
-    let date = date(validator, field, instant)?;
-    // After the last microsecond of the year 9999, which no event can be of, comes no date that is written like the others.
-    let next = date.checked_add_signed(TimeDelta::microseconds(1)).filter(|next| next.year() <= 9999);
-    Some(if is_between { next.unwrap_or(date) } else { date })
 }
 
 /// Looks up what the filter names. Parties need not be active: it is about what was.

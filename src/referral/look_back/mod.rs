@@ -9,6 +9,6 @@ mod filter;
 mod old_events;
 
 pub use calls::{EventIdentifier, ListRequest};
-pub use customer_event::{CustomerEvent, Named};
+pub use customer_event::{CustomerEvent, Named, describe};
 pub use filter::FilterRequest;
 pub use old_events::find_old_events;

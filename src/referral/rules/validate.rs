@@ -29,6 +29,8 @@ const MAXIMUM_AHEAD: TimeDelta = TimeDelta::hours(24);
 #[derive(Debug)]
 pub struct Checked {
     pub request_unique_identifier: Option<String>,
+    /// The system and the number in it by which the caller knows the event, as they were sent.
+    pub external_reference: (Option<String>, Option<String>),
     pub event: Result<CheckedEvent, Vec<Violation>>,
 }
 
@@ -37,8 +39,9 @@ pub fn validate(requests: Vec<EventRequest>, now: DateTime<Utc>, release: Releas
     let shared = shares_identifier(&requests);
     let check = |(mut request, is_shared): (EventRequest, bool)| {
         let request_unique_identifier = request.request_unique_identifier.take();
+        let external_reference = (request.external_system.clone(), request.external_system_reference_number.clone());
         let event = Validator::new(now, release).event(request, request_unique_identifier.as_deref(), is_shared);
-        Checked { request_unique_identifier: request_unique_identifier.map(cut), event }
+        Checked { request_unique_identifier: request_unique_identifier.map(cut), external_reference, event }
     };
     requests.into_iter().zip(shared).map(check).collect()
 }

@@ -87,6 +87,7 @@ pub fn bulk_call(body: &Bytes) -> Result<CreateCall<RawEvent>> {
     let options = Options {
         validate_only: request.validate_only.unwrap_or_default(),
         all_or_nothing: request.all_or_nothing.unwrap_or_default(),
+        ..Options::default()
     };
     Ok(CreateCall { token: request.token, events, number_of_events, fields_set: request.fields_set, options })
 }

@@ -52,6 +52,7 @@ pub fn router(api: Api, responder: Responder) -> Router {
         .route("/customer_events/referrals/create", post(create_referral_event))
         .route("/customer_events/referrals/show", get(get_referral_event))
         .route("/customer_events/referrals/list", post(list_referral_events))
+        .route("/customer_events/referrals/unprocessed/list", post(list_unprocessed_events))
         .route("/customer_events/referrals/cancel", post(cancel_referral_event))
         .route("/authentication/token", post(create_token))
         .route("/authentication/token/release", post(release_token));
@@ -105,6 +106,11 @@ async fn get_referral_event(State(gateway): State<Gateway>, mut request: Request
 
 async fn list_referral_events(State(gateway): State<Gateway>, request: Request) -> Response<Body> {
     let call = async |head: &Head, body: Bytes| gateway.api.list_referral_events(head, json::request(&body)?).await;
+    gateway.serve(request, Method::LOOK_BACK, call).await
+}
+
+async fn list_unprocessed_events(State(gateway): State<Gateway>, request: Request) -> Response<Body> {
+    let call = async |head: &Head, body: Bytes| gateway.api.list_unprocessed_events(head, json::request(&body)?).await;
     gateway.serve(request, Method::LOOK_BACK, call).await
 }
 

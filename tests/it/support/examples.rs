@@ -1,6 +1,11 @@
 //! The examples of documents: calls, as somebody pastes them into a shell, and what they are said to be answered.
 
-use std::{fs, net::SocketAddr, path::Path};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use prost_reflect::DynamicMessage;
 use referral_events::contract::{
@@ -189,7 +194,17 @@ impl Shell {
         if call.rest[0] == "grpcurl" {
             return Some(grpcurl(call, self.address).await);
         }
-        let answer = json(&curl(call, self.address).await);
+        let is_beside = call.rest.iter().any(|word| word.ends_with("/unprocessed/list"));
+        let mut answer = json(&curl(call, self.address).await);
+        // They are written beside the calls, a moment after the answer.
+        let started = Instant::now();
+        while is_beside
+            && answer["data"]["unprocessed_events_set"] == Value::Array(Vec::new())
+            && started.elapsed() < Duration::from_secs(30)
+        {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            answer = json(&curl(Call::read(text, &self.token), self.address).await);
+        }
         if let Some(token) = answer["data"]["token"].as_str() {
             self.token = token.to_owned();
         }

@@ -17,10 +17,12 @@ const PROGRAM: &str = "under_test";
 /// What the session begins with that looks at the database's health.
 const PROBE: &str = "SELECT pg_is_in_recovery()";
 /// What a server does beside its calls, whenever it comes to it, and what a session begins with.
-const BESIDE: [&str; 5] = [
+const BESIDE: [&str; 7] = [
     "SELECT \"organisations\".\"id\" FROM",
     "DELETE FROM idempotency_keys",
     "DELETE FROM failed_guesses",
+    "DELETE FROM unprocessed_events",
+    "INSERT INTO unprocessed_events",
     "SELECT 1 FROM pg_extension",
     "SET ",
 ];
