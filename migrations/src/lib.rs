@@ -65,7 +65,7 @@ impl MigratorTrait for Migrator {
 /// The steps that programs can do without knowing, each with the last step that they need to know for that: a program
 /// that knows the second of a pair starts on a schema that has the first. A step that is not here keeps all programs from
 /// starting that do not know it. `docs/upgrading.md` says which steps belong here.
-pub const COMPATIBLE: [(&str, &str); 3] = [
+pub const COMPATIBLE: [(&str, &str); 4] = [
     ("m20261126_000013_watch_the_clock", "m20261126_000012_tell_programs_apart"),
     ("m20261127_000014_manage_people", "m20261126_000012_tell_programs_apart"),
     ("m20261127_000020_keep_calls", "m20261126_000012_tell_programs_apart"),
