@@ -22,7 +22,7 @@ pub struct Schema {
 }
 
 /// The tables of the service, which this program reads.
-pub const TABLES: [&str; 21] = [
+pub const TABLES: [&str; 22] = [
     "access_tokens",
     "accounts_receivable",
     "audit_entries",

@@ -20,7 +20,6 @@ use crate::{
     },
     storage::{
         Callers, calls,
-        directory_names::find_names_of,
         event_pages::{self, Order, Page},
         number_ranges::{self, NumberRange},
         referral_events::{self, EventName},
