@@ -166,7 +166,7 @@ async fn keys_are_read_from_files(_: Setup) {
     workplace.add_caller(PASSWORD);
     workplace.run_well(&["key", "new", "hash.key"], "");
     write(&workplace, "token.key", &format!("2:{}\n1:{}\n", "71".repeat(32), "70".repeat(32)), 0o400);
-    let flags = ["--token-key-file", "token.key", "--hash-key-file", "hash.key"];
+    let flags = ["--plaintext", "--token-key-file", "token.key", "--hash-key-file", "hash.key"];
     // On a public address, where keys must be set.
     let mut server = workplace.serve_on("0.0.0.0:0", &flags);
     server.address.set_ip([127, 0, 0, 1].into());
