@@ -206,12 +206,13 @@ impl Gateway {
 }
 
 /// The paths at the root, and the method that each takes.
-pub const ROUTES: [(&str, &str); 7] = [
+pub const ROUTES: [(&str, &str); 8] = [
     ("/customer_events/bulk/referrals/create", "POST"),
     ("/customer_events/referrals/create", "POST"),
     ("/customer_events/referrals/show", "GET"),
     ("/customer_events/referrals/list", "POST"),
     ("/customer_events/referrals/cancel", "POST"),
+    ("/customer_events/referrals/unprocessed/list", "POST"),
     ("/authentication/token", "POST"),
     ("/authentication/token/release", "POST"),
 ];
