@@ -172,7 +172,7 @@ async fn what_is_unknown_is_said_in_a_sentence(setup: Setup) {
         assert_eq!(ended.code, Some(1), "{arguments:?}: {ended:?}");
     }
     let ended = workplace.run(&["show", "event", "1", "--organisation", "nobody"]);
-    assert!(ended.code == Some(1) && ended.stderr.contains("there is no organisation nobody"), "{ended:?}");
+    assert!(ended.code == Some(1) && ended.stderr.contains("there is no organisation \"nobody\"; "), "{ended:?}");
 }
 
 async fn nothing_is_changed(setup: Setup) {
