@@ -104,11 +104,14 @@ pub async fn run(
     let writes = Admission::new(admission_limits(&config, pool_sizes.write));
     let reads = Admission::new(admission_limits(&config, pool_sizes.read));
     let connections = connections::Open::default();
+    let referral_events =
+        ReferralEvents::new(database.clone(), hasher, config.referral.clone(), guessing.clone(), config.clock.clone());
     let gauges = Gauges {
         writes: writes.clone(),
         reads: reads.clone(),
         connections: connections.clone(),
         database: database.clone(),
+        referral_events: referral_events.clone(),
     };
     let metrics = Arc::new(Metrics::new(&reflection::served_files()?, gauges));
     if let Some(admin) = listeners.admin {
@@ -116,8 +119,8 @@ pub async fn run(
         in_the_background.spawn(admin::serve(admin, router));
     }
     let api = Api {
-        authenticator: Authenticator::new(database.clone(), &keys.token, guessing.clone(), config.clock.clone()),
-        referral_events: ReferralEvents::new(database, hasher, config.referral.clone(), guessing, config.clock.clone()),
+        authenticator: Authenticator::new(database, &keys.token, guessing, config.clock.clone()),
+        referral_events,
         time_limit: config.time_limit,
         writes,
         reads,

@@ -2,7 +2,7 @@
 
 use super::{
     admission::Load,
-    api::Api,
+    api::{Api, in_queue},
     convert::instant,
     fields::Fields,
     head::Head,
@@ -22,7 +22,7 @@ impl Api {
     ) -> Result<ListUnprocessedEventsResponse> {
         let caller = self.caller(head, request.token.take()).await?;
         let fields = Fields::of_unprocessed(&request.fields_set)?;
-        let permit = self.reads.enter(caller.organisation_id, Load::Other(COST_OF_A_LIST)).await?;
+        let permit = in_queue(&self.reads, &caller, Load::Other(COST_OF_A_LIST)).await?;
         let organisation_id = caller.organisation_id;
         let mut listed = self.referral_events.list_unprocessed(organisation_id, request.into(), permit).await?;
         let ids: Vec<_> = listed.events.iter().map(|event| event.id).collect();

@@ -284,6 +284,7 @@ async fn an_organisation_leaves_a_bounded_number(setup: Setup) {
     // An hour later there is some room again.
     server.advance(Duration::from_secs(3600));
     send(&server, "later", failing(10)).await;
+    let left_out = server.scrape().await.value("referral_events_unprocessed_left_out_total", &[]);
     server.stop().await;
     let mut of_calls: BTreeMap<bool, usize> = BTreeMap::new();
     for row in server.dump("unprocessed_events").await {
@@ -292,6 +293,7 @@ async fn an_organisation_leaves_a_bounded_number(setup: Setup) {
     // Some finds room while the others are written.
     assert!((20_000..20_500).contains(&of_calls[&true]), "{of_calls:?}");
     assert_eq!(of_calls[&false], 11);
+    assert_eq!(left_out, (25_000 - of_calls[&true]) as f64);
 }
 
 async fn list_count(server: &Server) -> i64 {

@@ -122,6 +122,11 @@ impl ReferralEvents {
         self.clock.now().checked_sub_signed(kept_for).unwrap_or(DateTime::UNIX_EPOCH)
     }
 
+    /// How many unprocessed events have not been kept so far, for want of room or of the database.
+    pub fn unprocessed_left_out(&self) -> u64 {
+        self.journal.left_out()
+    }
+
     /// Writes the journal of unprocessed events, until it is told to stop and has written what waits then.
     pub async fn write_unprocessed(self, stop: oneshot::Receiver<()>) {
         self.journal.clone().write(self.database, stop).await;

@@ -8,7 +8,9 @@ use prometheus_client::{
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
 };
 
-use crate::{logging, server::connections::Open, storage::Database, transport::admission::Admission};
+use crate::{
+    logging, referral::ReferralEvents, server::connections::Open, storage::Database, transport::admission::Admission,
+};
 
 /// Who knows.
 pub struct Gauges {
@@ -16,6 +18,7 @@ pub struct Gauges {
     pub reads: Admission,
     pub connections: Open,
     pub database: Database,
+    pub referral_events: ReferralEvents,
 }
 
 impl fmt::Debug for Gauges {
@@ -82,6 +85,10 @@ impl Collector for Gauges {
         gauges(encoder, ("referral_events_database_connections_maximum", help), maximum)?;
         let failures = self.database.failures().map(|(kind, count)| ([("kind", kind)], count));
         counters(encoder, ("referral_events_database_errors", "Failures of the database, by kind."), failures)?;
+
+        let left_out = [([], self.referral_events.unprocessed_left_out())];
+        let help = "Unprocessed events that are not kept.";
+        counters(encoder, ("referral_events_unprocessed_left_out", help), left_out)?;
 
         let dropped = [([], logging::dropped_lines() as u64)];
         counters(encoder, ("referral_events_log_lines_dropped", "Lines of the log that were dropped."), dropped)
