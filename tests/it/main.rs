@@ -83,6 +83,7 @@ mod metrics;
 mod migrations;
 mod model;
 mod neighbours;
+mod new_passwords;
 mod one_event;
 mod one_time_passwords;
 mod origins;
@@ -116,6 +117,7 @@ mod support;
 mod tls;
 mod tls_files;
 mod tokens;
+mod unknown_names;
 mod unprocessed;
 mod unprocessed_lists;
 mod unseen_organisations;
@@ -206,6 +208,7 @@ fn main() {
         migrations::tests(),
         model::tests(),
         neighbours::tests(),
+        new_passwords::tests(),
         one_event::tests(),
         one_time_passwords::tests(),
         origins::tests(),
@@ -238,6 +241,7 @@ fn main() {
         tls::tests(),
         tls_files::tests(),
         tokens::tests(),
+        unknown_names::tests(),
         unprocessed::tests(),
         unprocessed_lists::tests(),
         unseen_organisations::tests(),

@@ -48,7 +48,7 @@ use std::{
 
 use libtest_mimic::Trial;
 
-pub use answer::Answer;
+pub use answer::{Answer, answer, envelope};
 pub use bad::{Bad, with};
 pub use engine::{Engine, TestDatabase};
 pub use importer::{Importer, counts};
@@ -61,7 +61,7 @@ pub use postgres::Cluster;
 pub use process::{Ended, Process, Workplace, signal};
 pub use proxy::{Fault, Proxy};
 pub use scrape::{Scrape, ask_admin};
-pub use server::{Server, answer, envelope};
+pub use server::Server;
 pub use small_disk::SmallDisk;
 pub use statement_log::StatementLog;
 pub use templates::{Beginning, fill};

@@ -20,11 +20,11 @@ use referral_events::{
 use sea_orm::{ConnectionTrait, EntityTrait, FromQueryResult, JsonValue, QueryOrder, Statement};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
-use tonic::{Status, transport::Channel};
-use tonic_types::StatusExt;
+use tonic::transport::Channel;
 
 use super::{
     Answer, Setup, Transport,
+    answer::{answer, envelope},
     engine::TestDatabase,
     hold::{Held, Hold},
     message,
@@ -367,37 +367,4 @@ async fn marked(response: reqwest::Response) -> (Answer, bool) {
 
 fn is_marked(headers: &reqwest::header::HeaderMap) -> bool {
     headers.get("idempotency-replayed").is_some_and(|value| value == "true")
-}
-
-/// Reads the documented envelope; anything else fails the test.
-pub async fn envelope(response: reqwest::Response) -> (u16, Answer) {
-    let status = response.status().as_u16();
-    assert_eq!(response.headers()["content-type"], "application/json");
-    let text = response.text().await.expect("a body");
-    let body: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
-    let keys = |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
-    assert_eq!(keys(&body), ["data", "status"], "{text}");
-    assert_eq!(keys(&body["status"]), ["code", "description", "message"], "{text}");
-    let text_of = |name: &str| body["status"][name].as_str().expect("a text").to_owned();
-    let (code, description, message) = (text_of("code"), text_of("description"), text_of("message"));
-    if code == "OK" {
-        assert_eq!((description.as_str(), message.as_str()), ("", ""));
-    } else {
-        assert_eq!(body["data"], json!({}));
-        assert!(!description.is_empty(), "{text}");
-    }
-    (status, Answer { code, message, data: body["data"].clone() })
-}
-
-/// The outcome of a gRPC call in REST's terms: the error code is the reason of the status's `ErrorInfo`.
-pub fn answer(result: Result<Value, Status>) -> Answer {
-    match result {
-        Ok(data) => Answer { code: "OK".to_owned(), message: String::new(), data },
-        Err(status) => {
-            let details = status.get_error_details();
-            let info = details.error_info().unwrap_or_else(|| panic!("no ErrorInfo: {status:?}"));
-            assert_eq!(info.domain, "referral.v1");
-            Answer { code: info.reason.clone(), message: status.message().to_owned(), data: json!({}) }
-        }
-    }
 }
