@@ -25,6 +25,7 @@ mod cancelling;
 mod chains;
 mod circles;
 mod citus;
+mod client;
 mod clocks;
 mod command_line;
 mod config_file;
@@ -75,6 +76,8 @@ mod limits;
 mod list_filters;
 mod list_pages;
 mod list_refusals;
+mod load_limits;
+mod loads;
 mod log_lines;
 mod logging;
 mod looking_back;
@@ -150,6 +153,7 @@ fn main() {
         chains::tests(),
         citus::tests(),
         circles::tests(),
+        client::tests(),
         clocks::tests(),
         command_line::tests(),
         config_file::tests(),
@@ -200,6 +204,8 @@ fn main() {
         list_filters::tests(),
         list_pages::tests(),
         list_refusals::tests(),
+        load_limits::tests(),
+        loads::tests(),
         log_lines::tests(),
         logging::tests(),
         looking_back::tests(),
