@@ -76,6 +76,7 @@ mod limits;
 mod list_filters;
 mod list_pages;
 mod list_refusals;
+mod load_crashes;
 mod load_limits;
 mod loads;
 mod log_lines;
@@ -204,6 +205,7 @@ fn main() {
         list_filters::tests(),
         list_pages::tests(),
         list_refusals::tests(),
+        load_crashes::tests(),
         load_limits::tests(),
         loads::tests(),
         log_lines::tests(),
