@@ -41,7 +41,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     // A load goes on where it was, whenever it is started again under its id.
     let file = [referral("1", "ACR0000000019"), referral("2", "ACR0000000020")];
-    let mut load = client.load("an example", LoadOptions::default()).await?;
+    let mut load = client.load("an-example", LoadOptions::default()).await?;
     let answered = usize::try_from(load.next_offset())?.min(file.len());
     for chunk in file[answered..].chunks(1) {
         if let Some(answer) = load.send(chunk.to_vec()).await? {

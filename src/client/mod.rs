@@ -24,7 +24,7 @@
 //!     }
 //!
 //!     // Any number of events, in chunks. After a break, or another start under the same id, it goes on where it was.
-//!     let mut load = client.load("referrals of June", LoadOptions::default()).await?;
+//!     let mut load = client.load("referrals-of-june", LoadOptions::default()).await?;
 //!     let answered = usize::try_from(load.next_offset()).unwrap_or(usize::MAX).min(events.len());
 //!     for chunk in events[answered..].chunks(1000) {
 //!         if let Some(answer) = load.send(chunk.to_vec()).await? {

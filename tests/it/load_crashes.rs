@@ -83,7 +83,7 @@ impl Loading {
         let client = client.expect("a client");
         let told = answered.clone();
         let task = tokio::spawn(async move {
-            let mut load = client.load("a file", LoadOptions::default()).await.expect("a load");
+            let mut load = client.load("a-file", LoadOptions::default()).await.expect("a load");
             let mut answers = Vec::new();
             let events: Vec<ReferralCustomerEvent> = (0..EVENTS).map(event).collect();
             for chunk in events.chunks(EVENTS_A_CHUNK) {
