@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use futures_util::stream;
+use futures_util::{FutureExt, stream};
 use tokio::sync::mpsc;
 use tonic::{Code, Request, Streaming};
 
@@ -112,6 +112,9 @@ impl Load {
     /// oldest first, and gives it.
     pub async fn send(&mut self, events: Vec<ReferralCustomerEvent>) -> Result<Option<LoadChunkResponse>, Error> {
         let answer = if self.under_way.len() < self.max_in_flight { None } else { self.next().await? };
+        if self.under_way.is_empty() {
+            self.leave_ended_stream();
+        }
         let offset = self.next_offset;
         self.next_offset += events.len() as u64;
         self.under_way.push_back(LoadChunkRequest { offset: Some(offset), referral_customer_events_set: events });
@@ -146,6 +149,12 @@ impl Load {
         let ended = self.attempts.next(error, is_renewed).await;
         self.failed = ended.as_ref().err().cloned();
         ended
+    }
+
+    /// A stream that has ended while nothing was under way is no break: a server waits for so long and no longer.
+    fn leave_ended_stream(&mut self) {
+        let ended = |stream: &mut Stream| stream.answers.message().now_or_never().is_some();
+        self.stream.take_if(ended);
     }
 
     /// Sends the chunks that are not yet sent, if a stream is open.

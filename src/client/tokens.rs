@@ -107,7 +107,8 @@ impl TokenSource {
 /// The metadata of a token.
 pub fn bearer(token: &Secret) -> Result<MetadataValue<Ascii>, Error> {
     let value = MetadataValue::try_from(format!("Bearer {}", token.expose()));
-    let mut value = value.map_err(|_| Error::new(Code::Unauthenticated, "The token has characters that no token has."))?;
+    let mut value =
+        value.map_err(|_| Error::new(Code::Unauthenticated, "The token has characters that no token has."))?;
     value.set_sensitive(true);
     Ok(value)
 }

@@ -17,7 +17,9 @@ use referral_events::{
 use tonic::Code;
 
 use crate::support::{
-    Server, Setup, Workplace, event, message, tests,
+    Server, Setup, Workplace, event,
+    innocent::{limits, start},
+    message, tests,
     tls::{Authority, open},
 };
 
@@ -27,6 +29,7 @@ tests! {
         a_login_is_renewed_when_its_token_is_refused,
         a_load_goes_on_by_itself_after_breaks,
         a_load_begins_where_it_is_told_to,
+        a_load_that_has_paused_goes_on_without_a_word,
         what_no_attempt_helps_is_told_at_once,
         attempts_come_to_an_end;
     Sqlite:
@@ -156,6 +159,21 @@ async fn a_load_begins_where_it_is_told_to(setup: Setup) {
     rehearsal.begin_at(20);
     rehearsal.send(events(20..21)).await.expect("a chunk");
     assert_eq!(rehearsal.next().await.expect("an answer").expect("an answer").next_offset(), 21);
+}
+
+async fn a_load_that_has_paused_goes_on_without_a_word(setup: Setup) {
+    let server = start(setup, limits()).await;
+    let (client, told) = client(server.address, login("carla"));
+    let mut load = client.load("file", LoadOptions::default()).await.expect("a load");
+    for n in 0..2 {
+        load.send(events(n..n + 1)).await.expect("a chunk");
+        assert_eq!(load.next().await.expect("an answer").expect("an answer").next_offset(), n as u64 + 1);
+        // For longer than the server waits.
+        tokio::time::sleep(2 * limits().stall_timeout).await;
+    }
+    load.send(events(2..3)).await.expect("a chunk");
+    load.next().await.expect("an answer").expect("an answer");
+    assert!(told.lock().expect("a lock").is_empty());
 }
 
 async fn what_no_attempt_helps_is_told_at_once(setup: Setup) {

@@ -21,7 +21,8 @@ tests! {
         a_stream_does_not_keep_the_server,
         a_connection_that_retires_ends_its_streams_well,
         a_load_of_any_length_takes_the_room_of_a_chunk,
-        a_stream_keeps_no_other_organisation_waiting;
+        a_stream_keeps_no_other_organisation_waiting,
+        a_stream_is_counted_as_one_call_and_each_chunk_by_its_steps;
     Sqlite:
         a_stream_on_which_nothing_comes_is_ended,
         answers_of_a_stream_that_nobody_takes_end_its_connection,
@@ -150,6 +151,22 @@ async fn a_stream_keeps_no_other_organisation_waiting(setup: Setup) {
     innocent.was_served().await;
 }
 
+async fn a_stream_is_counted_as_one_call_and_each_chunk_by_its_steps(setup: Setup) {
+    let server = Server::start(setup).await;
+    let (mut load, _) = server.load("file").await;
+    for n in 0..3 {
+        load.load(n as u64, &one(n)).await.assert_outcome(&[&n.to_string()], &[]);
+    }
+    load.end().await;
+    let of_loads = [("grpc_type", "bidi_stream"), ("grpc_method", "LoadReferralEvents"), ("grpc_code", "OK")];
+    let handled = async || server.scrape().await.sum("grpc_server_handled_total", &of_loads);
+    until("the stream is counted", async || handled().await == 1.0).await;
+    let scrape = server.scrape().await;
+    assert_eq!(scrape.sum("referral_events_batch_events_count", &[]), 3.0);
+    assert_eq!(scrape.sum("referral_events_call_step_seconds_count", &[("step", "commit")]), 3.0);
+    assert_eq!(scrape.sum("referral_events_events_total", &[("outcome", "created")]), 3.0);
+}
+
 async fn a_stream_on_which_nothing_comes_is_ended(setup: Setup) {
     let server = start(setup, limits()).await;
     let innocent = Innocent::start(&server);
@@ -245,9 +262,8 @@ async fn chunks_may_be_compressed(setup: Setup) {
             ReferralEventServiceClient::new(server.channel()).send_compressed(encoding).accept_compressed(encoding);
         let open = json!({"open": {"load_id": id, "token": server.token}});
         let chunk = json!({"chunk": {"offset": 0, "referral_customer_events_set": repeatable()}});
-        let messages: Vec<LoadReferralEventsRequest> = [open, chunk]
-            .map(|message| crate::support::message("LoadReferralEventsRequest", message))
-            .into();
+        let messages: Vec<LoadReferralEventsRequest> =
+            [open, chunk].map(|message| crate::support::message("LoadReferralEventsRequest", message)).into();
         let response = client.load_referral_events(futures_util::stream::iter(messages)).await.expect("a stream");
         assert_eq!(response.metadata().get("grpc-encoding").expect("an encoding"), id);
         let mut answers = response.into_inner();

@@ -121,6 +121,7 @@ mod support;
 mod tls;
 mod tls_files;
 mod tokens;
+mod traces;
 mod unknown_names;
 mod unprocessed;
 mod unprocessed_lists;
@@ -249,6 +250,7 @@ fn main() {
         tls::tests(),
         tls_files::tests(),
         tokens::tests(),
+        traces::tests(),
         unknown_names::tests(),
         unprocessed::tests(),
         unprocessed_lists::tests(),

@@ -5,6 +5,7 @@ pub mod archiving;
 mod bad;
 mod bytes_codec;
 mod citus;
+pub mod collector;
 mod crash;
 pub mod doctor;
 mod engine;
