@@ -78,6 +78,7 @@ mod list_pages;
 mod list_refusals;
 mod load_crashes;
 mod load_limits;
+mod load_moves;
 mod loads;
 mod log_lines;
 mod logging;
@@ -208,6 +209,7 @@ fn main() {
         list_refusals::tests(),
         load_crashes::tests(),
         load_limits::tests(),
+        load_moves::tests(),
         loads::tests(),
         log_lines::tests(),
         logging::tests(),

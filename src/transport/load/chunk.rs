@@ -76,11 +76,8 @@ impl OpenLoad {
     pub async fn answer(&mut self, api: &Api, head: Head, chunk: Chunk) -> Result<LoadChunkResponse> {
         let Chunk { offset, events, number_of_events } = chunk;
         let head = Head { headers: self.headers_of(&head.headers, offset)?, ..head };
-        let mut next_offset = match self.next_offset {
-            Some(known) => known,
-            None => offset,
-        };
-        if offset > next_offset && !self.options.validate_only {
+        let mut next_offset = self.next_offset.unwrap_or(offset);
+        if offset != next_offset && !self.options.validate_only {
             // Another stream may have moved it.
             next_offset = self.find_next_offset(api).await?;
         }
