@@ -12,8 +12,8 @@
 //! - [`referral`]: events and their rules. [`directory`]: the reference data that events name.
 //! - [`guessing`]: counts wrong passwords and codes, and makes those wait who give many.
 //! - [`storage`]: the database.
-//! - [`clock`], [`date`], [`error`], [`id`], [`logging`], [`metrics`], [`retry`], [`secret`],
-//!   [`text`], [`together`]: what all of them use.
+//! - [`clock`], [`date`], [`error`], [`id`], [`logging`], [`metrics`], [`retry`], [`rows`],
+//!   [`secret`], [`text`], [`together`]: what all of them use.
 
 pub mod archive;
 pub mod auth;
@@ -30,6 +30,7 @@ pub mod logging;
 pub mod metrics;
 pub mod referral;
 pub mod retry;
+pub mod rows;
 pub mod secret;
 pub mod server;
 pub mod storage;
