@@ -6,7 +6,7 @@
 //! - [`cli`]: the commands.
 //! - [`server`]: puts a server together and runs it. [`config`]: its settings.
 //! - [`tls`]: the certificate that is served, and whose callers' are taken.
-//! - [`archive`]: files of old events.
+//! - [`archive`]: files of old events. [`load`]: files of events to create.
 //! - [`transport`]: gRPC and REST, two ways to the same calls. [`contract`]: the messages.
 //! - [`auth`]: who calls, and what they may do.
 //! - [`referral`]: events and their rules. [`directory`]: the reference data that events name.
@@ -26,6 +26,7 @@ pub mod directory;
 pub mod error;
 pub mod guessing;
 pub mod id;
+pub mod load;
 pub mod logging;
 pub mod metrics;
 pub mod referral;

@@ -14,6 +14,7 @@ pub enum Format {
 }
 
 /// The columns of a CSV file without those of an earlier file of refused rows.
+#[derive(Clone)]
 pub struct OwnColumns {
     delimiter: u8,
     is_own: Vec<bool>,

@@ -15,7 +15,7 @@ tests! {
 }
 
 /// Each module and the modules of the crate that it may use.
-const MAY_USE: [(&str, &[&str]); 24] = [
+const MAY_USE: [(&str, &[&str]); 25] = [
     ("main", &["cli"]),
     (
         "cli",
@@ -23,6 +23,8 @@ const MAY_USE: [(&str, &[&str]); 24] = [
             "server",
             "config",
             "archive",
+            "load",
+            "contract",
             "directory",
             "referral",
             "auth",
@@ -59,6 +61,7 @@ const MAY_USE: [(&str, &[&str]); 24] = [
     ("config", &["clock", "referral", "guessing", "storage", "secret", "error", "tls"]),
     ("tls", &[]),
     ("archive", &["transport", "contract", "referral", "storage", "error", "date", "id"]),
+    ("load", &["contract", "rows", "error", "text", "date"]),
     ("transport", &["contract", "auth", "referral", "secret", "error", "metrics", "text", "date", "id"]),
     ("contract", &["date"]),
     ("auth", &["guessing", "storage", "secret", "error", "metrics", "text", "clock", "together", "id"]),
