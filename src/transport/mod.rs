@@ -11,6 +11,7 @@ pub mod deprecation;
 mod fields;
 pub mod grpc;
 mod head;
+mod load;
 mod look_back;
 mod packed;
 pub mod protocol;

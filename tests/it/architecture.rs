@@ -15,7 +15,7 @@ tests! {
 }
 
 /// Each module and the modules of the crate that it may use.
-const MAY_USE: [(&str, &[&str]); 25] = [
+const MAY_USE: [(&str, &[&str]); 26] = [
     ("main", &["cli"]),
     (
         "cli",
@@ -23,6 +23,7 @@ const MAY_USE: [(&str, &[&str]); 25] = [
             "server",
             "config",
             "archive",
+            "client",
             "load",
             "contract",
             "directory",
@@ -60,8 +61,9 @@ const MAY_USE: [(&str, &[&str]); 25] = [
     ),
     ("config", &["clock", "referral", "guessing", "storage", "secret", "error", "tls"]),
     ("tls", &[]),
+    ("client", &["contract", "secret"]),
     ("archive", &["transport", "contract", "referral", "storage", "error", "date", "id"]),
-    ("load", &["contract", "rows", "error", "text", "date"]),
+    ("load", &["client", "contract", "rows", "error", "text", "date"]),
     ("transport", &["contract", "auth", "referral", "secret", "error", "metrics", "text", "date", "id"]),
     ("contract", &["date"]),
     ("auth", &["guessing", "storage", "secret", "error", "metrics", "text", "clock", "together", "id"]),

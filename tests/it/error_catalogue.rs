@@ -82,6 +82,7 @@ async fn every_code_of_a_call_is_in_the_catalogue(_: Setup) {
         UnknownAttribute,
         CustomerEventNotFound,
         IdempotencyKeyReused,
+        OffsetOutOfRange,
         NotFound,
         MethodNotAllowed,
         UnsupportedMediaType,
