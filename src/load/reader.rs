@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufReader, Cursor, Read},
+    sync::Arc,
     thread,
 };
 
@@ -20,6 +21,7 @@ use crate::{
     rows::{
         csv::Records,
         encoding::{Encoding, decode},
+        refused::Format as RowFormat,
     },
 };
 
@@ -50,6 +52,14 @@ pub fn start(source: &Source, reading: Reading) -> Result<Receiver<Result<Part, 
     let thread = thread::Builder::new().name("load".to_owned()).spawn(read);
     thread.map_err(|cause| Trouble::stopped(format!("no thread can be started: {cause}")))?;
     Ok(receiver)
+}
+
+/// Waits for the first part, which has the file's format.
+pub async fn format(parts: &mut Receiver<Result<Part, Trouble>>) -> Result<Arc<RowFormat>, Trouble> {
+    match parts.recv().await.transpose()? {
+        Some(Part::Header { format, .. }) => Ok(format),
+        _ => Err(Trouble::unusable("the file has no beginning")),
+    }
 }
 
 fn read(bytes: Box<dyn Read + Send>, reading: &Reading, chunks: Chunks<'_>) -> Result<(), Trouble> {

@@ -49,6 +49,14 @@ impl OwnColumns {
 }
 
 impl Format {
+    /// What the name of such a file ends in.
+    pub fn extension(&self) -> &'static str {
+        match self {
+            Self::Csv { .. } => "csv",
+            Self::Ndjson => "ndjson",
+        }
+    }
+
     /// What a file begins with.
     pub fn begin(&self, text: &mut Vec<u8>) {
         if let Self::Csv { columns, header, needs_mark } = self {

@@ -1,9 +1,6 @@
 //! `load --check`: what the first rows of a file become, without a server.
 
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-};
+use std::io::{self, Write};
 
 use serde_json::{Map, Value, json};
 
@@ -28,15 +25,18 @@ struct Row {
     becomes: Result<Vec<(String, String)>, Fault>,
 }
 
-pub async fn run(source: &Source, reading: Reading, as_json: bool) -> Result<ExitCode, Trouble> {
+pub async fn run(source: &Source, reading: Reading, as_json: bool) -> Result<u8, Trouble> {
     let attributes = Attributes::of_the_contract().map_err(Trouble::unusable)?;
     let mut parts = reader::start(source, Reading { start: Position::default(), ..reading })?;
     let mut columns = Vec::new();
     let mut rows = Vec::new();
+    let mut ended = Ok(());
     while let Some(part) = parts.recv().await {
-        match part? {
-            Part::Header { columns: found, .. } => columns = found,
-            Part::Chunk(chunk) => {
+        match part {
+            // What comes before it is shown.
+            Err(trouble) => ended = Err(trouble),
+            Ok(Part::Header { columns: found, .. }) => columns = found,
+            Ok(Part::Chunk(chunk)) => {
                 let mut events = chunk.events.iter();
                 for row in chunk.rows {
                     let becomes = match row.fault {
@@ -53,9 +53,11 @@ pub async fn run(source: &Source, reading: Reading, as_json: bool) -> Result<Exi
         }
     }
     let print = if as_json { print_json } else { print };
-    print(&columns, &rows).map_err(|cause| Trouble::stopped(cause.to_string()))?;
+    if !columns.is_empty() || !rows.is_empty() {
+        print(&columns, &rows).map_err(|cause| Trouble::stopped(cause.to_string()))?;
+    }
     let is_sound = rows.iter().all(|row| row.becomes.is_ok());
-    Ok(if is_sound { ExitCode::SUCCESS } else { ExitCode::from(FINISHED_WITH_FAILURES) })
+    ended.map(|()| if is_sound { 0 } else { FINISHED_WITH_FAILURES })
 }
 
 fn told(
