@@ -8,8 +8,8 @@ use axum::{
     http::Response as HttpResponse,
     middleware::Next,
 };
-use futures_util::stream::BoxStream;
 use http_body::Frame;
+use futures_util::stream::BoxStream;
 use http_body_util::StreamBody;
 use tonic::{Code, Request, Response, Status, Streaming, metadata::MetadataValue};
 

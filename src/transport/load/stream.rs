@@ -198,8 +198,5 @@ fn not_open() -> Error {
 }
 
 fn goes_away() -> Error {
-    Error::new(
-        ErrorKind::ServiceUnavailable,
-        "The server is about to end the connection; open the load again to go on.",
-    )
+    Error::new(ErrorKind::ServiceUnavailable, "The server is about to end the connection; open the load again to go on.")
 }
