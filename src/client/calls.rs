@@ -84,9 +84,10 @@ impl Client {
             validate_only: Some(validate_only),
             all_or_nothing: Some(all_or_nothing),
         };
-        let answered = self.call(async |mut service, mut request: Request<()>| {
-            request.metadata_mut().insert("idempotency-key", key.clone());
-            service.bulk_create_referral_events(request.map(|()| message.clone())).await
+        let answered = self.call(move |mut service, mut head| {
+            head.metadata_mut().insert("idempotency-key", key.clone());
+            let request = head.map(|()| message.clone());
+            async move { service.bulk_create_referral_events(request).await }
         });
         let answer = answered.await?;
         Ok(BulkAnswer {
@@ -101,8 +102,9 @@ impl Client {
         &self,
         request: ListReferralEventsRequest,
     ) -> Result<ListReferralEventsResponse, Error> {
-        let answered = self.call(async |mut service, head: Request<()>| {
-            service.list_referral_events(head.map(|()| request.clone())).await
+        let answered = self.call(move |mut service, head| {
+            let request = head.map(|()| request.clone());
+            async move { service.list_referral_events(request).await }
         });
         Ok(answered.await?.into_inner())
     }
@@ -113,9 +115,9 @@ impl Client {
     }
 
     /// Tries a call until it succeeds, or nothing helps.
-    async fn call<T>(
+    async fn call<T, F: Future<Output = Result<Response<T>, Status>>>(
         &self,
-        call: impl AsyncFn(ReferralEventServiceClient<Channel>, Request<()>) -> Result<Response<T>, Status>,
+        call: impl Fn(ReferralEventServiceClient<Channel>, Request<()>) -> F,
     ) -> Result<Response<T>, Error> {
         let deadline = self.settings.deadline;
         let mut attempts = Attempts::new(&self.settings);
