@@ -101,6 +101,9 @@ fn give_object(mapping: &Mapping, event: &mut DynamicMessage, prefix: &str, text
             continue;
         }
         let path = format!("{prefix}{name}");
+        if mapping.passes_over(&path) {
+            continue;
+        }
         let wrong = || Fault::new(Code::WrongType, format!("{path}: of the wrong type"));
         let value = value.get();
         match value.as_bytes().first() {

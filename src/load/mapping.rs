@@ -108,6 +108,11 @@ impl Mapping {
         (own.is_some() || !attributes.is_empty()).then_some(attributes)
     }
 
+    /// Whether the command says so.
+    pub fn passes_over(&self, name: &str) -> bool {
+        self.attributes_of(name).is_some_and(|attributes| attributes.is_empty())
+    }
+
     pub fn is_known(&self, name: &str) -> bool {
         self.attributes_of(name).is_some()
     }

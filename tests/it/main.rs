@@ -75,6 +75,10 @@ mod limits;
 mod list_filters;
 mod list_pages;
 mod list_refusals;
+mod load_bad_files;
+mod load_files;
+mod load_kills;
+mod load_runs;
 mod log_lines;
 mod logging;
 mod looking_back;
@@ -200,6 +204,10 @@ fn main() {
         list_filters::tests(),
         list_pages::tests(),
         list_refusals::tests(),
+        load_bad_files::tests(),
+        load_files::tests(),
+        load_kills::tests(),
+        load_runs::tests(),
         log_lines::tests(),
         logging::tests(),
         looking_back::tests(),
