@@ -25,6 +25,7 @@ mod cancelling;
 mod chains;
 mod circles;
 mod citus;
+mod client;
 mod clocks;
 mod command_line;
 mod config_file;
@@ -76,9 +77,12 @@ mod list_filters;
 mod list_pages;
 mod list_refusals;
 mod load_bad_files;
+mod load_crashes;
 mod load_files;
 mod load_kills;
+mod load_limits;
 mod load_runs;
+mod loads;
 mod log_lines;
 mod logging;
 mod looking_back;
@@ -154,6 +158,7 @@ fn main() {
         chains::tests(),
         citus::tests(),
         circles::tests(),
+        client::tests(),
         clocks::tests(),
         command_line::tests(),
         config_file::tests(),
@@ -205,9 +210,12 @@ fn main() {
         list_pages::tests(),
         list_refusals::tests(),
         load_bad_files::tests(),
+        load_crashes::tests(),
         load_files::tests(),
         load_kills::tests(),
+        load_limits::tests(),
         load_runs::tests(),
+        loads::tests(),
         log_lines::tests(),
         logging::tests(),
         looking_back::tests(),
