@@ -17,6 +17,7 @@ mod key_files;
 mod key_settings;
 mod keys;
 mod listing;
+mod load;
 mod migrate;
 mod operator;
 mod organisation;
@@ -94,6 +95,11 @@ enum Command {
     /// Loads directory rows from a file
     #[command(after_help = "Example:\n  referral-events import --organisation acme units units.csv")]
     Import(import::ImportArguments),
+    /// Loads referral events from a file into a server
+    #[command(
+        after_help = "Example:\n  referral-events load --template > referrals.csv\n  referral-events load --check referrals.csv"
+    )]
+    Load(load::LoadArguments),
     /// Archives old events
     #[command(subcommand, after_help = ARCHIVE_EVENTS)]
     Events(events::EventsCommand),
@@ -266,6 +272,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Migrate(arguments) => migrate::run(arguments, &settings).await?,
         Command::Backup(arguments) => return backup::run(arguments, &settings).await,
         Command::Import(arguments) => return import::run(arguments, &settings).await,
+        Command::Load(arguments) => return load::run(arguments).await,
         Command::Events(command) => return events::run(command, &settings).await,
         Command::Show(command) => show::run(command, &settings).await?,
         Command::Organisation(command) => organisation::run(command, &settings).await?,

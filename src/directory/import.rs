@@ -14,7 +14,6 @@ use tokio::{
 
 use super::{
     batch::Batch,
-    encoding::Encoding,
     kind::DirectoryKind,
     reading::Reading,
     rejected::RejectedFile,
@@ -26,6 +25,7 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Result},
     id::OrganisationId,
+    rows::encoding::Encoding,
     secret::CodeHasher,
     storage::Database,
 };

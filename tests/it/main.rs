@@ -76,9 +76,13 @@ mod limits;
 mod list_filters;
 mod list_pages;
 mod list_refusals;
+mod load_bad_files;
 mod load_crashes;
+mod load_files;
+mod load_kills;
 mod load_limits;
 mod load_moves;
+mod load_runs;
 mod loads;
 mod log_lines;
 mod logging;
@@ -154,18 +158,18 @@ fn main() {
         budget::tests(),
         cancelling::tests(),
         chains::tests(),
-        citus::tests(),
         circles::tests(),
+        citus::tests(),
         client::tests(),
         clocks::tests(),
         command_line::tests(),
         config_file::tests(),
         connection_places::tests(),
         connections::tests(),
-        deploy::tests(),
-        descriptors::tests(),
         database_faults::tests(),
         demo::tests(),
+        deploy::tests(),
+        descriptors::tests(),
         details::tests(),
         discovery::tests(),
         doctor::tests(),
@@ -178,14 +182,14 @@ fn main() {
         fields_set::tests(),
         frozen_replicas::tests(),
         full_disks::tests(),
-        hang_ups::tests(),
-        health::tests(),
-        health_command::tests(),
-        help::tests(),
         generated::tests(),
         groups::tests(),
         guessing_codes::tests(),
         guessing_passwords::tests(),
+        hang_ups::tests(),
+        health::tests(),
+        health_command::tests(),
+        help::tests(),
         idempotency::tests(),
         identifiers::tests(),
         import_command::tests(),
@@ -207,9 +211,13 @@ fn main() {
         list_filters::tests(),
         list_pages::tests(),
         list_refusals::tests(),
+        load_bad_files::tests(),
         load_crashes::tests(),
+        load_files::tests(),
+        load_kills::tests(),
         load_limits::tests(),
         load_moves::tests(),
+        load_runs::tests(),
         loads::tests(),
         log_lines::tests(),
         logging::tests(),
