@@ -5,6 +5,7 @@
 //!
 //! - [`cli`]: the commands.
 //! - [`server`]: puts a server together and runs it. [`config`]: its settings.
+//! - [`description`]: of the API, for people and programs.
 //! - [`tls`]: the certificate that is served, and whose callers' are taken.
 //! - [`archive`]: files of old events.
 //! - [`transport`]: gRPC and REST, two ways to the same calls. [`contract`]: the messages.
@@ -22,6 +23,7 @@ pub mod clock;
 pub mod config;
 pub mod contract;
 pub mod date;
+pub mod description;
 pub mod directory;
 pub mod error;
 pub mod guessing;

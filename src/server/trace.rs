@@ -2,7 +2,7 @@
 
 use axum::http::HeaderMap;
 
-const TRACEPARENT_HEADER: &str = "traceparent";
+use crate::transport::request::TRACEPARENT_HEADER;
 
 /// The id of the trace that a request is a part of, 32 hex digits.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,13 +15,14 @@ tests! {
 }
 
 /// Each module and the modules of the crate that it may use.
-const MAY_USE: [(&str, &[&str]); 23] = [
+const MAY_USE: [(&str, &[&str]); 24] = [
     ("main", &["cli"]),
     (
         "cli",
         &[
             "server",
             "config",
+            "description",
             "archive",
             "directory",
             "referral",
@@ -41,6 +42,7 @@ const MAY_USE: [(&str, &[&str]); 23] = [
         "server",
         &[
             "config",
+            "description",
             "transport",
             "contract",
             "referral",
@@ -57,6 +59,7 @@ const MAY_USE: [(&str, &[&str]); 23] = [
         ],
     ),
     ("config", &["clock", "referral", "guessing", "storage", "secret", "error", "tls"]),
+    ("description", &["transport", "contract", "referral", "error"]),
     ("tls", &[]),
     ("archive", &["transport", "contract", "referral", "storage", "error", "date", "id"]),
     ("transport", &["contract", "auth", "referral", "secret", "error", "metrics", "text", "date", "id"]),

@@ -33,6 +33,7 @@ mod connections;
 mod database_faults;
 mod demo;
 mod deploy;
+mod description;
 mod descriptors;
 mod details;
 mod discovery;
@@ -88,6 +89,7 @@ mod one_event;
 mod one_time_passwords;
 mod origins;
 mod packed_bodies;
+mod pages;
 mod party_states;
 mod people;
 mod performed_by;
@@ -156,6 +158,7 @@ fn main() {
         connection_places::tests(),
         connections::tests(),
         deploy::tests(),
+        description::tests(),
         descriptors::tests(),
         database_faults::tests(),
         demo::tests(),
@@ -213,6 +216,7 @@ fn main() {
         one_time_passwords::tests(),
         origins::tests(),
         packed_bodies::tests(),
+        pages::tests(),
         party_states::tests(),
         people::tests(),
         performed_by::tests(),
