@@ -9,7 +9,7 @@ use super::{
     examples::{Example, examples},
     operations::{Operation, operations, services},
     refusals,
-    schemas::{Schemas, parameter, reference},
+    schemas::{Schemas, is_mandatory, parameter, reference},
 };
 use crate::{
     contract,
@@ -169,11 +169,14 @@ fn in_query(field: &FieldDescriptor, examples: &[&Example]) -> Vec<Value> {
 fn body(operation: &Operation, examples: &[&Example], schemas: &mut Schemas) -> Value {
     let input = operation.method.input();
     let optional = operation.body_field().and_then(|field| field.comment().optional_here());
-    let schema = schemas.request(input.name(), &input.comment().0, &operation.attributes(), optional.as_deref());
+    let attributes = operation.attributes();
+    let schema = schemas.request(input.name(), &input.comment().0, &attributes, optional.as_deref());
     let examples = examples
         .iter()
         .map(|example| (example.name.clone(), json!({"summary": example.summary, "value": example.request})));
-    json!({"required": true, "content": {JSON: {"schema": schema, "examples": examples.collect::<Map<_, _>>()}}})
+    // An empty body is an empty object.
+    let is_required = attributes.iter().any(is_mandatory);
+    json!({"required": is_required, "content": {JSON: {"schema": schema, "examples": examples.collect::<Map<_, _>>()}}})
 }
 
 fn responses(operation: &Operation, examples: &[&Example], schemas: &mut Schemas) -> Value {
@@ -246,8 +249,11 @@ fn parameters() -> Value {
         ),
         "RequestId": header(
             REQUEST_ID_HEADER,
-            "A name for this request, which the answer and the log have; in place of one in another form, a new one is made.",
-            json!({"type": "string", "maxLength": MAXIMUM_REQUEST_ID_LENGTH, "pattern": "^[!-~]*$"}),
+            &format!(
+                "A name for this request, which the answer and the log have: 1 to {MAXIMUM_REQUEST_ID_LENGTH} visible \
+                 characters of ASCII. In place of one in another form, a new one is made."
+            ),
+            json!({"type": "string"}),
         ),
         "TraceParent": header(
             TRACEPARENT_HEADER,

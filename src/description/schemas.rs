@@ -211,7 +211,7 @@ pub fn is_secret(field: &FieldDescriptor) -> bool {
     secret.unwrap_or_default()
 }
 
-fn is_mandatory(field: &FieldDescriptor) -> bool {
+pub fn is_mandatory(field: &FieldDescriptor) -> bool {
     let is_set_of_messages = field.is_list() && matches!(field.kind(), Kind::Message(_));
     is_set_of_messages || field.comment().is_mandatory()
 }
