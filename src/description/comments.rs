@@ -90,7 +90,19 @@ impl Comment {
         serde_json::from_str(value.split(['.', ' ', ';']).next()?).ok()
     }
 
-    /// The attributes of the message here that are mandatory elsewhere: ``Its `number` is optional here``.
+    /// Of a response whose only field is the data of the answer, or of that field.
+    pub fn is_data_itself(&self) -> bool {
+        self.on_one_line().contains("REST has its attributes in `data` itself")
+    }
+
+    /// `Not found: UnitNotFoundException`, of what names something.
+    pub fn not_found(&self) -> Option<String> {
+        let text = self.on_one_line();
+        let (_, code) = text.split_once("Not found: ")?;
+        code.split(|c: char| !c.is_alphanumeric()).next().map(str::to_owned)
+    }
+
+    /// The attribute of the message here that is mandatory elsewhere: ``Its `number` is optional here``.
     pub fn optional_here(&self) -> Option<String> {
         let text = self.on_one_line();
         let (_, name) = text.split_once("Its `")?;

@@ -159,9 +159,12 @@ fn in_query(field: &FieldDescriptor, examples: &[&Example]) -> Vec<Value> {
         described
     };
     match field.kind() {
-        Kind::Message(message) => {
-            message.fields().map(|inner| of(format!("{}.{}", field.name(), inner.name()), &inner)).collect()
-        }
+        // A query has no room for more than one level.
+        Kind::Message(message) => message
+            .fields()
+            .filter(|inner| inner.kind().as_message().is_none())
+            .map(|inner| of(format!("{}.{}", field.name(), inner.name()), &inner))
+            .collect(),
         _ => vec![of(field.name().to_owned(), field)],
     }
 }

@@ -2,7 +2,10 @@
 
 use prost_reflect::{DescriptorPool, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor, ServiceDescriptor};
 
-use super::{PACKAGE, TOKEN};
+use super::{
+    PACKAGE, TOKEN,
+    comments::{Comment, Commented},
+};
 
 /// The methods of HTTP, as the option has them.
 const VERBS: [&str; 5] = ["get", "put", "post", "delete", "patch"];
@@ -14,7 +17,6 @@ pub struct Operation {
     pub verb: &'static str,
     pub path: String,
     body: String,
-    response_body: String,
 }
 
 /// The services of the contract.
@@ -37,8 +39,8 @@ impl Operation {
         let text = |name| rule.get_field_by_name(name).and_then(|text| text.as_str().map(str::to_owned));
         let address = |verb| Some((verb, text(verb).filter(|path| !path.is_empty())?));
         let (verb, path) = VERBS.into_iter().find_map(address)?;
-        let (body, response_body) = (text("body")?, text("response_body")?);
-        Some(Self { verb, path, body, response_body, method })
+        let body = text("body")?;
+        Some(Self { verb, path, body, method })
     }
 
     /// The attributes of the call that are in the body, in one object; none where there is no body. Those of a field that
@@ -65,11 +67,14 @@ impl Operation {
         !self.body.is_empty()
     }
 
-    /// What stands in `data` of the answer.
+    /// What stands in `data` of the answer: the response, or the one message in it where a comment of theirs says so.
     pub fn answer(&self) -> MessageDescriptor {
         let output = self.method.output();
-        match output.get_field_by_name(&self.response_body).map(|field| field.kind()) {
-            Some(Kind::Message(message)) => message,
+        let fields: Vec<FieldDescriptor> = output.fields().collect();
+        let [only] = &fields[..] else { return output };
+        let is_itself = [output.comment(), only.comment()].iter().any(Comment::is_data_itself);
+        match only.kind() {
+            Kind::Message(message) if is_itself => message,
             _ => output,
         }
     }

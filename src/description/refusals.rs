@@ -34,8 +34,12 @@ pub fn all() -> impl Iterator<Item = StatusRow> {
     ErrorKind::OF_CALLS.into_iter().chain(of_events).map(row_of)
 }
 
+/// Those of a method: what its comment names, what the comment of its service names for all, and what those of the
+/// identifiers in its request do.
 pub fn of_method(method: &MethodDescriptor) -> Refusals {
     let mut codes: BTreeSet<String> = OF_ANY_CALL.into_iter().map(|kind| row_of(kind).code.to_owned()).collect();
+    codes.extend(named(&method.parent_service().comment().on_one_line()));
+    codes.extend(method.input().fields().filter_map(|field| field.kind().as_message()?.comment().not_found()));
     read(&method.comment(), method, &mut codes);
     let mut refusals = Refusals::new();
     for row in all().filter(|row| codes.contains(row.code)) {
