@@ -32,6 +32,31 @@ pub enum ErrorKind {
     EventRefused(ViolationKind),
 }
 
+impl ErrorKind {
+    /// Those that are about a call.
+    pub const OF_CALLS: [Self; 19] = [
+        Self::InvalidToken,
+        Self::InvalidCredentials,
+        Self::AccessDenied,
+        Self::MalformedRequest,
+        Self::MissingMandatoryAttribute,
+        Self::MaximumNumberOfEventsExceeded,
+        Self::InvalidFieldsSet,
+        Self::InvalidPageToken,
+        Self::IdempotencyKeyReused,
+        Self::UnknownAttribute,
+        Self::CustomerEventNotFound,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::UnsupportedMediaType,
+        Self::RequestTooLarge,
+        Self::TooManyRequests,
+        Self::DeadlineExceeded,
+        Self::ServiceUnavailable,
+        Self::Internal,
+    ];
+}
+
 /// Why an event is not created, in order of precedence: the first that applies is the event's error code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ViolationKind {

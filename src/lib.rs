@@ -5,6 +5,7 @@
 //!
 //! - [`cli`]: the commands.
 //! - [`server`]: puts a server together and runs it. [`config`]: its settings.
+//! - [`description`]: of the API, for people and programs.
 //! - [`tls`]: the certificate that is served, and whose callers' are taken.
 //! - [`archive`]: files of old events. [`load`]: files of events to create.
 //! - [`client`]: a client of the service.
@@ -24,6 +25,7 @@ pub mod clock;
 pub mod config;
 pub mod contract;
 pub mod date;
+pub mod description;
 pub mod directory;
 pub mod error;
 pub mod guessing;

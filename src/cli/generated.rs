@@ -59,7 +59,7 @@ fn told_in_full(command: Command) -> Command {
 }
 
 /// If nobody reads it to its end, the command has still succeeded.
-fn print(text: &[u8]) -> Result<(), Failure> {
+pub fn print(text: &[u8]) -> Result<(), Failure> {
     match io::stdout().write_all(text) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),

@@ -7,6 +7,7 @@ mod backup;
 mod config_file;
 mod config_show;
 mod demo;
+mod describe;
 mod doctor;
 mod events;
 mod generated;
@@ -133,6 +134,9 @@ enum Command {
     /// Shows the configuration
     #[command(subcommand, after_help = SHOW_CONFIG)]
     Config(config_show::ConfigCommand),
+    /// Prints the description of the API
+    #[command(after_help = "Example:\n  referral-events describe openapi > openapi.json")]
+    Describe(describe::DescribeArguments),
     /// Prints a script that completes this program's command line in a shell
     #[command(after_help = "Example:\n  referral-events completions bash > referral-events.bash")]
     Completions(generated::CompletionsArguments),
@@ -283,6 +287,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Doctor(arguments) => return Ok(doctor::run(arguments, &settings).await),
         Command::Health(arguments) => health::run(arguments).await?,
         Command::Config(command) => config_show::run(command),
+        Command::Describe(arguments) => describe::run(&arguments)?,
         Command::Completions(arguments) => generated::completions(&arguments, Cli::command())?,
         Command::Man(arguments) => generated::man(&arguments, Cli::command())?,
     }

@@ -9,6 +9,9 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
+/// The documentation has it as a number, the contract as text, which keeps a leading zero.
+pub const MAY_BE_A_NUMBER: &str = "one_time_password";
+
 /// Reads a message, which is an object and nothing else; an error where anything is wrong with it.
 pub fn message<'de, M: Deserialize<'de>>(text: &'de [u8]) -> serde_json::Result<M> {
     let mut deserializer = serde_json::Deserializer::from_slice(text);

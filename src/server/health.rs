@@ -172,7 +172,7 @@ impl health_server::Health for GrpcHealth {
     }
 }
 
-async fn method_not_allowed(request: Request) -> Response<Body> {
+pub async fn method_not_allowed(request: Request) -> Response<Body> {
     let error = Error::new(ErrorKind::MethodNotAllowed, "The path does not take this method.");
     RESPONDER.refuse(&error, &RequestId::of(request.headers()))
 }

@@ -8,6 +8,7 @@ mod health;
 mod metrics;
 mod observe;
 mod observed;
+mod pages;
 mod reflection;
 mod spans;
 mod trace;
@@ -145,7 +146,7 @@ pub async fn run(
 
     let grpc = grpc_router(&api, health_service)?;
     let grpc_web = GrpcWebLayer::new().layer(grpc.clone());
-    let rest = rest::router(api, responder).merge(health.probes()).layer(compressed());
+    let rest = rest::router(api, responder).merge(health.probes()).merge(pages::router(responder)).layer(compressed());
 
     // Outermost first: name the request, log it, answer for a panic; let browsers ask first; let a refusal be seen; then
     // the protocol that it speaks.

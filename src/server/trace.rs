@@ -6,7 +6,8 @@ use opentelemetry::{
     trace::{SpanContext, TraceState},
 };
 
-const TRACEPARENT_HEADER: &str = "traceparent";
+use crate::transport::request::TRACEPARENT_HEADER;
+
 const TRACESTATE_HEADER: &str = "tracestate";
 
 /// The span of the caller that a request is a part of. `None` where there is none, or one that is not as the standard has

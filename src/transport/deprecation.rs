@@ -11,7 +11,7 @@ use axum::{
 use crate::{auth::Caller, metrics::CallRecord};
 
 /// The deprecated attributes that the call used, separated by commas; over gRPC it is metadata.
-const DEPRECATED_ATTRIBUTES_HEADER: &str = "x-deprecated-attributes";
+pub const DEPRECATED_ATTRIBUTES_HEADER: &str = "x-deprecated-attributes";
 
 tokio::task_local! {
     /// What the header of the request under way says.

@@ -8,7 +8,7 @@ pub mod codec;
 mod convert;
 pub mod customer_event;
 pub mod deprecation;
-mod fields;
+pub mod fields;
 pub mod grpc;
 mod head;
 mod load;

@@ -17,7 +17,7 @@ use crate::{
 pub struct RequestId(String);
 
 pub const REQUEST_ID_HEADER: &str = "x-request-id";
-const MAXIMUM_REQUEST_ID_LENGTH: usize = 64;
+pub const MAXIMUM_REQUEST_ID_LENGTH: usize = 64;
 
 impl RequestId {
     pub fn of(headers: &HeaderMap) -> Self {
@@ -80,7 +80,7 @@ fn bearer(value: &str) -> Option<Secret> {
 pub const IDEMPOTENCY_KEY_HEADER: &str = "idempotency-key";
 /// Says of an answer that it repeats that of an earlier call under the same idempotency key.
 pub const IDEMPOTENCY_REPLAYED_HEADER: &str = "idempotency-replayed";
-const MAXIMUM_IDEMPOTENCY_KEY_LENGTH: usize = 255;
+pub const MAXIMUM_IDEMPOTENCY_KEY_LENGTH: usize = 255;
 
 /// The name that the caller gives to a call, so that its repeat is known for one.
 pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>> {
@@ -95,11 +95,16 @@ pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>> {
     })
 }
 
+/// Says how long the caller is going to wait.
+pub const TIMEOUT_HEADER: &str = "grpc-timeout";
+/// The trace that a request is a part of, as W3C has it.
+pub const TRACEPARENT_HEADER: &str = "traceparent";
+
 /// How long the caller is going to wait, by `grpc-timeout`: up to eight digits and a unit.
 pub fn timeout(headers: &HeaderMap) -> Result<Option<Duration>> {
-    let Some(value) = headers.get("grpc-timeout") else { return Ok(None) };
+    let Some(value) = headers.get(TIMEOUT_HEADER) else { return Ok(None) };
     let malformed =
-        || Error::new(ErrorKind::MalformedRequest, "The grpc-timeout is malformed.").at_field("grpc-timeout");
+        || Error::new(ErrorKind::MalformedRequest, "The grpc-timeout is malformed.").at_field(TIMEOUT_HEADER);
     let value = value.to_str().map_err(|_| malformed())?;
     let (digits, unit) = value.split_at_checked(value.len().saturating_sub(1)).ok_or_else(malformed)?;
     if digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {

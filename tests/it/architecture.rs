@@ -15,13 +15,14 @@ tests! {
 }
 
 /// Each module and the modules of the crate that it may use.
-const MAY_USE: [(&str, &[&str]); 26] = [
+const MAY_USE: [(&str, &[&str]); 27] = [
     ("main", &["cli"]),
     (
         "cli",
         &[
             "server",
             "config",
+            "description",
             "archive",
             "client",
             "load",
@@ -44,6 +45,7 @@ const MAY_USE: [(&str, &[&str]); 26] = [
         "server",
         &[
             "config",
+            "description",
             "transport",
             "contract",
             "referral",
@@ -60,6 +62,7 @@ const MAY_USE: [(&str, &[&str]); 26] = [
         ],
     ),
     ("config", &["clock", "referral", "guessing", "storage", "secret", "error", "tls"]),
+    ("description", &["transport", "contract", "referral", "error"]),
     ("tls", &[]),
     ("client", &["contract", "secret"]),
     ("archive", &["transport", "contract", "referral", "storage", "error", "date", "id"]),

@@ -45,7 +45,6 @@ async fn both_prefixes_serve_the_same_calls(setup: Setup) {
 async fn an_unknown_path_is_not_found(setup: Setup) {
     let server = Server::start(setup).await;
     let paths = [
-        "",
         "nothing",
         "customer_events",
         "Customer_Events/bulk/referrals/create",

@@ -1,6 +1,6 @@
 //! The catalogue of errors that is published is that of the code.
 
-use std::{fs, path::Path};
+use std::{collections::HashSet, fs, path::Path};
 
 use referral_events::{
     config::Config, contract::MAXIMUM_REQUEST_SIZE, error::ErrorKind, referral::violation::ViolationKind,
@@ -93,6 +93,7 @@ async fn every_code_of_a_call_is_in_the_catalogue(_: Setup) {
         Internal;
         EventRefused
     );
+    assert_eq!(HashSet::from(kinds), HashSet::from(ErrorKind::OF_CALLS));
     let mut of_code: Vec<Row> = kinds.map(row).into();
     of_code.sort();
     let mut documented = rows("Of the whole call");

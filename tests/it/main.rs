@@ -34,6 +34,7 @@ mod connections;
 mod database_faults;
 mod demo;
 mod deploy;
+mod description;
 mod descriptors;
 mod details;
 mod discovery;
@@ -97,6 +98,7 @@ mod one_event;
 mod one_time_passwords;
 mod origins;
 mod packed_bodies;
+mod pages;
 mod party_states;
 mod people;
 mod performed_by;
@@ -169,6 +171,7 @@ fn main() {
         database_faults::tests(),
         demo::tests(),
         deploy::tests(),
+        description::tests(),
         descriptors::tests(),
         details::tests(),
         discovery::tests(),
@@ -232,6 +235,7 @@ fn main() {
         one_time_passwords::tests(),
         origins::tests(),
         packed_bodies::tests(),
+        pages::tests(),
         party_states::tests(),
         people::tests(),
         performed_by::tests(),

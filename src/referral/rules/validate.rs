@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Characters that a text may have.
-const MAXIMUM_TEXT_LENGTH: usize = 255;
+pub const MAXIMUM_TEXT_LENGTH: usize = 255;
 /// Characters that a description may have.
 const MAXIMUM_DESCRIPTION_LENGTH: usize = 4000;
 /// How far ahead of the server's clock `performed_on` may lie.

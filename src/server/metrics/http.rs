@@ -10,7 +10,11 @@ use prometheus_client::{
 };
 
 use super::OTHER;
-use crate::{metrics::seconds, server::health, transport::rest};
+use crate::{
+    metrics::seconds,
+    server::{health, pages},
+    transport::rest,
+};
 
 /// What stands for the status of a request whose caller left before the answer.
 pub const CALLER_LEFT: u16 = 499;
@@ -50,6 +54,9 @@ impl HttpRoutes {
         for route in health::PROBES {
             routes.prepare(route, "GET", &OF_PROBES);
         }
+        for route in pages::ROUTES {
+            routes.prepare(route, "GET", &[200]);
+        }
         _ = routes.histogram(HttpRoute { route: OTHER, method: OTHER }, 404);
         let help = "Time until a request was answered, or its caller left";
         registry.register("http_server_request_duration_seconds", help, durations);
@@ -73,8 +80,8 @@ impl HttpRoutes {
 
     pub fn of(uri: &Uri, method: &Method) -> HttpRoute {
         let path = rest::plain_path(uri);
-        let probes = health::PROBES.map(|route| (route, "GET"));
-        let Some((route, takes)) = rest::ROUTES.into_iter().chain(probes).find(|(route, _)| *route == path) else {
+        let others = health::PROBES.into_iter().chain(pages::ROUTES).map(|route| (route, "GET"));
+        let Some((route, takes)) = rest::ROUTES.into_iter().chain(others).find(|(route, _)| *route == path) else {
             return HttpRoute { route: OTHER, method: OTHER };
         };
         let is_head = takes == "GET" && method == Method::HEAD;

@@ -21,7 +21,7 @@ use crate::{
         MAXIMUM_EVENTS,
         date::timestamp,
         descriptor,
-        json::{Text, is_digits},
+        json::{MAY_BE_A_NUMBER, Text, is_digits},
     },
     date::{self, NotADate},
     error::{Error, ErrorKind, Result},
@@ -32,8 +32,6 @@ use crate::{
 
 /// The most violations of one object that are told, those that come first in the catalogue before the others.
 const MAXIMUM_VIOLATIONS: usize = 100;
-/// The documentation has it as a number, the contract as text, which keeps a leading zero.
-const MAY_BE_A_NUMBER: &str = "one_time_password";
 const DATE_EXPECTED: &str = "A date and time is expected, such as 2016-06-22T15:00:00, with a fraction if need be, and with Z \
                              or an offset such as +02:00 where it is not UTC";
 const REQUEST_UNIQUE_IDENTIFIER: &str = "request_unique_identifier";

@@ -8,4 +8,4 @@ mod query;
 mod routes;
 
 pub use envelope::Responder;
-pub use routes::{ROUTES, plain_path, router, with_plain_path};
+pub use routes::{PREFIX, ROUTES, plain_path, router, with_plain_path};

@@ -34,7 +34,7 @@ use crate::{
 };
 
 /// Where existing callers of the documented API find it on their host.
-const PREFIX: &str = "/crmapi/rest/v2";
+pub const PREFIX: &str = "/crmapi/rest/v2";
 
 #[derive(Clone)]
 struct Gateway {
