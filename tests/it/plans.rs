@@ -30,6 +30,8 @@ async fn statements(server: &Server, take: impl Fn() -> Vec<String>) -> Vec<Stri
     // A repeat, and what would close a circle: all is looked up.
     server.send(json!([first])).await.assert_outcome(&["1"], &[]);
     server.send(json!([event("3", "60", "01")])).await.assert_outcome(&[], &[("3", "CircularReferral")]);
+    // A repeat beside a new one takes its number once all is looked up.
+    server.send(json!([first, event("5", "05", "60")])).await.assert_outcome(&["1", "5"], &[]);
     let request = json!({"token": server.token, "referral_customer_events_set": [event("4", "04", "60")]});
     server.bulk_under("key", request).await;
     let account = |number: &str| json!({"number": number});
