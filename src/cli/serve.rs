@@ -217,7 +217,7 @@ pub struct ServeArguments {
     )]
     drain_limit: u64,
     #[command(flatten)]
-    admin: AdminArguments,
+    pub admin: AdminArguments,
     #[command(flatten)]
     unprocessed: UnprocessedSettings,
 }

@@ -18,6 +18,7 @@ mod importer;
 mod imports;
 pub mod innocent;
 pub mod jwt;
+mod known_secrets;
 mod loader;
 mod loading;
 mod looking_back;
