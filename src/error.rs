@@ -34,7 +34,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Those that are about a call.
-    pub const OF_CALLS: [Self; 19] = [
+    pub const OF_CALLS: [Self; 20] = [
         Self::InvalidToken,
         Self::InvalidCredentials,
         Self::AccessDenied,
@@ -44,6 +44,7 @@ impl ErrorKind {
         Self::InvalidFieldsSet,
         Self::InvalidPageToken,
         Self::IdempotencyKeyReused,
+        Self::OffsetOutOfRange,
         Self::UnknownAttribute,
         Self::CustomerEventNotFound,
         Self::NotFound,

@@ -12,7 +12,6 @@ use uuid::Uuid;
 use super::{
     attempts::{Attempts, Settings},
     error::Error,
-    load::{Load, LoadOptions},
     tokens::{TokenSource, Tokens, bearer, late},
 };
 use crate::{
@@ -107,11 +106,6 @@ impl Client {
             async move { service.list_referral_events(request).await }
         });
         Ok(answered.await?.into_inner())
-    }
-
-    /// Opens a load, or goes on with it. `load_id` is 1 to 128 characters of visible ASCII.
-    pub async fn load(&self, load_id: &str, options: LoadOptions) -> Result<Load, Error> {
-        Load::open(self.clone(), load_id, options).await
     }
 
     /// Tries a call until it succeeds, or nothing helps.

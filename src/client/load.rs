@@ -60,8 +60,15 @@ struct Stream {
     request_id: Option<String>,
 }
 
+impl Client {
+    /// Opens a load, or goes on with it. `load_id` is 1 to 128 characters of visible ASCII.
+    pub async fn load(&self, load_id: &str, options: LoadOptions) -> Result<Load, Error> {
+        Load::open(self.clone(), load_id, options).await
+    }
+}
+
 impl Load {
-    pub(super) async fn open(client: Client, load_id: &str, options: LoadOptions) -> Result<Self, Error> {
+    async fn open(client: Client, load_id: &str, options: LoadOptions) -> Result<Self, Error> {
         let mut load = Self {
             attempts: Attempts::new(&client.settings),
             client,

@@ -26,6 +26,7 @@ const MAY_USE: [(&str, &[&str]); 27] = [
             "archive",
             "client",
             "load",
+            "rows",
             "contract",
             "directory",
             "referral",
