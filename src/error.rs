@@ -19,6 +19,7 @@ pub enum ErrorKind {
     IdempotencyKeyReused,
     UnknownAttribute,
     CustomerEventNotFound,
+    AccessTokenNotFound,
     NotFound,
     MethodNotAllowed,
     UnsupportedMediaType,

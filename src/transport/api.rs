@@ -25,6 +25,7 @@ use crate::{
         BulkCreateReferralEventsResponse, CreateReferralEventResponse, CreateTokenRequest, CreateTokenResponse,
         MAXIMUM_EVENTS, ReleaseTokenRequest, ReleaseTokenResponse,
     },
+    directory::Directory,
     error::{Error, ErrorKind, Result},
     metrics::{CallRecord, Step},
     referral::{Answered, Idempotency, Options, ReferralEvents, Report, Sender, event::EventRequest},
@@ -36,6 +37,7 @@ use crate::{
 pub struct Api {
     pub authenticator: Authenticator,
     pub referral_events: ReferralEvents,
+    pub directory: Directory,
     /// How long a call may take.
     pub time_limit: Duration,
     /// The calls that write.

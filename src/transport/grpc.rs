@@ -138,7 +138,7 @@ impl AuthenticationService for GrpcService {
 
 impl GrpcService {
     /// Unwraps the message, calls, and wraps what came of it.
-    async fn serve<M, T>(
+    pub(super) async fn serve<M, T>(
         &self,
         request: Request<M>,
         call: impl AsyncFnOnce(&Head, M) -> Result<T>,

@@ -53,12 +53,33 @@ impl Method {
             "CreateReferralEvent" => Self::CREATE,
             "CancelReferralEvent" => Self::CANCEL,
             "GetReferralEvent" | "ListReferralEvents" | "ListUnprocessedEvents" => Self::LOOK_BACK,
+            name if READS_OF_DIRECTORY.contains(&name) => Self::LOOK_BACK,
             "ReleaseToken" => Self::RELEASE_TOKEN,
             "CreateToken" => Self::CREATE_TOKEN,
             _ => return None,
         })
     }
 }
+
+const READS_OF_DIRECTORY: [&str; 17] = [
+    "GetBusinessUnit",
+    "ListBusinessUnits",
+    "GetUnit",
+    "ListUnits",
+    "GetTransactionAcquiringPoint",
+    "ListTransactionAcquiringPoints",
+    "GetDevice",
+    "ListDevices",
+    "GetClassification",
+    "ListClassifications",
+    "GetAccountsReceivable",
+    "ListAccountsReceivable",
+    "GetParticipant",
+    "ListParticipants",
+    "GetAccessToken",
+    "ListAccessTokens",
+    "ListReferralTree",
+];
 
 /// A request whose body is yet to be read.
 pub struct Head {

@@ -1,6 +1,7 @@
 //! The REST gateway: the documented paths and envelope around the same calls.
 
 mod calls;
+mod directory;
 mod envelope;
 mod json;
 mod parts;

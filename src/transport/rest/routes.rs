@@ -14,10 +14,12 @@ use serde::Serialize;
 
 use super::{
     calls::{self, RawEvent},
+    directory,
     envelope::Responder,
     json, query,
 };
 use crate::{
+    contract::CustomerEventIdentifier,
     error::{Error, ErrorKind, Result},
     metrics::{CallRecord, Step},
     text::quoted,
@@ -37,8 +39,8 @@ use crate::{
 const PREFIX: &str = "/crmapi/rest/v2";
 
 #[derive(Clone)]
-struct Gateway {
-    api: Api,
+pub(super) struct Gateway {
+    pub api: Api,
     responder: Responder,
 }
 
@@ -55,7 +57,8 @@ pub fn router(api: Api, responder: Responder) -> Router {
         .route("/customer_events/referrals/unprocessed/list", post(list_unprocessed_events))
         .route("/customer_events/referrals/cancel", post(cancel_referral_event))
         .route("/authentication/token", post(create_token))
-        .route("/authentication/token/release", post(release_token));
+        .route("/authentication/token/release", post(release_token))
+        .merge(directory::routes());
     Router::new()
         .merge(methods.clone())
         .nest(PREFIX, methods)
@@ -97,7 +100,7 @@ async fn get_referral_event(State(gateway): State<Gateway>, mut request: Request
     // A GET has no use for a body.
     *request.body_mut() = Body::empty();
     let call = async |head: &Head, _| {
-        let query = query::of_identifier(&query)?;
+        let query = query::of_identifier::<CustomerEventIdentifier>(&query, "customer_event_identifier")?;
         let response = gateway.api.get_referral_event(head, json::request(query.as_bytes())?).await?;
         Ok(response.customer_event)
     };
@@ -133,7 +136,7 @@ async fn release_token(State(gateway): State<Gateway>, request: Request) -> Resp
 }
 
 /// Takes the query off, for a method that reads it. One that is left there is refused by [`Gateway::serve_once`].
-fn take_query(request: &mut Request) -> String {
+pub(super) fn take_query(request: &mut Request) -> String {
     let query = request.uri().query().unwrap_or_default().to_owned();
     if let Ok(path) = Uri::try_from(request.uri().path()) {
         *request.uri_mut() = path;
@@ -154,7 +157,7 @@ async fn method_not_allowed(State(gateway): State<Gateway>, request: Request) ->
 
 impl Gateway {
     /// Reads the body, calls, and answers what came of it.
-    async fn serve<T: Serialize>(
+    pub(super) async fn serve<T: Serialize>(
         &self,
         request: Request,
         method: Method,
@@ -206,7 +209,7 @@ impl Gateway {
 }
 
 /// The paths at the root, and the method that each takes.
-pub const ROUTES: [(&str, &str); 8] = [
+pub const ROUTES: [(&str, &str); 25] = [
     ("/customer_events/bulk/referrals/create", "POST"),
     ("/customer_events/referrals/create", "POST"),
     ("/customer_events/referrals/show", "GET"),
@@ -215,6 +218,23 @@ pub const ROUTES: [(&str, &str); 8] = [
     ("/customer_events/referrals/unprocessed/list", "POST"),
     ("/authentication/token", "POST"),
     ("/authentication/token/release", "POST"),
+    ("/business_units/show", "GET"),
+    ("/business_units/list", "POST"),
+    ("/units/show", "GET"),
+    ("/units/list", "POST"),
+    ("/taps/show", "GET"),
+    ("/taps/list", "POST"),
+    ("/devices/show", "GET"),
+    ("/devices/list", "POST"),
+    ("/classifications/show", "GET"),
+    ("/classifications/list", "POST"),
+    ("/accounts_receivable/show", "GET"),
+    ("/accounts_receivable/list", "POST"),
+    ("/rewards_participants/show", "GET"),
+    ("/rewards_participants/list", "POST"),
+    ("/rewards_participants/referral_tree/list", "POST"),
+    ("/access_tokens/show", "GET"),
+    ("/access_tokens/list", "POST"),
 ];
 
 /// The path of a request at the root, as [`ROUTES`] has it if it is there.

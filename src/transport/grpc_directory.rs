@@ -1,0 +1,38 @@
+//! The directory's service of gRPC.
+
+use tonic::{Request, Response, Status};
+
+use super::grpc::GrpcService;
+use crate::contract::{services::directory_service_server::DirectoryService, *};
+
+/// The calls, each by its name.
+macro_rules! service {
+    ($($call:ident($request:ident) -> $response:ident;)+) => {
+        #[tonic::async_trait]
+        impl DirectoryService for GrpcService {
+            $(async fn $call(&self, request: Request<$request>) -> Result<Response<$response>, Status> {
+                self.serve(request, async |head, request| self.0.$call(head, request).await).await
+            })+
+        }
+    };
+}
+
+service! {
+    get_business_unit(GetBusinessUnitRequest) -> GetBusinessUnitResponse;
+    list_business_units(ListBusinessUnitsRequest) -> ListBusinessUnitsResponse;
+    get_unit(GetUnitRequest) -> GetUnitResponse;
+    list_units(ListUnitsRequest) -> ListUnitsResponse;
+    get_transaction_acquiring_point(GetTransactionAcquiringPointRequest) -> GetTransactionAcquiringPointResponse;
+    list_transaction_acquiring_points(ListTransactionAcquiringPointsRequest) -> ListTransactionAcquiringPointsResponse;
+    get_device(GetDeviceRequest) -> GetDeviceResponse;
+    list_devices(ListDevicesRequest) -> ListDevicesResponse;
+    get_classification(GetClassificationRequest) -> GetClassificationResponse;
+    list_classifications(ListClassificationsRequest) -> ListClassificationsResponse;
+    get_accounts_receivable(GetAccountsReceivableRequest) -> GetAccountsReceivableResponse;
+    list_accounts_receivable(ListAccountsReceivableRequest) -> ListAccountsReceivableResponse;
+    get_participant(GetParticipantRequest) -> GetParticipantResponse;
+    list_participants(ListParticipantsRequest) -> ListParticipantsResponse;
+    get_access_token(GetAccessTokenRequest) -> GetAccessTokenResponse;
+    list_access_tokens(ListAccessTokensRequest) -> ListAccessTokensResponse;
+    list_referral_tree(ListReferralTreeRequest) -> ListReferralTreeResponse;
+}
