@@ -47,6 +47,6 @@ pub use columns::{describe, template};
 pub use encoding::Encoding;
 pub use import::{End, ImportOptions, Progress, import, import_with};
 pub use kind::{Content, DirectoryKind, Need};
-pub use service::{AccessTokenName, Directory, ListedRows, RowFilterRequest, RowListRequest};
+pub use service::{AccessTokenName, Directory, ListedRows, NewTokenState, RowFilterRequest, RowListRequest};
 pub use store::Target;
 pub use summary::{ImportSummary, NAMED, Remarks};

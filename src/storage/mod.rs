@@ -22,6 +22,7 @@ pub mod directory;
 pub mod directory_entries;
 pub mod directory_names;
 pub mod directory_rows;
+pub mod directory_states;
 pub mod entity;
 mod error;
 mod event_page_statements;

@@ -20,7 +20,7 @@ use crate::id::OrganisationId;
 /// What an administrator does.
 #[derive(Clone, Debug)]
 pub struct Act {
-    /// The operating system's user who runs the command, and the machine.
+    /// The operating system's user who runs the command, and the machine; or the user who calls, and [`SERVICE`].
     pub actor: String,
     pub host: String,
     /// The command, as `user role`.
@@ -29,8 +29,11 @@ pub struct Act {
     pub occurred_on: DateTime<Utc>,
 }
 
+/// Where those are who call.
+pub const SERVICE: &str = "service";
+
 impl Act {
-    async fn keep<C: ConnectionTrait>(
+    pub async fn keep<C: ConnectionTrait>(
         self,
         connection: &C,
         organisation_id: OrganisationId,

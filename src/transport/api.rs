@@ -89,12 +89,14 @@ impl Api {
             && let Some(token) = request::token_of_header(&headers)?
         {
             let verified = self.authenticator.verify(&token)?;
-            if method.access == Access::Creators {
+            if matches!(method.access, Access::Creators | Access::Administrators) {
                 self.writes.check(verified.organisation_id())?;
             }
             let caller = self.authenticator.authenticate(verified).await?;
-            if method.access == Access::Creators {
-                caller.require_creation()?;
+            match method.access {
+                Access::Creators => caller.require_creation()?,
+                Access::Administrators => caller.require_administration()?,
+                Access::Anybody | Access::WithToken => {}
             }
             note_caller(&caller);
             known = Some((token, Arc::new(caller)));

@@ -35,4 +35,7 @@ service! {
     get_access_token(GetAccessTokenRequest) -> GetAccessTokenResponse;
     list_access_tokens(ListAccessTokensRequest) -> ListAccessTokensResponse;
     list_referral_tree(ListReferralTreeRequest) -> ListReferralTreeResponse;
+    set_accounts_receivable_state(SetAccountsReceivableStateRequest) -> SetAccountsReceivableStateResponse;
+    set_participant_state(SetParticipantStateRequest) -> SetParticipantStateResponse;
+    set_access_token_state(SetAccessTokenStateRequest) -> SetAccessTokenStateResponse;
 }

@@ -36,6 +36,8 @@ pub(super) enum Access {
     WithToken,
     /// Those whose role is to create events.
     Creators,
+    /// Those whose role is to change the directory.
+    Administrators,
 }
 
 impl Method {
@@ -43,6 +45,7 @@ impl Method {
     pub const CREATE: Self = Self { limit: ONE_EVENT, access: Access::Creators };
     pub const CANCEL: Self = Self { limit: SMALL, access: Access::Creators };
     pub const LOOK_BACK: Self = Self { limit: SMALL, access: Access::WithToken };
+    pub const ADMINISTER: Self = Self { limit: SMALL, access: Access::Administrators };
     pub const RELEASE_TOKEN: Self = Self { limit: SMALL, access: Access::WithToken };
     pub const CREATE_TOKEN: Self = Self { limit: SMALL, access: Access::Anybody };
 
@@ -54,6 +57,7 @@ impl Method {
             "CancelReferralEvent" => Self::CANCEL,
             "GetReferralEvent" | "ListReferralEvents" | "ListUnprocessedEvents" => Self::LOOK_BACK,
             name if READS_OF_DIRECTORY.contains(&name) => Self::LOOK_BACK,
+            "SetAccountsReceivableState" | "SetParticipantState" | "SetAccessTokenState" => Self::ADMINISTER,
             "ReleaseToken" => Self::RELEASE_TOKEN,
             "CreateToken" => Self::CREATE_TOKEN,
             _ => return None,

@@ -9,6 +9,7 @@ mod convert;
 pub mod customer_event;
 pub mod deprecation;
 mod directory;
+mod directory_changes;
 mod directory_rows;
 mod fields;
 pub mod grpc;

@@ -1,14 +1,16 @@
-//! The directory as callers know it: its rows, each by its name and page by page.
+//! The directory as callers know it: its rows, each by its name and page by page, and changes of their states.
 
 mod lists;
 mod names;
+mod states;
 
 pub use lists::{ListedRows, RowFilterRequest, RowListRequest};
 pub use names::AccessTokenName;
+pub use states::NewTokenState;
 
 use crate::{clock::Clock, referral::ReferralEvents, secret::CodeHasher, storage::Database};
 
-/// Answers the rows of the directory.
+/// Answers the rows of the directory, and changes them.
 #[derive(Clone)]
 pub struct Directory {
     database: Database,

@@ -90,4 +90,7 @@ pub(super) fn routes() -> Router<Gateway> {
         .route("/rewards_participants/referral_tree/list", call!(list_referral_tree))
         .route("/access_tokens/show", show!(get_access_token, access_token, "access_token_identifier": AccessTokenName))
         .route("/access_tokens/list", call!(list_access_tokens))
+        .route("/accounts_receivable/set_state", call!(set_accounts_receivable_state, Method::ADMINISTER))
+        .route("/rewards_participants/set_state", call!(set_participant_state, Method::ADMINISTER))
+        .route("/access_tokens/set_state", call!(set_access_token_state, Method::ADMINISTER))
 }

@@ -209,7 +209,7 @@ impl Gateway {
 }
 
 /// The paths at the root, and the method that each takes.
-pub const ROUTES: [(&str, &str); 25] = [
+pub const ROUTES: [(&str, &str); 28] = [
     ("/customer_events/bulk/referrals/create", "POST"),
     ("/customer_events/referrals/create", "POST"),
     ("/customer_events/referrals/show", "GET"),
@@ -235,6 +235,9 @@ pub const ROUTES: [(&str, &str); 25] = [
     ("/rewards_participants/referral_tree/list", "POST"),
     ("/access_tokens/show", "GET"),
     ("/access_tokens/list", "POST"),
+    ("/accounts_receivable/set_state", "POST"),
+    ("/rewards_participants/set_state", "POST"),
+    ("/access_tokens/set_state", "POST"),
 ];
 
 /// The path of a request at the root, as [`ROUTES`] has it if it is there.
