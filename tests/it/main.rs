@@ -35,6 +35,8 @@ mod demo;
 mod deploy;
 mod descriptors;
 mod details;
+mod directory_rows;
+mod directory_states;
 mod discovery;
 mod doctor;
 mod doctor_database;
@@ -97,6 +99,7 @@ mod precedence;
 mod protocols;
 mod races;
 mod reading_bounds;
+mod referral_trees;
 mod refusals;
 mod rehearsal;
 mod releases;
@@ -157,6 +160,8 @@ fn main() {
         connections::tests(),
         deploy::tests(),
         descriptors::tests(),
+        directory_rows::tests(),
+        directory_states::tests(),
         database_faults::tests(),
         demo::tests(),
         details::tests(),
@@ -222,6 +227,7 @@ fn main() {
         protocols::tests(),
         races::tests(),
         reading_bounds::tests(),
+        referral_trees::tests(),
         refusals::tests(),
         rehearsal::tests(),
         releases::tests(),

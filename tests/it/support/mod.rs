@@ -6,6 +6,7 @@ mod bad;
 mod bytes_codec;
 mod citus;
 mod crash;
+pub mod directory_calls;
 pub mod doctor;
 mod engine;
 pub mod examples;
