@@ -16,7 +16,7 @@ use crate::{
 
 /// The largest request of most methods, in bytes. Every attribute filled with the longest text, each character of it
 /// escaped as JSON can, has less.
-const SMALL: usize = 64 * 1024;
+pub(super) const SMALL: usize = 64 * 1024;
 /// The same for the creation of one event. Its 9,100 characters of text take 12 bytes each at most.
 const ONE_EVENT: usize = 128 * 1024;
 
@@ -26,6 +26,8 @@ pub struct Method {
     /// The largest body, in bytes.
     pub limit: usize,
     pub(super) access: Access,
+    /// Whether its request is a stream of messages, each with the limit for itself.
+    pub(super) is_stream: bool,
 }
 
 /// Who may call a method.
@@ -41,18 +43,24 @@ pub(super) enum Access {
 }
 
 impl Method {
-    pub const BULK_CREATE: Self = Self { limit: MAXIMUM_REQUEST_SIZE, access: Access::Creators };
-    pub const CREATE: Self = Self { limit: ONE_EVENT, access: Access::Creators };
-    pub const CANCEL: Self = Self { limit: SMALL, access: Access::Creators };
-    pub const LOOK_BACK: Self = Self { limit: SMALL, access: Access::WithToken };
-    pub const ADMINISTER: Self = Self { limit: SMALL, access: Access::Administrators };
-    pub const RELEASE_TOKEN: Self = Self { limit: SMALL, access: Access::WithToken };
-    pub const CREATE_TOKEN: Self = Self { limit: SMALL, access: Access::Anybody };
+    pub const BULK_CREATE: Self = Self::new(MAXIMUM_REQUEST_SIZE, Access::Creators);
+    pub const LOAD: Self = Self { is_stream: true, ..Self::BULK_CREATE };
+    pub const CREATE: Self = Self::new(ONE_EVENT, Access::Creators);
+    pub const CANCEL: Self = Self::new(SMALL, Access::Creators);
+    pub const LOOK_BACK: Self = Self::new(SMALL, Access::WithToken);
+    pub const ADMINISTER: Self = Self::new(SMALL, Access::Administrators);
+    pub const RELEASE_TOKEN: Self = Self::new(SMALL, Access::WithToken);
+    pub const CREATE_TOKEN: Self = Self::new(SMALL, Access::Anybody);
+
+    const fn new(limit: usize, access: Access) -> Self {
+        Self { limit, access, is_stream: false }
+    }
 
     /// The method of an RPC; `None` where there is none of that name.
     pub fn of_rpc(name: &str) -> Option<Self> {
         Some(match name {
             "BulkCreateReferralEvents" => Self::BULK_CREATE,
+            "LoadReferralEvents" => Self::LOAD,
             "CreateReferralEvent" => Self::CREATE,
             "CancelReferralEvent" => Self::CANCEL,
             "GetReferralEvent" | "ListReferralEvents" | "ListUnprocessedEvents" => Self::LOOK_BACK,

@@ -15,6 +15,7 @@ mod fields;
 pub mod grpc;
 mod grpc_directory;
 mod head;
+mod load;
 mod look_back;
 mod packed;
 pub mod protocol;
