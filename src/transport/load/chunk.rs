@@ -134,7 +134,8 @@ impl OpenLoad {
         let offset = LoadId::offset_of(&key).ok_or_else(|| Error::internal("a key of a load has no offset"))?;
         let kept = BulkCreateReferralEventsResponse::decode(answer.as_slice()).map_err(Error::internal)?;
         let events = kept.summary.and_then(|summary| summary.requested);
-        let events = events.ok_or_else(|| Error::internal("an answer of a load does not say how many events it has"))?;
+        let events =
+            events.ok_or_else(|| Error::internal("an answer of a load does not say how many events it has"))?;
         Ok(offset.saturating_add(events.into()))
     }
 }

@@ -49,7 +49,8 @@ impl Messages {
             head.charge.settle();
             return Ok(message);
         }
-        let unknown = || Error::new(ErrorKind::MalformedRequest, "A message is compressed, and grpc-encoding is not given.");
+        let unknown =
+            || Error::new(ErrorKind::MalformedRequest, "A message is compressed, and grpc-encoding is not given.");
         self.encoding.ok_or_else(unknown)?.unpack(Body::from(message), limit, head).await
     }
 
