@@ -17,6 +17,7 @@ pub enum ErrorKind {
     InvalidFieldsSet,
     InvalidPageToken,
     IdempotencyKeyReused,
+    OffsetOutOfRange,
     UnknownAttribute,
     CustomerEventNotFound,
     AccessTokenNotFound,
@@ -159,6 +160,7 @@ pub struct Error {
     field: Option<String>,
     violations: Vec<(String, String)>,
     retry_after: Option<Duration>,
+    next_offset: Option<u64>,
     cause: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
@@ -166,7 +168,15 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), field: None, violations: Vec::new(), retry_after: None, cause: None }
+        Self {
+            kind,
+            message: message.into(),
+            field: None,
+            violations: Vec::new(),
+            retry_after: None,
+            next_offset: None,
+            cause: None,
+        }
     }
 
     /// A failure of ours: the caller reads a fixed sentence, the log gets the cause.
@@ -189,6 +199,12 @@ impl Error {
     /// Tells the caller how long to wait before it tries again, where that is known.
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
+        self
+    }
+
+    /// Tells the caller where the load goes on.
+    pub fn next_is(mut self, offset: u64) -> Self {
+        self.next_offset = Some(offset);
         self
     }
 
@@ -219,6 +235,11 @@ impl Error {
     /// How long the caller has to wait before it tries again, where the error knows.
     pub fn wait(&self) -> Option<Duration> {
         self.retry_after
+    }
+
+    /// Where the load goes on, of which a chunk was refused for its offset.
+    pub fn next_offset(&self) -> Option<u64> {
+        self.next_offset
     }
 
     /// The cause, for the log.

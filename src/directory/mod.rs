@@ -15,7 +15,7 @@
 //! | `import` | all of it, batch after batch, until the end or until it is told to stop |
 //! | `rejected` | the rows that were refused (`rejection`: why), as a file that can be mended and imported |
 //!
-//! `service` answers the rows to callers, and changes their states.
+//! `service` answers the rows to callers, changes their states, and imports rows that come by a stream.
 //!
 //! A row that is refused never refuses another; only a file whose header is wrong, or that cannot be read on, does.
 
@@ -47,6 +47,8 @@ pub use columns::{describe, template};
 pub use encoding::Encoding;
 pub use import::{End, ImportOptions, Progress, import, import_with};
 pub use kind::{Content, DirectoryKind, Need};
-pub use service::{AccessTokenName, Directory, ListedRows, NewTokenState, RowFilterRequest, RowListRequest};
+pub use service::{
+    AccessTokenName, Directory, DirectoryImport, ListedRows, NewTokenState, RowFilterRequest, RowListRequest, Values,
+};
 pub use store::Target;
 pub use summary::{ImportSummary, NAMED, Remarks};

@@ -60,7 +60,7 @@ struct Shared {
     metrics: Option<CallMetrics>,
     /// In nanoseconds; 0 where the step was not taken.
     steps: [AtomicU64; Step::ALL.len()],
-    facts: Mutex<Facts>,
+    facts: Arc<Mutex<Facts>>,
 }
 
 /// What is known of a call, beside its steps.
@@ -81,8 +81,13 @@ pub struct Facts {
 
 impl CallRecord {
     pub fn new(metrics: CallMetrics) -> Self {
-        let facts = Mutex::default();
-        Self(Arc::new(Shared { metrics: Some(metrics), steps: Default::default(), facts }))
+        Self(Arc::new(Shared { metrics: Some(metrics), steps: Default::default(), facts: Arc::default() }))
+    }
+
+    /// That of a part of the call: it has steps of its own, and adds to what is known of the whole.
+    pub fn part(&self) -> Self {
+        let Shared { metrics, facts, .. } = &*self.0;
+        Self(Arc::new(Shared { metrics: metrics.clone(), steps: Default::default(), facts: facts.clone() }))
     }
 
     /// That of the call that the current task answers; where there is none, one that nobody reads.
@@ -134,7 +139,9 @@ impl CallRecord {
                 metrics.events.get_or_create(&outcome.labels()).inc_by(*count as u64);
             }
         }
-        self.note(|facts| facts.events = counts);
+        self.note(|facts| {
+            counts.into_iter().for_each(|(outcome, count)| *facts.events.entry(outcome).or_default() += count);
+        });
     }
 
     /// Counts a bulk call of so many events.

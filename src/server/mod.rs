@@ -150,12 +150,16 @@ pub async fn run(
     // Outermost first: name the request, log it, answer for a panic; let browsers ask first; let a refusal be seen; then
     // the protocol that it speaks.
     let app = Router::new()
-        .fallback_service(service_fn(move |request: Request| {
+        .fallback_service(service_fn(move |mut request: Request| {
             let (grpc, grpc_web, rest) = (grpc.clone(), grpc_web.clone(), rest.clone());
             async move {
                 match Protocol::of(request.headers(), request.version()) {
                     Ok(Protocol::Grpc) => grpc.oneshot(request).await,
-                    Ok(Protocol::GrpcWeb) => Ok(grpc_web.oneshot(request).await?.map(Body::new)),
+                    Ok(protocol @ Protocol::GrpcWeb) => {
+                        // From here on it looks like gRPC.
+                        request.extensions_mut().insert(protocol);
+                        Ok(grpc_web.oneshot(request).await?.map(Body::new))
+                    }
                     Ok(Protocol::Rest) => rest.oneshot(rest::with_plain_path(request)).await,
                     Err(error) => Ok(responder.refuse(&error, &RequestId::of_request(&request))),
                 }

@@ -15,6 +15,8 @@ mod fields;
 pub mod grpc;
 mod grpc_directory;
 mod head;
+mod import;
+mod load;
 mod look_back;
 mod packed;
 pub mod protocol;

@@ -3,6 +3,7 @@
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use axum::http::{Extensions, HeaderMap, Request, header::AUTHORIZATION};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
@@ -61,6 +62,11 @@ pub struct Peer(pub IpAddr);
 #[derive(Clone, Debug)]
 pub struct Client(pub Arc<str>);
 
+/// Told when the connection takes no new calls, and those that go on for long are to end; the server puts it among the
+/// extensions of each request.
+#[derive(Clone, Debug)]
+pub struct GoesAway(pub CancellationToken);
+
 /// The address that the request's connection comes from.
 pub fn peer(extensions: &Extensions) -> Option<IpAddr> {
     extensions.get().map(|Peer(address)| *address)
@@ -71,7 +77,7 @@ fn bearer(value: &str) -> Option<Secret> {
     scheme.eq_ignore_ascii_case("bearer").then(|| Secret::new(token.trim()))
 }
 
-const IDEMPOTENCY_KEY_HEADER: &str = "idempotency-key";
+pub const IDEMPOTENCY_KEY_HEADER: &str = "idempotency-key";
 /// Says of an answer that it repeats that of an earlier call under the same idempotency key.
 pub const IDEMPOTENCY_REPLAYED_HEADER: &str = "idempotency-replayed";
 const MAXIMUM_IDEMPOTENCY_KEY_LENGTH: usize = 255;

@@ -15,7 +15,7 @@ tests! {
 }
 
 /// Each module and the modules of the crate that it may use.
-const MAY_USE: [(&str, &[&str]); 23] = [
+const MAY_USE: [(&str, &[&str]); 24] = [
     ("main", &["cli"]),
     (
         "cli",
@@ -59,6 +59,7 @@ const MAY_USE: [(&str, &[&str]); 23] = [
     ),
     ("config", &["clock", "referral", "guessing", "storage", "secret", "error", "tls"]),
     ("tls", &[]),
+    ("client", &["contract", "secret"]),
     ("archive", &["transport", "contract", "referral", "storage", "error", "date", "id"]),
     ("transport", &["contract", "auth", "directory", "referral", "secret", "error", "metrics", "text", "date", "id"]),
     ("contract", &["date"]),

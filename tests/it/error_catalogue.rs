@@ -83,6 +83,7 @@ async fn every_code_of_a_call_is_in_the_catalogue(_: Setup) {
         CustomerEventNotFound,
         AccessTokenNotFound,
         IdempotencyKeyReused,
+        OffsetOutOfRange,
         NotFound,
         MethodNotAllowed,
         UnsupportedMediaType,

@@ -35,6 +35,7 @@ mod demo;
 mod deploy;
 mod descriptors;
 mod details;
+mod directory_imports;
 mod directory_rows;
 mod directory_states;
 mod discovery;
@@ -160,6 +161,7 @@ fn main() {
         connections::tests(),
         deploy::tests(),
         descriptors::tests(),
+        directory_imports::tests(),
         directory_rows::tests(),
         directory_states::tests(),
         database_faults::tests(),

@@ -1,9 +1,11 @@
 //! The directory as callers know it: its rows, each by its name and page by page, and changes of their states.
 
+mod import;
 mod lists;
 mod names;
 mod states;
 
+pub use import::{DirectoryImport, Values};
 pub use lists::{ListedRows, RowFilterRequest, RowListRequest};
 pub use names::AccessTokenName;
 pub use states::NewTokenState;

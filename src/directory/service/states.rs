@@ -156,18 +156,19 @@ impl Directory {
         action: &'static str,
         change: String,
     ) -> Result<()> {
-        let act = self.act(sender, action, change);
+        let act = self.act(sender, action, Some(change));
         act.keep(&transaction, sender.organisation_id, None).await?;
         Ok(transaction.commit().await?)
     }
 
     /// What is kept of a change in the audit.
-    pub(super) fn act(&self, sender: &Sender, action: &'static str, change: String) -> Act {
+    pub(super) fn act(&self, sender: &Sender, action: &'static str, change: Option<String>) -> Act {
+        let request = format!("request {}", sender.request_id);
         Act {
             actor: sender.user_name.clone(),
             host: SERVICE.to_owned(),
             action,
-            details: Some(format!("{change}; request {}", sender.request_id)),
+            details: Some(change.into_iter().chain([request]).collect::<Vec<_>>().join("; ")),
             occurred_on: self.clock.now(),
         }
     }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::{frames::Protocol, pace::Pace};
 use crate::config::ConnectionLimits;
@@ -60,6 +61,7 @@ pub struct Connection {
     retires: Instant,
     state: Mutex<State>,
     orders: watch::Sender<Order>,
+    goes_away: CancellationToken,
 }
 
 struct State {
@@ -120,6 +122,7 @@ impl Connection {
             retires,
             state: Mutex::new(state),
             orders: watch::Sender::new(Order::Serve),
+            goes_away: CancellationToken::new(),
         }
     }
 
@@ -141,6 +144,11 @@ impl Connection {
 
     pub fn orders(&self) -> watch::Receiver<Order> {
         self.orders.subscribe()
+    }
+
+    /// Told once it takes no new calls.
+    pub fn goes_away(&self) -> CancellationToken {
+        self.goes_away.clone()
     }
 
     /// Whether it served any call, or serves one.
@@ -222,6 +230,7 @@ impl Connection {
 
     /// Gives an order unless a stronger one was given; answers whether it did.
     fn order(&self, order: Order) -> bool {
+        self.goes_away.cancel();
         self.orders.send_if_modified(|given| {
             let is_new = *given < order;
             *given = order.max(*given);

@@ -53,7 +53,7 @@ use self::{
 use crate::{
     config::ConnectionLimits,
     tls::Tls,
-    transport::request::{Client, Peer},
+    transport::request::{Client, GoesAway, Peer},
 };
 
 pub use self::connection::CallUnderWay;
@@ -316,6 +316,7 @@ impl Service<axum::http::Request<Incoming>> for Calls {
         let call = CallUnderWay::begin(&self.connection, request.uri().path().starts_with(OPEN_ENDED));
         let mut request: Request = request.map(|body| Body::new(RequestBody::new(body, call.clone())));
         request.extensions_mut().insert(Peer(self.connection.peer()));
+        request.extensions_mut().insert(GoesAway(self.connection.goes_away()));
         if let Some(client) = &self.client {
             request.extensions_mut().insert(client.clone());
         }

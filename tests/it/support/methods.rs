@@ -51,6 +51,14 @@ impl Method {
         format!("/{}/{}", self.0.parent_service().full_name(), self.0.name())
     }
 
+    pub fn input(&self) -> MessageDescriptor {
+        self.0.input()
+    }
+
+    pub fn output(&self) -> MessageDescriptor {
+        self.0.output()
+    }
+
     /// The REST addresses: HTTP method and path, without the slash in front.
     pub fn addresses(&self) -> Vec<(reqwest::Method, String)> {
         let pool = pool();
