@@ -7,6 +7,7 @@
 //! - [`server`]: puts a server together and runs it. [`config`]: its settings.
 //! - [`tls`]: the certificate that is served, and whose callers' are taken.
 //! - [`archive`]: files of old events.
+//! - [`client`]: a client of the service.
 //! - [`transport`]: gRPC and REST, two ways to the same calls. [`contract`]: the messages.
 //! - [`auth`]: who calls, and what they may do.
 //! - [`referral`]: events and their rules. [`directory`]: the reference data that events name.
@@ -18,6 +19,7 @@
 pub mod archive;
 pub mod auth;
 pub mod cli;
+pub mod client;
 pub mod clock;
 pub mod config;
 pub mod contract;

@@ -26,6 +26,7 @@ mod show;
 mod stop;
 mod tls;
 mod token;
+mod traces;
 mod unprocessed;
 mod user;
 mod values;

@@ -9,6 +9,7 @@ mod metrics;
 mod observe;
 mod observed;
 mod reflection;
+mod spans;
 mod trace;
 
 use std::{
@@ -34,10 +35,13 @@ use tower_http::{
     cors::{AllowHeaders, AllowOrigin, CorsLayer},
 };
 
+pub use self::spans::export_to as export_spans_to;
 use self::{
     connections::Connections,
     health::Health,
     metrics::{Gauges, Metrics},
+    observe::Observer,
+    spans::Spans,
 };
 use crate::{
     auth::Authenticator,
@@ -122,6 +126,11 @@ pub async fn run(
         referral_events: referral_events.clone(),
     };
     let metrics = Arc::new(Metrics::new(&reflection::served_files()?, gauges));
+    let observer = Observer {
+        responder: Responder { always_ok: config.always_ok },
+        metrics: metrics.clone(),
+        spans: config.spans.as_ref().map(Spans::of),
+    };
     if let Some(admin) = listeners.admin {
         let router = admin::router(metrics.clone(), health.clone()).layer(compressed());
         in_the_background.spawn(admin::serve(admin, router));
@@ -168,7 +177,7 @@ pub async fn run(
         .layer(middleware::from_fn(refusal::seen))
         .layer(option_layer(cors(&config.cors_origins)))
         .layer(middleware::from_fn_with_state(health.clone(), health::doubting))
-        .layer(middleware::from_fn(move |request, next| observe::observe(request, next, responder, metrics.clone())));
+        .layer(middleware::from_fn_with_state(observer, observe::observe));
 
     let mut connections = Connections::new(app, config.connections.clone(), config.tls.clone(), connections);
     let is_stopping = connections.stopping();
@@ -186,6 +195,11 @@ pub async fn run(
     if tokio::time::timeout(left, connections.drain()).await.is_err() {
         tracing::warn!("calls were still under way when the time to end them was over");
         connections.cut();
+    }
+    if let Some(spans) = config.spans {
+        // It waits for the collector, and for no longer than the calls were waited for.
+        let left = config.drain_limit.saturating_sub(stopped.elapsed());
+        in_the_background.spawn_blocking(move || _ = spans.shutdown_with_timeout(left));
     }
     // What calls have left until now is written; where the database does not take it in time, it is lost.
     _ = finish_journal.send(());

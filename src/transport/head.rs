@@ -122,7 +122,7 @@ pub struct Head {
 impl Head {
     /// The body has been read.
     pub fn is_read(&self) {
-        CallRecord::current().took(Step::Read, self.begun.elapsed());
+        CallRecord::current().took(Step::Read, self.begun);
     }
 }
 

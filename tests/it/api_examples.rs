@@ -24,7 +24,6 @@ async fn the_document_has_every_method(_: Setup) {
         let service = service.trim_start_matches("/referral.v1.").split('/').next().expect("a service").to_owned();
         let rpc = format!("`{service}.{}`", method.name());
         let row = document.lines().find(|line| line.contains(&rpc)).unwrap_or_else(|| panic!("{rpc} has no row"));
-        // REST has no streams.
         let path = match method.addresses().into_iter().next() {
             Some((reqwest::Method::GET, path)) => format!("| GET `{path}` |"),
             Some((_, path)) => format!("| `{path}` |"),

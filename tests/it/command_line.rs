@@ -284,6 +284,7 @@ async fn every_setting_is_documented_with_its_variable(_: Setup) {
         ("--tls-client-authority", "REFERRAL_EVENTS_TLS_CLIENT_AUTHORITY"),
         ("--tls-client-optional", "REFERRAL_EVENTS_TLS_CLIENT_OPTIONAL"),
         ("--plaintext", "REFERRAL_EVENTS_PLAINTEXT"),
+        ("--otlp-endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT"),
         ("--allow-circles", "REFERRAL_EVENTS_ALLOW_CIRCLES"),
         ("--release", "REFERRAL_EVENTS_RELEASE"),
         ("--idempotency-retention", "REFERRAL_EVENTS_IDEMPOTENCY_RETENTION"),

@@ -25,6 +25,7 @@ mod cancelling;
 mod chains;
 mod circles;
 mod citus;
+mod client;
 mod clocks;
 mod command_line;
 mod config_file;
@@ -78,6 +79,9 @@ mod limits;
 mod list_filters;
 mod list_pages;
 mod list_refusals;
+mod load_crashes;
+mod load_limits;
+mod loads;
 mod log_lines;
 mod logging;
 mod looking_back;
@@ -121,6 +125,7 @@ mod support;
 mod tls;
 mod tls_files;
 mod tokens;
+mod traces;
 mod unknown_names;
 mod unprocessed;
 mod unprocessed_lists;
@@ -154,6 +159,7 @@ fn main() {
         chains::tests(),
         citus::tests(),
         circles::tests(),
+        client::tests(),
         clocks::tests(),
         command_line::tests(),
         config_file::tests(),
@@ -207,6 +213,9 @@ fn main() {
         list_filters::tests(),
         list_pages::tests(),
         list_refusals::tests(),
+        load_crashes::tests(),
+        load_limits::tests(),
+        loads::tests(),
         log_lines::tests(),
         logging::tests(),
         looking_back::tests(),
@@ -249,6 +258,7 @@ fn main() {
         tls::tests(),
         tls_files::tests(),
         tokens::tests(),
+        traces::tests(),
         unknown_names::tests(),
         unprocessed::tests(),
         unprocessed_lists::tests(),

@@ -8,8 +8,8 @@ use axum::{
 };
 
 use super::{
+    gateway::{Gateway, take_query},
     json, query,
-    routes::{Gateway, take_query},
 };
 use crate::{
     contract::{
@@ -48,7 +48,7 @@ macro_rules! call {
     };
 }
 
-pub(super) fn routes() -> Router<Gateway> {
+pub fn routes() -> Router<Gateway> {
     Router::new()
         .route(
             "/business_units/show",

@@ -3,6 +3,7 @@
 mod calls;
 mod directory;
 mod envelope;
+mod gateway;
 mod json;
 mod parts;
 mod query;

@@ -79,6 +79,16 @@ impl Method {
         self.0.is_client_streaming() || self.0.is_server_streaming()
     }
 
+    /// How metrics call the kind of method that it is.
+    pub fn grpc_type(&self) -> &'static str {
+        match (self.0.is_client_streaming(), self.0.is_server_streaming()) {
+            (false, false) => "unary",
+            (true, false) => "client_stream",
+            (false, true) => "server_stream",
+            (true, true) => "bidi_stream",
+        }
+    }
+
     /// Whether the request has an attribute of this name.
     pub fn takes(&self, attribute: &str) -> bool {
         self.0.input().get_field_by_name(attribute).is_some()
