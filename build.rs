@@ -14,8 +14,9 @@ const PACKAGE: &str = "referral.v1";
 /// The message of an event to create.
 const EVENT: &str = "ReferralCustomerEvent";
 /// With what they import, and with what errors carry, which is in no message of ours.
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
     "referral/v1/referral_event_service.proto",
+    "referral/v1/directory_service.proto",
     "referral/v1/authentication_service.proto",
     "google/rpc/error_details.proto",
     "google/rpc/status.proto",

@@ -20,6 +20,7 @@ pub enum ErrorKind {
     OffsetOutOfRange,
     UnknownAttribute,
     CustomerEventNotFound,
+    AccessTokenNotFound,
     NotFound,
     MethodNotAllowed,
     UnsupportedMediaType,

@@ -15,6 +15,8 @@
 //! | `import` | all of it, batch after batch, until the end or until it is told to stop |
 //! | `rejected` | the rows that were refused (`rejection`: why), as a file that can be mended and imported |
 //!
+//! `service` answers the rows to callers, changes their states, and imports rows that come by a stream.
+//!
 //! A row that is refused never refuses another; only a file whose header is wrong, or that cannot be read on, does.
 
 mod batch;
@@ -30,14 +32,21 @@ mod rejected;
 mod rejection;
 mod repeats;
 mod row;
+mod service;
 mod source;
 mod store;
 mod summary;
 mod taps;
 
 pub use crate::rows::encoding::Encoding;
+pub use crate::storage::directory_rows::{
+    AccessToken, Account, BusinessUnit, Classification, Device, DirectoryRow, Participant, Tap, Unit,
+};
 pub use columns::{describe, template};
 pub use import::{End, ImportOptions, Progress, import, import_with};
 pub use kind::{Content, DirectoryKind, Need};
+pub use service::{
+    AccessTokenName, Directory, DirectoryImport, ListedRows, NewTokenState, RowFilterRequest, RowListRequest, Values,
+};
 pub use store::Target;
 pub use summary::{ImportSummary, NAMED, Remarks};

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{
-    kind::{Content, DirectoryKind},
+    kind::Content,
     rejection::{Code, Fault},
     row::{Cell, Checker, Row},
 };
@@ -20,13 +20,23 @@ pub fn read_row(checker: &Checker, line: u64, bytes: &[u8]) -> Result<Row, Fault
         let place = if error.column() == 0 { String::new() } else { format!(" (column {})", error.column()) };
         Fault::new(Code::NotAnObject, format!("not a JSON object{place}"))
     })?;
+    read_members(checker, line, &object.0, scalar)
+}
+
+/// Reads the values of columns into a row, each by the text that a CSV cell would hold, or says why it is none.
+pub fn read_members<V>(
+    checker: &Checker,
+    line: u64,
+    members: &[(String, V)],
+    text: impl Fn(Content, &V) -> Option<String>,
+) -> Result<Row, Fault> {
     let mut row = checker.row(line);
-    for (name, value) in &object.0 {
+    for (name, value) in members {
         let Some(position) = checker.kind.position(name) else {
             if ERROR_COLUMNS.contains(&name.as_str()) {
                 continue;
             }
-            let suspect = other_kind(checker.kind, &object);
+            let suspect = checker.kind.other_of(&members.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>());
             return Err(
                 Fault::new(Code::UnknownColumn, format!("{}: no such column", quoted(name))).suspecting(suspect)
             );
@@ -36,14 +46,10 @@ pub fn read_row(checker: &Checker, line: u64, bytes: &[u8]) -> Result<Row, Fault
             return Err(Fault::of(column, Code::RepeatedColumn, "given twice"));
         }
         let text =
-            scalar(column.content, value).ok_or_else(|| Fault::of(column, Code::WrongType, "of the wrong type"))?;
+            text(column.content, value).ok_or_else(|| Fault::of(column, Code::WrongType, "of the wrong type"))?;
         row.cells[position] = checker.check(column, &text)?;
     }
     Ok(row)
-}
-
-fn other_kind(kind: DirectoryKind, object: &Object<Value>) -> Option<DirectoryKind> {
-    kind.other_of(&object.0.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>())
 }
 
 /// The text that a CSV cell would hold. Whole numbers are taken for texts, as programs that write NDJSON make them of

@@ -51,9 +51,11 @@ use crate::{
         MAXIMUM_EVENTS, MAXIMUM_REQUEST_SIZE,
         services::{
             authentication_service_server::AuthenticationServiceServer,
+            directory_service_server::DirectoryServiceServer,
             referral_event_service_server::ReferralEventServiceServer,
         },
     },
+    directory::Directory,
     error::Result,
     guessing::Guessing,
     referral::ReferralEvents,
@@ -109,8 +111,14 @@ pub async fn run(
     let writes = Admission::new(admission_limits(&config, pool_sizes.write));
     let reads = Admission::new(admission_limits(&config, pool_sizes.read));
     let connections = connections::Open::default();
-    let referral_events =
-        ReferralEvents::new(database.clone(), hasher, config.referral.clone(), guessing.clone(), config.clock.clone());
+    let referral_events = ReferralEvents::new(
+        database.clone(),
+        hasher.clone(),
+        config.referral.clone(),
+        guessing.clone(),
+        config.clock.clone(),
+    );
+    let directory = Directory::new(database.clone(), hasher, config.clock.clone(), referral_events.clone());
     let gauges = Gauges {
         writes: writes.clone(),
         reads: reads.clone(),
@@ -131,6 +139,7 @@ pub async fn run(
     let api = Api {
         authenticator: Authenticator::new(database, &keys.token, guessing, config.clock.clone()),
         referral_events,
+        directory,
         time_limit: config.time_limit,
         writes,
         reads,
@@ -228,8 +237,14 @@ fn grpc_router(api: &Api, health: HealthServer<impl health_server::Health>) -> R
         .accept_compressed(Zstd)
         .send_compressed(Gzip)
         .send_compressed(Zstd);
+    let directory = DirectoryServiceServer::new(GrpcService(api.clone()))
+        .accept_compressed(Gzip)
+        .accept_compressed(Zstd)
+        .send_compressed(Gzip)
+        .send_compressed(Zstd);
     let router = Routes::new(events)
         .add_service(authentication)
+        .add_service(directory)
         .add_service(health.accept_compressed(Gzip).accept_compressed(Zstd))
         .into_axum_router()
         .merge(reflection::router()?)

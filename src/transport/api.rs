@@ -25,6 +25,7 @@ use crate::{
         BulkCreateReferralEventsResponse, CreateReferralEventResponse, CreateTokenRequest, CreateTokenResponse,
         MAXIMUM_ANSWER_SIZE, MAXIMUM_EVENTS, ReleaseTokenRequest, ReleaseTokenResponse,
     },
+    directory::Directory,
     error::{Error, ErrorKind, Result},
     metrics::{CallRecord, Step},
     referral::{Answered, Idempotency, Options, ReferralEvents, Report, Sender, event::EventRequest},
@@ -36,6 +37,7 @@ use crate::{
 pub struct Api {
     pub authenticator: Authenticator,
     pub referral_events: ReferralEvents,
+    pub directory: Directory,
     /// How long a call may take.
     pub time_limit: Duration,
     /// The calls that write.
@@ -95,12 +97,14 @@ impl Api {
     pub(super) async fn recognise(&self, headers: &HeaderMap, access: Access) -> Result<Option<(Secret, Arc<Caller>)>> {
         let Some(token) = request::token_of_header(headers)? else { return Ok(None) };
         let verified = self.authenticator.verify(&token)?;
-        if access == Access::Creators {
+        if matches!(access, Access::Creators | Access::Administrators) {
             self.writes.check(verified.organisation_id())?;
         }
         let caller = self.authenticator.authenticate(verified).await?;
-        if access == Access::Creators {
-            caller.require_creation()?;
+        match access {
+            Access::Creators => caller.require_creation()?,
+            Access::Administrators => caller.require_administration()?,
+            Access::Anybody | Access::WithToken => {}
         }
         note_caller(&caller);
         Ok(Some((token, Arc::new(caller))))

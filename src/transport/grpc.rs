@@ -18,7 +18,8 @@ use super::{
     body::{self, Reader},
     budget::Holder,
     fields::ByDefault,
-    head::{Head, Method, too_large},
+    head::{Head, Method, Stream, too_large},
+    import::ImportStream,
     load::{Incoming, LoadStream},
     packed::{self, Message, PREFIX},
     protocol::Protocol,
@@ -57,7 +58,7 @@ impl ReferralEventService for GrpcService {
         &self,
         request: Request<Streaming<LoadReferralEventsRequest>>,
     ) -> Result<Response<Self::LoadReferralEventsStream>, Status> {
-        let stream = request.extensions().get().and_then(Incoming::take);
+        let stream = request.extensions().get::<Incoming<LoadStream>>().and_then(Incoming::take);
         let stream = stream.ok_or_else(|| Status::internal("the stream was not begun"))?;
         Ok(Response::new(stream.answers()))
     }
@@ -153,7 +154,7 @@ impl AuthenticationService for GrpcService {
 
 impl GrpcService {
     /// Unwraps the message, calls, and wraps what came of it.
-    async fn serve<M, T>(
+    pub(super) async fn serve<M, T>(
         &self,
         request: Request<M>,
         call: impl AsyncFnOnce(&Head, M) -> Result<T>,
@@ -207,8 +208,8 @@ pub async fn within_limits(State(api): State<Api>, request: HttpRequest, next: N
     let Some(method) = rpc.split_once('/').and_then(|(_, name)| Method::of_rpc(name)) else {
         return no_such_method(request).await;
     };
-    if method.is_stream {
-        let answered = stream_within_limits(api, request, next, &request_id).await;
+    if let Some(stream) = method.stream {
+        let answered = stream_within_limits(api, (method, stream), request, next, &request_id).await;
         return answered.unwrap_or_else(|error| refused(&error, &request_id));
     }
     let headers = request.headers().clone();
@@ -235,20 +236,26 @@ pub async fn within_limits(State(api): State<Api>, request: HttpRequest, next: N
 /// The same for a stream, each message of which has the limits of a call.
 async fn stream_within_limits(
     api: Api,
+    (method, stream): (Method, Stream),
     request: HttpRequest,
     next: Next,
     request_id: &RequestId,
 ) -> Result<HttpResponse<Body>> {
     let (mut parts, body) = request.into_parts();
     if parts.extensions.get() == Some(&Protocol::GrpcWeb) {
-        let message = "The method is a stream both ways, which gRPC-Web does not have: call it by gRPC.";
+        let message = "The method takes a stream, which gRPC-Web does not have: call it by gRPC.";
         return Err(Error::new(ErrorKind::UnsupportedMediaType, message));
     }
-    let begun = api.begin(parts.headers.clone(), request_id.clone(), Method::LOAD, 0);
+    let begun = api.begin(parts.headers.clone(), request_id.clone(), method, 0);
     let head = Arc::new(api.within_time_limit(&parts.headers, begun).await?);
     let charge = head.charge.clone();
     packed::keep_plain(&mut parts.headers);
-    parts.extensions.insert(Incoming::new(LoadStream::begin(api, head, body, &parts)?));
+    match stream {
+        Stream::Load => parts.extensions.insert(Incoming::new(LoadStream::begin(api, head, body, &parts)?)).is_some(),
+        Stream::Import => {
+            parts.extensions.insert(Incoming::new(ImportStream::begin(api, head, body, &parts)?)).is_some()
+        }
+    };
     let answer = next.run(HttpRequest::from_parts(parts, Body::empty())).await;
     Ok(body::charged_each(answer, charge))
 }

@@ -77,6 +77,9 @@ pub fn row_of(kind: ErrorKind) -> StatusRow {
         Kind::CustomerEventNotFound => {
             row("CustomerEventNotFoundException", Code::NotFound, StatusCode::NOT_FOUND, "Customer event not found")
         }
+        Kind::AccessTokenNotFound => {
+            row("AccessTokenNotFoundException", Code::NotFound, StatusCode::NOT_FOUND, "Access token not found")
+        }
         Kind::NotFound => row("NotFoundException", Code::Unimplemented, StatusCode::NOT_FOUND, "Not found"),
         Kind::MethodNotAllowed => {
             row("MethodNotAllowedException", Code::Unimplemented, StatusCode::METHOD_NOT_ALLOWED, "Method not allowed")

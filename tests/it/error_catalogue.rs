@@ -81,6 +81,7 @@ async fn every_code_of_a_call_is_in_the_catalogue(_: Setup) {
         InvalidPageToken,
         UnknownAttribute,
         CustomerEventNotFound,
+        AccessTokenNotFound,
         IdempotencyKeyReused,
         OffsetOutOfRange,
         NotFound,

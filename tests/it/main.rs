@@ -37,6 +37,9 @@ mod deploy;
 mod description;
 mod descriptors;
 mod details;
+mod directory_imports;
+mod directory_rows;
+mod directory_states;
 mod discovery;
 mod doctor;
 mod doctor_database;
@@ -108,6 +111,7 @@ mod precedence;
 mod protocols;
 mod races;
 mod reading_bounds;
+mod referral_trees;
 mod refusals;
 mod rehearsal;
 mod releases;
@@ -174,6 +178,9 @@ fn main() {
         description::tests(),
         descriptors::tests(),
         details::tests(),
+        directory_imports::tests(),
+        directory_rows::tests(),
+        directory_states::tests(),
         discovery::tests(),
         doctor::tests(),
         doctor_database::tests(),
@@ -245,6 +252,7 @@ fn main() {
         protocols::tests(),
         races::tests(),
         reading_bounds::tests(),
+        referral_trees::tests(),
         refusals::tests(),
         rehearsal::tests(),
         releases::tests(),

@@ -19,7 +19,8 @@ pub enum Lasting {
 impl Lasting {
     pub fn of(path: &str) -> Self {
         match path {
-            "/referral.v1.ReferralEventService/LoadReferralEvents" => Self::Messages,
+            "/referral.v1.ReferralEventService/LoadReferralEvents"
+            | "/referral.v1.DirectoryService/ImportDirectory" => Self::Messages,
             path if path.starts_with("/grpc.") => Self::OpenEnded,
             _ => Self::Answered,
         }

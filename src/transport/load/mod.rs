@@ -8,4 +8,5 @@ mod chunk;
 mod messages;
 mod stream;
 
+pub use messages::Messages;
 pub use stream::{Incoming, LoadStream};

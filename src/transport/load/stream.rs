@@ -55,15 +55,20 @@ pub struct LoadStream {
 }
 
 /// A stream on its way to its service, which is made for what a clone of can be had.
-#[derive(Clone)]
-pub struct Incoming(Arc<Mutex<Option<LoadStream>>>);
+pub struct Incoming<S>(Arc<Mutex<Option<S>>>);
 
-impl Incoming {
-    pub fn new(stream: LoadStream) -> Self {
+impl<S> Clone for Incoming<S> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<S> Incoming<S> {
+    pub fn new(stream: S) -> Self {
         Self(Arc::new(Mutex::new(Some(stream))))
     }
 
-    pub fn take(&self) -> Option<LoadStream> {
+    pub fn take(&self) -> Option<S> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }

@@ -7,6 +7,7 @@ mod bytes_codec;
 mod citus;
 pub mod collector;
 mod crash;
+pub mod directory_calls;
 pub mod doctor;
 mod engine;
 pub mod examples;
