@@ -8,7 +8,7 @@ use tonic::{Code, Request, Streaming};
 
 use super::{
     attempts::Attempts,
-    calls::{Client, request_id},
+    connection::{Client, request_id},
     error::Error,
     tokens::{bearer, late},
 };
