@@ -183,7 +183,7 @@ impl ViolationKind {
 pub struct Error {
     kind: ErrorKind,
     message: String,
-    field: Option<String>,
+    field: Option<Box<str>>,
     violations: Vec<(String, String)>,
     retry_after: Option<Duration>,
     next_offset: Option<u64>,
@@ -212,7 +212,7 @@ impl Error {
 
     /// Names the attribute of the call that is at fault.
     pub fn at_field(mut self, field: impl Into<String>) -> Self {
-        self.field = Some(field.into());
+        self.field = Some(field.into().into_boxed_str());
         self
     }
 

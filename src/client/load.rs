@@ -8,7 +8,7 @@ use tonic::{Code, Request, Streaming};
 
 use super::{
     attempts::Attempts,
-    calls::{Client, request_id},
+    connection::{Client, request_id},
     error::Error,
     tokens::{bearer, late},
 };
@@ -60,15 +60,8 @@ struct Stream {
     request_id: Option<String>,
 }
 
-impl Client {
-    /// Opens a load, or goes on with it. `load_id` is 1 to 128 characters of visible ASCII.
-    pub async fn load(&self, load_id: &str, options: LoadOptions) -> Result<Load, Error> {
-        Load::open(self.clone(), load_id, options).await
-    }
-}
-
 impl Load {
-    async fn open(client: Client, load_id: &str, options: LoadOptions) -> Result<Self, Error> {
+    pub(super) async fn open(client: Client, load_id: &str, options: LoadOptions) -> Result<Self, Error> {
         let mut load = Self {
             attempts: Attempts::new(&client.settings),
             client,

@@ -40,12 +40,14 @@
 
 mod attempts;
 mod calls;
+mod connection;
 mod error;
 mod load;
 mod tokens;
 
 pub use attempts::{OnRetry, Retry, Settings};
-pub use calls::{BulkAnswer, BulkOptions, Client};
+pub use calls::{BulkAnswer, BulkOptions};
+pub use connection::Client;
 pub use error::Error;
 pub use load::{Load, LoadOptions};
 pub use tokens::{Login, Tokens};
