@@ -12,7 +12,7 @@ tests! {
 }
 
 /// In the order of somebody who begins, who can try the example of each; `serve` does not end.
-const TRIED: [&str; 33] = [
+const TRIED: [&str; 34] = [
     "organisation",
     "organisation add",
     "organisation list",
@@ -30,6 +30,7 @@ const TRIED: [&str; 33] = [
     "organisation disable",
     "organisation enable",
     "import",
+    "load",
     "key",
     "key new",
     "key check",
