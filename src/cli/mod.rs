@@ -80,6 +80,8 @@ const SHOW_CONFIG: &str = "Example:\n  referral-events config show";
 
 const ARCHIVE_EVENTS: &str =
     "Example:\n  referral-events events archive --organisation acme --before 2020-01-01 --output 2019.ndjson.zst";
+const LOAD: &str =
+    "Example:\n  referral-events load --template > referrals.csv && referral-events load --check referrals.csv";
 const SHOW: &str = "Example:\n  referral-events show event 8 --organisation acme";
 
 #[derive(Debug, Subcommand)]
@@ -97,9 +99,7 @@ enum Command {
     #[command(after_help = "Example:\n  referral-events import --organisation acme units units.csv")]
     Import(import::ImportArguments),
     /// Loads referral events from a file into a server
-    #[command(
-        after_help = "Example:\n  referral-events load --template > referrals.csv\n  referral-events load --check referrals.csv"
-    )]
+    #[command(after_help = LOAD)]
     Load(load::LoadArguments),
     /// Archives old events
     #[command(subcommand, after_help = ARCHIVE_EVENTS)]

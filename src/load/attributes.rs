@@ -64,6 +64,11 @@ impl Attributes {
 
     /// Says of a path that there is no such attribute, and which one was probably meant.
     pub fn unknown(&self, path: &str) -> String {
+        let paths = self.iter().map(|attribute| attribute.path.as_str());
+        let within: Vec<&str> = paths.filter(|other| other.starts_with(&format!("{path}."))).collect();
+        if !within.is_empty() {
+            return format!("{path} has attributes, and no value of its own: say which, of {}", within.join(", "));
+        }
         let nearest = text::nearest(path, self.iter().map(|attribute| attribute.path.as_str()));
         let suggestion = nearest.map(|path| format!("; {path} is probably meant")).unwrap_or_default();
         format!("an event has no attribute {}{suggestion}", text::quoted(path))

@@ -38,6 +38,8 @@ pub enum Part {
         columns: Vec<Column>,
     },
     Chunk(Chunk),
+    /// Without it the file was not read to its end.
+    End,
 }
 
 #[derive(Default)]
@@ -111,15 +113,18 @@ impl<'a> Chunks<'a> {
         Ok(if is_full { self.send_chunk() } else { ControlFlow::Continue(()) })
     }
 
-    /// The end of the file.
-    pub fn end(mut self) -> Result<(), Trouble> {
-        if self.rows < self.start.rows {
-            return Err(self.another_file());
-        }
+    /// Ends where the file does, or where it cannot be read on: what comes before that is sent. Where nobody receives any
+    /// more, nobody wants to know.
+    pub fn end(mut self, read: Result<(), Trouble>) {
+        let end = match read {
+            Ok(()) if self.rows < self.start.rows => Err(self.another_file()),
+            Ok(()) => Ok(Part::End),
+            Err(trouble) => Err(trouble),
+        };
         if !self.chunk.rows.is_empty() {
             _ = self.send_chunk();
         }
-        Ok(())
+        _ = self.sender.blocking_send(end);
     }
 
     fn another_file(&self) -> Trouble {

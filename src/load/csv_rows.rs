@@ -28,7 +28,7 @@ pub fn unreadable(cause: io::Error) -> Trouble {
 
 pub fn read<R: Read>(
     mut records: Records<R>,
-    mut chunks: Chunks<'_>,
+    chunks: &mut Chunks<'_>,
     delimiter: Option<u8>,
     needs_mark: bool,
 ) -> Result<(), Trouble> {
@@ -62,14 +62,14 @@ pub fn read<R: Read>(
                 let fault = Fault::new(Code::RowTooLong, format!("longer than {MAXIMUM_ROW_BYTES} bytes"));
                 chunks.add(line, b"", |_, _| Err(fault), Box::default)
             }
-            Next::Record if !is_swallowing(&records, columns.len()) => add(&records, &columns, &own, &mut chunks),
-            Next::TooLong | Next::Record => open_quote(&mut records, &own, &mut chunks),
+            Next::Record if !is_swallowing(&records, columns.len()) => add(&records, &columns, &own, chunks),
+            Next::TooLong | Next::Record => open_quote(&mut records, &own, chunks),
         }?;
         if flow.is_break() {
-            return Ok(());
+            break;
         }
     }
-    chunks.end()
+    Ok(())
 }
 
 fn header(mapping: &Mapping, record: &Record<'_>) -> Result<Vec<Column>, Trouble> {

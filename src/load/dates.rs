@@ -41,6 +41,9 @@ impl Dates {
         let day = parsed.to_naive_date().map_err(|_| wrong())?;
         // A form of days alone has no hour, and means their beginning.
         let has_hour = parsed.hour_mod_12().is_some();
+        if parsed.minute().is_none() {
+            parsed.set_minute(0).map_err(|_| wrong())?;
+        }
         let time = if has_hour { parsed.to_naive_time().map_err(|_| wrong())? } else { NaiveTime::MIN };
         self.local(day.and_time(time), given)
     }

@@ -36,39 +36,39 @@ use crate::{
 /// The attribute of the body that has the events.
 pub const EVENTS: &str = "referral_customer_events_set";
 
-pub fn read_lines(source: impl BufRead, mut chunks: Chunks<'_>) -> Result<(), Trouble> {
-    if begin(&mut chunks)?.is_break() {
+pub fn read_lines(source: impl BufRead, chunks: &mut Chunks<'_>) -> Result<(), Trouble> {
+    if begin(chunks)?.is_break() {
         return Ok(());
     }
     let mut lines = Lines::new(source, 1);
     while let Some(line) = lines.next().map_err(unreadable)? {
         let flow = match line {
-            Line::Whole(line, bytes) => add(&mut chunks, line, bytes),
+            Line::Whole(line, bytes) => add(chunks, line, bytes),
             Line::TooLong(line) => {
                 let fault = Fault::new(Code::RowTooLong, format!("longer than {MAXIMUM_ROW_BYTES} bytes"));
                 chunks.add(line, b"", |_, _| Err(fault), Box::default)
             }
         };
         if flow?.is_break() {
-            return Ok(());
+            break;
         }
     }
-    chunks.end()
+    Ok(())
 }
 
 /// Reads a body, or an array of events.
-pub fn read_body(source: impl BufRead, mut chunks: Chunks<'_>) -> Result<(), Trouble> {
-    if begin(&mut chunks)?.is_break() {
+pub fn read_body(source: impl BufRead, chunks: &mut Chunks<'_>) -> Result<(), Trouble> {
+    if begin(chunks)?.is_break() {
         return Ok(());
     }
     let place = Place::default();
     let mut deserializer = serde_json::Deserializer::from_reader(Watched { source, place: place.clone() });
-    let mut body = Body { chunks: &mut chunks, place: &place, end: None, has_events: false };
+    let mut body = Body { chunks, place: &place, end: None, has_events: false };
     let read = deserializer.deserialize_any(&mut body).and_then(|()| deserializer.end());
     match (body.end, read) {
         (Some(end), _) => end,
         (None, Err(error)) => Err(unreadable(error.into())),
-        (None, Ok(())) if body.has_events => chunks.end(),
+        (None, Ok(())) if body.has_events => Ok(()),
         (None, Ok(())) => Err(Trouble::unusable(format!("the object has no {EVENTS}"))),
     }
 }
@@ -79,7 +79,12 @@ fn begin(chunks: &mut Chunks<'_>) -> Flow {
 }
 
 fn add(chunks: &mut Chunks<'_>, line: u64, raw: &[u8]) -> Flow {
-    chunks.add(line, raw, |mapping, number| event(mapping, raw, number), || Box::from(raw.trim_ascii()))
+    chunks.add(line, raw, |mapping, number| event(mapping, raw, number), || in_one_line(raw))
+}
+
+/// An object of a body may have several lines, all of them between its tokens.
+fn in_one_line(raw: &[u8]) -> Box<[u8]> {
+    raw.trim_ascii().iter().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte }).collect()
 }
 
 fn event(mapping: &Mapping, raw: &[u8], number: u64) -> Result<ReferralCustomerEvent, Fault> {

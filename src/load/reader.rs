@@ -43,11 +43,9 @@ pub fn start(source: &Source, reading: Reading) -> Result<Receiver<Result<Part, 
     let bytes = source.bytes().map_err(unreadable)?;
     let (sender, receiver) = mpsc::channel(1);
     let read = move || {
-        let chunks = Chunks::new(&reading.mapping, &sender, reading.start.clone());
-        if let Err(trouble) = read(bytes, &reading, chunks) {
-            // Where nobody receives any more, nobody wants to know.
-            _ = sender.blocking_send(Err(trouble));
-        }
+        let mut chunks = Chunks::new(&reading.mapping, &sender, reading.start.clone());
+        let read = read(bytes, &reading, &mut chunks);
+        chunks.end(read);
     };
     let thread = thread::Builder::new().name("load".to_owned()).spawn(read);
     thread.map_err(|cause| Trouble::stopped(format!("no thread can be started: {cause}")))?;
@@ -62,7 +60,7 @@ pub async fn format(parts: &mut Receiver<Result<Part, Trouble>>) -> Result<Arc<R
     }
 }
 
-fn read(bytes: Box<dyn Read + Send>, reading: &Reading, chunks: Chunks<'_>) -> Result<(), Trouble> {
+fn read(bytes: Box<dyn Read + Send>, reading: &Reading, chunks: &mut Chunks<'_>) -> Result<(), Trouble> {
     let mut text = decode(bytes, reading.encoding).map_err(|cause| {
         let sentence = format!("the file cannot be read: {cause}");
         Trouble::unusable(sentence)

@@ -27,6 +27,11 @@ use crate::{
 /// How often the journal is written. What was answered after it is answered again, from what the server keeps.
 const JOURNAL_PAUSE: Duration = Duration::from_millis(500);
 
+const UNREAD: &str = "the file was not read to its end, for a reason that the log has";
+
+const CHANGED: &str = "the file was written to while it was loaded, and what was read since was not sent. Once the file is whole, \
+                       run the same command again: it goes on where the rows before are as they were";
+
 /// A load, as far as it has come.
 pub struct Run {
     pub source: Source,
@@ -71,31 +76,50 @@ impl Run {
         tell: &mut impl FnMut(&Self),
     ) -> Result<(), Trouble> {
         // Whoever has nothing to send needs no server.
-        let Some(Part::Chunk(first)) = parts.recv().await.transpose()? else { return Ok(()) };
+        let first = parts.recv().await.transpose()?;
+        if let Some(Part::End) = first {
+            return Ok(());
+        }
         self.write()?;
         let mut load = self.open(client).await?;
         let mut under_way: VecDeque<Chunk> = VecDeque::new();
-        self.send(&mut load, first, &mut under_way).await?;
-        let mut is_at_end = false;
+        let mut end = self.take(first.map(Ok), &mut load, &mut under_way).await?;
         loop {
             while under_way.front().is_some_and(|chunk| !chunk.has_events()) {
                 self.settle(&mut under_way, None)?;
             }
             tell(self);
-            if is_at_end && under_way.is_empty() {
-                return Ok(());
+            // However the file ends, what was sent is waited for.
+            if under_way.is_empty()
+                && let Some(end) = end
+            {
+                return end;
             }
             select! {
                 answer = load.next(), if !under_way.is_empty() => {
                     let answer = answer.map_err(|error| self.explain(&error))?;
                     self.settle(&mut under_way, answer)?;
                 }
-                part = parts.recv(), if !is_at_end && under_way.len() < load.max_in_flight() => match part.transpose()? {
-                    Some(Part::Chunk(chunk)) => self.send(&mut load, chunk, &mut under_way).await?,
-                    Some(Part::Header { .. }) => {}
-                    None => is_at_end = true,
-                },
+                part = parts.recv(), if end.is_none() && under_way.len() < load.max_in_flight() => {
+                    end = self.take(part, &mut load, &mut under_way).await?;
+                }
             }
+        }
+    }
+
+    /// Sends what is read; answers how the file ends, where it does.
+    async fn take(
+        &mut self,
+        part: Option<Result<Part, Trouble>>,
+        load: &mut Load,
+        under_way: &mut VecDeque<Chunk>,
+    ) -> Result<Option<Result<(), Trouble>>, Trouble> {
+        match part {
+            Some(Ok(Part::Chunk(_))) if self.source.has_changed() => Ok(Some(Err(Trouble::stopped(CHANGED)))),
+            Some(Ok(Part::Chunk(chunk))) => self.send(load, chunk, under_way).await.map(|()| None),
+            Some(Ok(_)) => Ok(Some(Ok(()))),
+            Some(Err(trouble)) => Ok(Some(Err(trouble))),
+            None => Ok(Some(Err(Trouble::stopped(UNREAD)))),
         }
     }
 
@@ -122,12 +146,6 @@ impl Run {
         mut chunk: Chunk,
         under_way: &mut VecDeque<Chunk>,
     ) -> Result<(), Trouble> {
-        if self.source.has_changed() {
-            return Err(Trouble::stopped(
-                "the file was written to while it was loaded. What is not answered yet was not sent; once the file is whole, \
-                 run the same command again: it goes on where the rows before are as they were",
-            ));
-        }
         let events = mem::take(&mut chunk.events);
         under_way.push_back(chunk);
         if events.is_empty() {

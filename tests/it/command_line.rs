@@ -339,6 +339,7 @@ async fn every_setting_is_documented_with_its_variable(_: Setup) {
         "migrate",
         "backup",
         "import",
+        "load",
         "events",
         "organisation",
         "user",

@@ -44,7 +44,8 @@ async fn a_header_that_is_no_header_of_events_is_refused_with_what_mends_it(_: S
         (
             "performed_on,referred_rewards_participant_identifier\n",
             &[],
-            "referred_rewards_participant_identifier.number is probably meant",
+            "referred_rewards_participant_identifier has attributes, and no value of its own: say which, of \
+             referred_rewards_participant_identifier.id, referred_rewards_participant_identifier.number, ",
         ),
         ("performed_on^description\n", &[], "a delimiter other than , ; and tab is told by --delimiter"),
         ("performed_on,Performed_On\n", &[], "the columns \"performed_on\" and \"Performed_On\" are both performed_on"),

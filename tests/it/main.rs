@@ -82,11 +82,13 @@ mod list_pages;
 mod list_refusals;
 mod load_bad_files;
 mod load_crashes;
+mod load_document;
 mod load_files;
 mod load_kills;
 mod load_limits;
 mod load_moves;
 mod load_runs;
+mod load_stops;
 mod loads;
 mod log_lines;
 mod logging;
@@ -223,11 +225,13 @@ fn main() {
         list_refusals::tests(),
         load_bad_files::tests(),
         load_crashes::tests(),
+        load_document::tests(),
         load_files::tests(),
         load_kills::tests(),
         load_limits::tests(),
         load_moves::tests(),
         load_runs::tests(),
+        load_stops::tests(),
         loads::tests(),
         log_lines::tests(),
         logging::tests(),

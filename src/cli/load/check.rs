@@ -35,6 +35,7 @@ pub async fn run(source: &Source, reading: Reading, as_json: bool) -> Result<u8,
         match part {
             // What comes before it is shown.
             Err(trouble) => ended = Err(trouble),
+            Ok(Part::End) => {}
             Ok(Part::Header { columns: found, .. }) => columns = found,
             Ok(Part::Chunk(chunk)) => {
                 let mut events = chunk.events.iter();

@@ -59,7 +59,7 @@ pub struct LoadArguments {
     #[arg(long)]
     dry_run: bool,
     /// Where the created events are written, with their lines
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
     created: Option<PathBuf>,
     /// Where the failed rows are written, each with its error, to be mended and loaded [default: FILE.failed.csv, or
     /// FILE.failed.ndjson]
@@ -72,7 +72,7 @@ pub struct LoadArguments {
     #[arg(long, conflicts_with = "dry_run", hide_short_help = true)]
     renew: bool,
     /// Prints JSON, an object a line; the last is the summary
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     json: bool,
     /// Shows what the first 1000 rows become, and sends nothing
     #[arg(long)]
@@ -81,7 +81,7 @@ pub struct LoadArguments {
     #[arg(long, conflicts_with = "file")]
     template: bool,
     /// Prints the attributes of an event, which are the names of columns
-    #[arg(long, conflicts_with_all = ["file", "template"])]
+    #[arg(long, conflicts_with_all = ["file", "template"], hide_short_help = true)]
     attributes: bool,
 }
 
@@ -173,6 +173,11 @@ async fn load(arguments: &LoadArguments, file: &Path) -> Result<u8, Trouble> {
     let mut run = Run { source, format, journal, journal_path, failed, created, is_rehearsal, written: Instant::now() };
     let ended = run.carry_out(&client, parts, stop, |run| telling.tell(run)).await;
     telling.end();
+    let ended = match ended {
+        // The counts are of another load.
+        Err(Trouble::Unusable(sentence)) => return Err(Trouble::Unusable(sentence)),
+        ended => ended,
+    };
     let code = match &ended {
         Err(trouble) => code_of(trouble),
         Ok(()) if run.journal.counts.failed > 0 => FINISHED_WITH_FAILURES,

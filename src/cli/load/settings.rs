@@ -23,7 +23,7 @@ pub struct FileArguments {
     #[arg(long = "column", value_name = "NAME=ATTRIBUTE", value_parser = column)]
     columns: Vec<(String, String)>,
     /// A TOML file that says the same of many columns: "Kunde" = "referred_rewards_participant_identifier.number"
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
     map: Option<PathBuf>,
     /// What all events have: performed_by_unit_identifier.name=Web
     #[arg(long = "set", value_name = "ATTRIBUTE=VALUE", value_parser = constant)]
@@ -36,7 +36,7 @@ pub struct FileArguments {
     time_zone: Option<Tz>,
     /// The column that has each row's own number in --set external_system=NAME, or `hash` for a number made of what the
     /// row says; so that a row that is loaded again is known again
-    #[arg(long, value_name = "COLUMN|hash", value_parser = reference)]
+    #[arg(long, value_name = "COLUMN|hash", value_parser = reference, hide_short_help = true)]
     reference_from: Option<Reference>,
     /// What separates the cells of CSV: a character, or `tab` [default: found out]
     #[arg(long, value_name = "CHARACTER", value_parser = delimiter, hide_short_help = true)]
