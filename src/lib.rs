@@ -11,7 +11,7 @@
 //! - [`client`]: a client of the service.
 //! - [`transport`]: gRPC and REST, two ways to the same calls. [`contract`]: the messages.
 //! - [`auth`]: who calls, and what they may do.
-//! - [`referral`]: events and their rules. [`directory`]: the reference data that events name.
+//! - [`directory`]: the reference data that events name. [`referral`]: events and their rules.
 //! - [`guessing`]: counts wrong passwords and codes, and makes those wait who give many.
 //! - [`storage`]: the database.
 //! - [`clock`], [`date`], [`error`], [`id`], [`logging`], [`metrics`], [`retry`], [`rows`],

@@ -11,7 +11,7 @@ use crate::storage::people::{self, ListedEntry};
 
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
-    /// Lists what was done to users and organisations, by whom and where, the latest last
+    /// Lists what was done to users, organisations and their directories, by whom and where, the latest last
     #[command(after_help = super::LIST_AUDIT)]
     List {
         /// Lists what was done in this organisation alone

@@ -251,11 +251,9 @@ async fn stream_within_limits(
     let charge = head.charge.clone();
     packed::keep_plain(&mut parts.headers);
     match stream {
-        Stream::Load => parts.extensions.insert(Incoming::new(LoadStream::begin(api, head, body, &parts)?)).is_some(),
-        Stream::Import => {
-            parts.extensions.insert(Incoming::new(ImportStream::begin(api, head, body, &parts)?)).is_some()
-        }
-    };
+        Stream::Load => _ = parts.extensions.insert(Incoming::new(LoadStream::begin(api, head, body, &parts)?)),
+        Stream::Import => _ = parts.extensions.insert(Incoming::new(ImportStream::begin(api, head, body, &parts)?)),
+    }
     let answer = next.run(HttpRequest::from_parts(parts, Body::empty())).await;
     Ok(body::charged_each(answer, charge))
 }
