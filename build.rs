@@ -14,8 +14,9 @@ const PACKAGE: &str = "referral.v1";
 /// The message of an event to create.
 const EVENT: &str = "ReferralCustomerEvent";
 /// With what they import, and with what errors carry, which is in no message of ours.
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
     "referral/v1/referral_event_service.proto",
+    "referral/v1/directory_service.proto",
     "referral/v1/authentication_service.proto",
     "google/rpc/error_details.proto",
     "google/rpc/status.proto",
@@ -54,7 +55,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let types = if has_events(message) { "crate::transport::raw" } else { "crate::contract" };
         builder = builder.extern_path(path(message.name()), format!("{types}::{}", message.name()));
     }
-    builder.compile_fds(with_raw_messages(compiler.file_descriptor_set()))?;
+    builder.compile_fds(with_raw_messages(compiler.file_descriptor_set(), &raw))?;
     Ok(())
 }
 
@@ -93,8 +94,9 @@ fn is_secret(field: &FieldDescriptor) -> bool {
     field.options().get_field_by_name("debug_redact").is_some_and(|option| *option == Value::Bool(true))
 }
 
+/// Whether there are events to create in the message, or in one of its messages.
 fn has_events(message: &MessageDescriptor) -> bool {
-    message.fields().any(|field| field.kind().as_message().is_some_and(|message| message.name() == EVENT))
+    message.fields().any(|field| field.kind().as_message().is_some_and(|part| part.name() == EVENT || has_events(part)))
 }
 
 /// Events and what is in them are read from JSON by serde, and what is answered is written by it.
@@ -141,13 +143,13 @@ fn with_json(mut builder: Builder, message: &MessageDescriptor) -> Builder {
 
 /// The contract for the server, whose requests have their events as pieces of the message, to be read one by one once
 /// the call is known to be allowed. On the wire a message within a message is the same as bytes.
-fn with_raw_messages(mut contract: FileDescriptorSet) -> FileDescriptorSet {
+fn with_raw_messages(mut contract: FileDescriptorSet, names: &[String]) -> FileDescriptorSet {
     let event = path(EVENT);
     for file in contract.file.iter_mut().filter(|file| file.package() == PACKAGE) {
         let mut raw = file.message_type.clone();
-        raw.retain(|message| message.field.iter().any(|field| field.type_name() == event));
+        raw.iter_mut().for_each(|message| message.name = Some(format!("Raw{}", message.name())));
+        raw.retain(|message| names.iter().any(|name| name == message.name()));
         for message in &mut raw {
-            message.name = Some(format!("Raw{}", message.name()));
             for field in message.field.iter_mut().filter(|field| field.type_name() == event) {
                 field.type_name = None;
                 field.r#type = Some(Type::Bytes.into());

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::http::HeaderValue;
+use opentelemetry_sdk::trace::SdkTracerProvider;
 
 use crate::{
     clock::Clock,
@@ -34,6 +35,8 @@ pub struct Config {
     pub connections: ConnectionLimits,
     /// What is served by TLS; `None` for plain text.
     pub tls: Option<Tls>,
+    /// What the spans of calls are handed to; `None` where nobody wants them.
+    pub spans: Option<SdkTracerProvider>,
     /// How long calls are still taken once the server is told to stop and its health says so; at most half of
     /// `drain_limit`.
     pub drain_pause: Duration,
@@ -55,6 +58,7 @@ impl Default for Config {
             memory_budget: 256 * 1024 * 1024,
             connections: ConnectionLimits::default(),
             tls: None,
+            spans: None,
             drain_pause: Duration::from_secs(1),
             drain_limit: Duration::from_secs(10),
         }

@@ -17,8 +17,10 @@ pub enum ErrorKind {
     InvalidFieldsSet,
     InvalidPageToken,
     IdempotencyKeyReused,
+    OffsetOutOfRange,
     UnknownAttribute,
     CustomerEventNotFound,
+    AccessTokenNotFound,
     NotFound,
     MethodNotAllowed,
     UnsupportedMediaType,
@@ -33,7 +35,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Those that are about a call.
-    pub const OF_CALLS: [Self; 19] = [
+    pub const OF_CALLS: [Self; 20] = [
         Self::InvalidToken,
         Self::InvalidCredentials,
         Self::AccessDenied,
@@ -43,6 +45,7 @@ impl ErrorKind {
         Self::InvalidFieldsSet,
         Self::InvalidPageToken,
         Self::IdempotencyKeyReused,
+        Self::OffsetOutOfRange,
         Self::UnknownAttribute,
         Self::CustomerEventNotFound,
         Self::NotFound,
@@ -180,9 +183,10 @@ impl ViolationKind {
 pub struct Error {
     kind: ErrorKind,
     message: String,
-    field: Option<String>,
+    field: Option<Box<str>>,
     violations: Vec<(String, String)>,
     retry_after: Option<Duration>,
+    next_offset: Option<u64>,
     cause: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
@@ -190,7 +194,15 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), field: None, violations: Vec::new(), retry_after: None, cause: None }
+        Self {
+            kind,
+            message: message.into(),
+            field: None,
+            violations: Vec::new(),
+            retry_after: None,
+            next_offset: None,
+            cause: None,
+        }
     }
 
     /// A failure of ours: the caller reads a fixed sentence, the log gets the cause.
@@ -200,7 +212,7 @@ impl Error {
 
     /// Names the attribute of the call that is at fault.
     pub fn at_field(mut self, field: impl Into<String>) -> Self {
-        self.field = Some(field.into());
+        self.field = Some(field.into().into_boxed_str());
         self
     }
 
@@ -213,6 +225,12 @@ impl Error {
     /// Tells the caller how long to wait before it tries again, where that is known.
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
+        self
+    }
+
+    /// Tells the caller where the load goes on.
+    pub fn next_is(mut self, offset: u64) -> Self {
+        self.next_offset = Some(offset);
         self
     }
 
@@ -243,6 +261,11 @@ impl Error {
     /// How long the caller has to wait before it tries again, where the error knows.
     pub fn wait(&self) -> Option<Duration> {
         self.retry_after
+    }
+
+    /// Where the load goes on, of which a chunk was refused for its offset.
+    pub fn next_offset(&self) -> Option<u64> {
+        self.next_offset
     }
 
     /// The cause, for the log.

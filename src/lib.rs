@@ -7,18 +7,20 @@
 //! - [`server`]: puts a server together and runs it. [`config`]: its settings.
 //! - [`description`]: of the API, for people and programs.
 //! - [`tls`]: the certificate that is served, and whose callers' are taken.
-//! - [`archive`]: files of old events.
+//! - [`archive`]: files of old events. [`load`]: files of events to create.
+//! - [`client`]: a client of the service.
 //! - [`transport`]: gRPC and REST, two ways to the same calls. [`contract`]: the messages.
 //! - [`auth`]: who calls, and what they may do.
 //! - [`referral`]: events and their rules. [`directory`]: the reference data that events name.
 //! - [`guessing`]: counts wrong passwords and codes, and makes those wait who give many.
 //! - [`storage`]: the database.
-//! - [`clock`], [`date`], [`error`], [`id`], [`logging`], [`metrics`], [`retry`], [`secret`],
-//!   [`text`], [`together`]: what all of them use.
+//! - [`clock`], [`date`], [`error`], [`id`], [`logging`], [`metrics`], [`retry`], [`rows`],
+//!   [`secret`], [`text`], [`together`]: what all of them use.
 
 pub mod archive;
 pub mod auth;
 pub mod cli;
+pub mod client;
 pub mod clock;
 pub mod config;
 pub mod contract;
@@ -28,10 +30,12 @@ pub mod directory;
 pub mod error;
 pub mod guessing;
 pub mod id;
+pub mod load;
 pub mod logging;
 pub mod metrics;
 pub mod referral;
 pub mod retry;
+pub mod rows;
 pub mod secret;
 pub mod server;
 pub mod storage;

@@ -43,6 +43,8 @@ pub enum Role {
     Reader,
     /// Reads, creates and cancels.
     Caller,
+    /// Changes the directory besides.
+    Administrator,
 }
 
 impl Role {
@@ -51,8 +53,8 @@ impl Role {
     pub fn from_name(name: &str) -> Option<Self> {
         match name {
             "reader" => Some(Self::Reader),
-            // What an administrator may do besides, change the directory, is not served: the two may do the same.
-            "caller" | "administrator" => Some(Self::Caller),
+            "caller" => Some(Self::Caller),
+            "administrator" => Some(Self::Administrator),
             _ => None,
         }
     }
@@ -73,9 +75,20 @@ impl Caller {
     /// Refuses a caller whose role is to read alone.
     pub fn require_creation(&self) -> Result<()> {
         match self.role {
-            Role::Caller => Ok(()),
+            Role::Caller | Role::Administrator => Ok(()),
             Role::Reader => {
                 let message = "The user's role does not allow to create or cancel events.";
+                Err(Error::new(ErrorKind::AccessDenied, message))
+            }
+        }
+    }
+
+    /// Refuses a caller whose role is not to change the directory.
+    pub fn require_administration(&self) -> Result<()> {
+        match self.role {
+            Role::Administrator => Ok(()),
+            Role::Reader | Role::Caller => {
+                let message = "The user's role does not allow to change the directory.";
                 Err(Error::new(ErrorKind::AccessDenied, message))
             }
         }

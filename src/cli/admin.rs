@@ -38,22 +38,26 @@ impl FromStr for AdminListen {
 const DEFAULT: ([u8; 4], u16) = ([127, 0, 0, 1], 50052);
 
 impl AdminArguments {
+    /// Where it is to be, and whether that is named; `None` where it is switched off.
+    pub async fn addresses(&self) -> Result<Option<(Vec<SocketAddr>, bool)>, SettingError> {
+        Ok(match &self.admin_listen {
+            Some(AdminListen::Off) => None,
+            Some(AdminListen::On(address)) => Some((address.addresses("--admin-listen").await?, true)),
+            None => Some((vec![DEFAULT.into()], false)),
+        })
+    }
+
     /// Listens; none where it is switched off. Several servers on one machine can be started without a word about this, so
     /// the default address may be taken; one that is named may not.
     pub async fn listen(&self) -> Result<Option<TcpListener>, SettingError> {
-        match &self.admin_listen {
-            Some(AdminListen::Off) => Ok(None),
-            Some(AdminListen::On(address)) => {
-                let listener = listen(&address.addresses("--admin-listen").await?).await;
-                listener.map(Some).map_err(|error| SettingError::new(format!("--admin-listen: {error}")))
+        let Some((addresses, is_named)) = self.addresses().await? else { return Ok(None) };
+        match listen(&addresses).await {
+            Ok(listener) => Ok(Some(listener)),
+            Err(error) if is_named => Err(SettingError::new(format!("--admin-listen: {error}"))),
+            Err(error) => {
+                tracing::warn!("no metrics are served, and --admin-listen names another address or off: {error}");
+                Ok(None)
             }
-            None => match listen(&[DEFAULT.into()]).await {
-                Ok(listener) => Ok(Some(listener)),
-                Err(error) => {
-                    tracing::warn!("no metrics are served, and --admin-listen names another address or off: {error}");
-                    Ok(None)
-                }
-            },
         }
     }
 }

@@ -41,7 +41,7 @@ pub async fn new_password(user: &str, organisation: &str) -> Result<String, Fail
 }
 
 /// Told to stop, it leaves the terminal as it was before.
-async fn ask(question: String) -> Result<Secret, Failure> {
+pub async fn ask(question: String) -> Result<Secret, Failure> {
     let before = tcgetattr(io::stdin()).map_err(io::Error::from)?;
     let asked = tokio::task::spawn_blocking(move || {
         let terminal = [Term::stderr(), Term::stdout()].into_iter().find(Term::is_term);

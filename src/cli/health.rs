@@ -4,7 +4,7 @@ use std::{
     error::Error,
     fs,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -13,7 +13,7 @@ use clap::Args;
 use tokio::time::timeout;
 use tonic::{
     Code,
-    transport::{Certificate, ClientTlsConfig, Endpoint},
+    transport::{Certificate, ClientTlsConfig, Endpoint, Identity},
 };
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
@@ -40,6 +40,12 @@ pub struct HealthArguments {
     /// The name in that certificate [default: the host of the URL]
     #[arg(long, value_name = "NAME", requires = "authority")]
     certificate_name: Option<String>,
+    /// The PEM file of the certificate to show where the server asks for one
+    #[arg(long, value_name = "FILE", requires_all = ["authority", "client_key"])]
+    client_certificate: Option<PathBuf>,
+    /// The PEM file with the key of that certificate
+    #[arg(long, value_name = "FILE", requires = "client_certificate")]
+    client_key: Option<PathBuf>,
     /// Where serve listens.
     #[arg(skip)]
     pub listen: Option<Listen>,
@@ -67,9 +73,11 @@ pub async fn run(arguments: HealthArguments) -> Result<(), Failure> {
     let endpoint = Endpoint::from_shared(server.clone());
     let mut endpoint = endpoint.map_err(|error| SettingError::new(format!("{server} cannot be asked: {error}")))?;
     if let Some(file) = arguments.authority {
-        let pem = fs::read(&file).map_err(|error| SettingError::new(format!("{}: {error}", file.display())))?;
-        let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem));
-        let tls = arguments.certificate_name.into_iter().fold(tls, ClientTlsConfig::domain_name);
+        let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(&file)?));
+        let mut tls = arguments.certificate_name.into_iter().fold(tls, ClientTlsConfig::domain_name);
+        if let (Some(certificate), Some(key)) = (&arguments.client_certificate, &arguments.client_key) {
+            tls = tls.identity(Identity::from_pem(read(certificate)?, read(key)?));
+        }
         endpoint =
             endpoint.tls_config(tls).map_err(|error| SettingError::new(format!("{}: {error}", file.display())))?;
     }
@@ -80,6 +88,10 @@ pub async fn run(arguments: HealthArguments) -> Result<(), Failure> {
         Err(reason) => return Err(SettingError::new(format!("{server} {reason}")).into()),
     }
     Ok(())
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, SettingError> {
+    fs::read(file).map_err(|error| SettingError::new(format!("{}: {error}", file.display())))
 }
 
 /// The URL of a server that listens at an address: of one that listens at all of this machine, loopback.

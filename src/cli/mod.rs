@@ -18,6 +18,7 @@ mod key_files;
 mod key_settings;
 mod keys;
 mod listing;
+mod load;
 mod migrate;
 mod operator;
 mod organisation;
@@ -27,6 +28,7 @@ mod show;
 mod stop;
 mod tls;
 mod token;
+mod traces;
 mod unprocessed;
 mod user;
 mod values;
@@ -78,6 +80,8 @@ const SHOW_CONFIG: &str = "Example:\n  referral-events config show";
 
 const ARCHIVE_EVENTS: &str =
     "Example:\n  referral-events events archive --organisation acme --before 2020-01-01 --output 2019.ndjson.zst";
+const LOAD: &str =
+    "Example:\n  referral-events load --template > referrals.csv && referral-events load --check referrals.csv";
 const SHOW: &str = "Example:\n  referral-events show event 8 --organisation acme";
 
 #[derive(Debug, Subcommand)]
@@ -94,6 +98,9 @@ enum Command {
     /// Loads directory rows from a file
     #[command(after_help = "Example:\n  referral-events import --organisation acme units units.csv")]
     Import(import::ImportArguments),
+    /// Loads referral events from a file into a server
+    #[command(after_help = LOAD)]
+    Load(load::LoadArguments),
     /// Archives old events
     #[command(subcommand, after_help = ARCHIVE_EVENTS)]
     Events(events::EventsCommand),
@@ -269,6 +276,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Migrate(arguments) => migrate::run(arguments, &settings).await?,
         Command::Backup(arguments) => return backup::run(arguments, &settings).await,
         Command::Import(arguments) => return import::run(arguments, &settings).await,
+        Command::Load(arguments) => return load::run(arguments).await,
         Command::Events(command) => return events::run(command, &settings).await,
         Command::Show(command) => show::run(command, &settings).await?,
         Command::Organisation(command) => organisation::run(command, &settings).await?,

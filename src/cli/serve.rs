@@ -17,6 +17,7 @@ use super::{
     key_settings::{KeyArguments, MissingKeys},
     keys, say,
     tls::TlsArguments,
+    traces::TraceArguments,
     unprocessed::UnprocessedSettings,
     values::{DAY, Listen, number},
 };
@@ -36,6 +37,8 @@ pub struct ServeArguments {
     pub listen: Listen,
     #[command(flatten)]
     pub tls: TlsArguments,
+    #[command(flatten)]
+    traces: TraceArguments,
     /// Serves a demo organisation, in a database of its own that is gone afterwards; on loopback only
     #[arg(long)]
     pub demo: bool,
@@ -214,7 +217,7 @@ pub struct ServeArguments {
     )]
     drain_limit: u64,
     #[command(flatten)]
-    admin: AdminArguments,
+    pub admin: AdminArguments,
     #[command(flatten)]
     unprocessed: UnprocessedSettings,
 }
@@ -278,6 +281,7 @@ pub async fn run(arguments: ServeArguments, mut settings: Settings) -> Result<()
     // Removed when it is dropped, once the server has ended.
     let demo_folder = arguments.demo.then(|| prepare_demo(&mut settings, is_loopback)).transpose()?;
     let tls = arguments.tls.open(&addresses)?;
+    let spans = arguments.traces.open()?;
     let missing = if is_loopback { MissingKeys::KeepBesideDatabase } else { MissingKeys::Refuse };
     let connections = arguments.connections(settings.database_connections)?;
     let time_limit = Duration::from_secs(arguments.time_limit);
@@ -315,6 +319,7 @@ pub async fn run(arguments: ServeArguments, mut settings: Settings) -> Result<()
         memory_budget: arguments.memory_budget as usize * 1024 * 1024,
         connections,
         tls,
+        spans,
         drain_pause: Duration::from_secs(arguments.drain_pause),
         drain_limit: Duration::from_secs(arguments.drain_limit),
     };

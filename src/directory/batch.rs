@@ -9,13 +9,13 @@ use tokio::sync::mpsc::Sender;
 
 use super::{
     kind::DirectoryKind,
-    rejected::Format,
     rejection::{Fault, Rejection},
     repeats::Seen,
     row::Row,
     store::BATCH_ROWS,
     summary::Remarks,
 };
+use crate::rows::refused::Format;
 
 pub struct Batch {
     pub rows: Vec<Row>,

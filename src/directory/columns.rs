@@ -1,10 +1,10 @@
 //! What a file of a kind has, for those who make one.
 
 use super::{
-    csv::write_line,
     kind::{Column, Content, DirectoryKind, Need},
     row::{ID_LENGTH, TEXT_LENGTH},
 };
+use crate::rows::csv::write_line;
 
 /// The columns of a kind, a line each: its name, what it holds, and what becomes of a row without it.
 pub fn describe(kind: DirectoryKind) -> String {

@@ -3,41 +3,45 @@
 use std::io::Read;
 
 use super::{
-    csv::{Quoting, Record, Records, count_line_ends},
     header::{self, Header},
     reading::{Reading, refused, unreadable},
-    rejected::Format,
     rejection::{Code, Fault},
     row::{Checker, Row},
     summary::Remarks,
 };
-use crate::error::Result;
-
-/// Characters between which cells may have been meant to end.
-const DELIMITERS: [char; 4] = [',', ';', '\t', '|'];
+use crate::{
+    error::Result,
+    rows::{
+        MAXIMUM_ROW_BYTES,
+        csv::{Next, Quoting, Record, Records, count_line_ends},
+        delimiter::{DELIMITERS, find_delimiter, told_delimiter},
+        refused::Format,
+    },
+};
 
 pub fn read<R: Read>(mut records: Records<R>, reading: &Reading<'_>, needs_mark: bool) -> Result<()> {
     let kind = reading.checker.kind;
     let first = records.peek_line().map_err(unreadable)?;
-    match header::told_delimiter(first) {
+    match told_delimiter(first) {
         Some(delimiter) => {
             records.skip_line().map_err(unreadable)?;
             records.split_by(delimiter);
         }
         None => {
-            let delimiter = header::find_delimiter(kind, first);
+            let delimiter = find_delimiter(first, |name| kind.position(&header::plain(name)).is_some());
             records.split_by(delimiter);
         }
     }
-    if !records.next().map_err(unreadable)? {
+    if !next(&mut records)? {
         return Err(refused("the file is empty"));
     }
     let header = header::read_header(kind, &records.record())?;
     let delimiter = records.delimiter();
-    let format = Format::Csv { delimiter, header: header.line(delimiter), needs_mark };
+    let own = header.own(delimiter);
+    let format = Format::Csv { columns: header.own(delimiter), header: header.line(delimiter), needs_mark };
     let mut batches = reading.batches(format);
     batches.remarks.suspect = header.suspect;
-    while records.next().map_err(unreadable)? {
+    while next(&mut records)? {
         check_end(&records)?;
         let record = records.record();
         let is_open = records.is_single() && records.quoting() == Quoting::Open;
@@ -46,7 +50,7 @@ pub fn read<R: Read>(mut records: Records<R>, reading: &Reading<'_>, needs_mark:
             continue;
         }
         let (line, lines) = (record.line, record.lines);
-        let source = |text: &[u8]| reading.keeps_rejected.then(|| header.source_of_text(text, delimiter));
+        let source = |text: &[u8]| reading.keeps_rejected.then(|| own.row_of_text(text));
         let blanks_cut = batches.remarks.blanks_cut;
         let row = read_record(reading.checker, &header, &record, delimiter, &mut batches.remarks);
         let is_received = match row {
@@ -54,7 +58,7 @@ pub fn read<R: Read>(mut records: Records<R>, reading: &Reading<'_>, needs_mark:
                 let fault = Fault::new(Code::OpenQuote, "a quote on this line does not end on it");
                 batches.reject(line, fault, source(records.keep_first_line()))
             }
-            Err(_) if lines > 1 && !is_one_row(&records, &header) => {
+            Err(_) if lines > 1 && !records.is_one_row(header.columns.len()) => {
                 // What was taken for its cells is none, and nothing was cut from it.
                 batches.remarks.blanks_cut = blanks_cut;
                 let last = line + lines - 1;
@@ -65,7 +69,7 @@ pub fn read<R: Read>(mut records: Records<R>, reading: &Reading<'_>, needs_mark:
                 batches.reject(line, Fault::new(Code::OpenQuote, reason), source(records.keep_first_line()))
             }
             row => {
-                let source = reading.keeps_rejected.then(|| header.source(record.cells(), delimiter));
+                let source = reading.keeps_rejected.then(|| own.row(record.cells()));
                 match row {
                     Ok(row) => batches.add(Row { source, ..row }),
                     Err(fault) => batches.reject(line, spanning(fault, lines), source),
@@ -101,15 +105,17 @@ fn check_end<R: Read>(records: &Records<R>) -> Result<()> {
     )))
 }
 
-/// Whether a record of several lines is meant to be one row: its quotes are sound, its cells as many as those of the
-/// header, and no line in it could be a row.
-fn is_one_row<R: Read>(records: &Records<R>, header: &Header) -> bool {
-    let record = records.record();
-    let is_delimiter = |byte: &u8| *byte == records.delimiter();
-    let width = header.columns.len();
-    let could_be_a_row = |line: &[u8]| !line.is_empty() && line.split(is_delimiter).count() == width;
-    let mut inner = record.raw.split(|byte| matches!(byte, b'\r' | b'\n')).skip(1);
-    width > 1 && record.len() == width && records.quoting() == Quoting::Sound && !inner.any(could_be_a_row)
+/// Reads the next record; answers whether there is one.
+fn next<R: Read>(records: &mut Records<R>) -> Result<bool> {
+    match records.next().map_err(unreadable)? {
+        Next::Record => Ok(true),
+        Next::End => Ok(false),
+        Next::TooLong => Err(refused(format!(
+            "the file cannot be read on: line {}: the row is longer than {MAXIMUM_ROW_BYTES} bytes; a quote on that line \
+             may be open",
+            records.record().line
+        ))),
+    }
 }
 
 fn read_record(

@@ -1,12 +1,16 @@
-//! The first lines of a CSV file: what separates its cells, and what its columns are.
+//! The header of a CSV file: what its columns are.
 
 use super::{
-    csv::{Record, write_line},
-    kind::{Column, DirectoryKind, ERROR_COLUMNS, Need},
+    kind::{Column, DirectoryKind, Need},
     reading::refused,
 };
 use crate::{
     error::{Error, Result},
+    rows::{
+        ERROR_COLUMNS,
+        csv::{Record, write_line},
+        refused::OwnColumns,
+    },
     text::quoted,
 };
 
@@ -21,64 +25,21 @@ pub struct Header {
 }
 
 impl Header {
-    /// A row for the file of rejected rows: its cells without those that are passed over.
-    pub fn source<'a>(&self, cells: impl Iterator<Item = &'a [u8]>, delimiter: u8) -> Box<[u8]> {
-        let is_own = |n: usize| self.columns.get(n).is_none_or(Option::is_some);
-        let mut line = Vec::new();
-        write_line(&mut line, cells.enumerate().filter(|(n, _)| is_own(*n)).map(|(_, cell)| cell), delimiter);
-        line.into_boxed_slice()
-    }
-
-    /// The same of a line whose cells are not to be told apart: as one cell, or as two where that would make it a row.
-    pub fn source_of_text(&self, text: &[u8], delimiter: u8) -> Box<[u8]> {
-        let cells: &[&[u8]] = if self.is_single { &[text, b""] } else { &[text] };
-        let mut line = Vec::new();
-        write_line(&mut line, cells.iter().copied(), delimiter);
-        line.into_boxed_slice()
+    /// The columns that are not passed over.
+    pub fn own(&self, delimiter: u8) -> OwnColumns {
+        OwnColumns::new(delimiter, self.columns.iter().map(Option::is_some).collect())
     }
 
     /// The header as it is written, without what is passed over.
-    pub fn line(&self, delimiter: u8) -> Vec<u8> {
+    pub fn line(&self, delimiter: u8) -> Box<[u8]> {
         let mut line = Vec::new();
         write_line(&mut line, self.columns.iter().flatten().map(|(_, column)| column.name.as_bytes()), delimiter);
-        line
+        line.into_boxed_slice()
     }
-}
-
-/// What a first line `sep=;` says, which Excel obeys and hides.
-pub fn told_delimiter(line: &[u8]) -> Option<u8> {
-    match line.trim_ascii() {
-        [s, e, p, b'=', delimiter] if [*s, *e, *p].eq_ignore_ascii_case(b"sep") && delimiter.is_ascii() => {
-            Some(*delimiter)
-        }
-        // A tab at its end was trimmed.
-        trimmed if trimmed.eq_ignore_ascii_case(b"sep=") && line.contains(&b'\t') => Some(b'\t'),
-        _ => None,
-    }
-}
-
-/// That delimiter by which the line of a header becomes the most names of columns, else the most cells.
-pub fn find_delimiter(kind: DirectoryKind, line: &[u8]) -> u8 {
-    let score = |delimiter: u8| {
-        let cells = || line.split(|byte| *byte == delimiter);
-        let known = cells().filter(|cell| {
-            let name = String::from_utf8_lossy(cell);
-            let name = plain(name.trim().trim_matches('"'));
-            kind.position(&name).is_some() || ERROR_COLUMNS.contains(&name.as_str())
-        });
-        (known.count(), cells().count())
-    };
-    let mut best = b',';
-    for delimiter in [b';', b'\t'] {
-        if score(delimiter) > score(best) {
-            best = delimiter;
-        }
-    }
-    best
 }
 
 /// A name of a column as the kinds have it.
-fn plain(name: &str) -> String {
+pub fn plain(name: &str) -> String {
     name.trim().to_ascii_lowercase()
 }
 

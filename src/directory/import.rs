@@ -11,23 +11,24 @@ use tokio::{
     select,
     sync::mpsc::{self, Receiver},
 };
+use uuid::Uuid;
 
 use super::{
     batch::Batch,
-    encoding::Encoding,
     kind::DirectoryKind,
     reading::Reading,
     rejected::RejectedFile,
     row::Checker,
     source::{self, Metered},
-    store::{BATCH_ROWS, Store, Target},
+    store::{Growth, Note, Store, Target},
     summary::ImportSummary,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
     id::OrganisationId,
+    rows::encoding::Encoding,
     secret::CodeHasher,
-    storage::Database,
+    storage::{Database, people::Act},
 };
 
 /// How a file is imported.
@@ -40,6 +41,8 @@ pub struct ImportOptions {
     pub is_dry_run: bool,
     /// Where the rejected rows are written.
     pub rejected: Option<Box<dyn Write + Send>>,
+    /// Who imports, for the audit.
+    pub act: Option<Act>,
 }
 
 /// How far an import has come. What it counts is committed.
@@ -102,12 +105,11 @@ async fn run(
     summary: &mut ImportSummary,
 ) -> Result<End> {
     let mut rejected = options.rejected.map(RejectedFile::new);
-    let store = Store::open(target, options.is_dry_run).await?;
+    let note = options.act.map(|act| Note::new(Uuid::now_v7(), act, 0, 0));
+    let mut store = Store::open(target, options.is_dry_run, note).await?;
     let (reader, mut batches) = read(&target, source, options.encoding, rejected.is_some())?;
     let mut stop = pin!(stop);
-    // Statistics are made once a batch is inserted, and again each time that what was inserted has doubled, so that the
-    // look-ups of a long file stay fast.
-    let mut analyzed = (BATCH_ROWS / 2) as u64;
+    let mut growth = Growth::default();
     let mut is_stopped = false;
     while !is_stopped {
         let batch = select! {
@@ -120,9 +122,8 @@ async fn run(
         };
         let Some(batch) = batch else { break };
         let bytes = batch.bytes;
-        add(&store, batch, rejected.as_mut(), summary).await?;
-        if summary.inserted >= 2 * analyzed {
-            analyzed = summary.inserted;
+        add(&mut store, batch, rejected.as_mut(), summary).await?;
+        if growth.has_doubled(summary.inserted) {
             store.analyze().await;
         }
         progress(Progress { rows: summary.read, bytes });
@@ -158,16 +159,13 @@ fn read(
 
 /// Stores a batch, and adds what became of it to the summary.
 async fn add(
-    store: &Store<'_>,
+    store: &mut Store<'_>,
     batch: Batch,
     rejected: Option<&mut RejectedFile>,
     summary: &mut ImportSummary,
 ) -> Result<()> {
     let outcome = store.store_batch(&batch.rows).await?;
-    summary.read += (batch.rows.len() + batch.rejections.len()) as u64;
-    summary.inserted += outcome.inserted;
-    summary.updated += outcome.updated;
-    summary.unchanged += outcome.unchanged;
+    summary.count(batch.rows.len() + batch.rejections.len(), &outcome);
     summary.remarks.add(batch.remarks);
     let mut rejections = batch.rejections;
     rejections.extend(outcome.rejections);

@@ -65,10 +65,6 @@ pub enum Need {
     Default(&'static str),
 }
 
-/// What a file of rejected rows has for each of them beside the row itself; an import passes over them. They come first,
-/// so that they are in place beside a row of any number of cells.
-pub(super) const ERROR_COLUMNS: [&str; 2] = ["error_code", "error_description"];
-
 /// The position of `id` among the columns of every kind.
 pub(super) const ID: usize = 0;
 

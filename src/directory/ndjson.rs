@@ -1,76 +1,16 @@
-//! NDJSON, a line at a time.
+//! Objects of NDJSON into rows.
 
-use std::{
-    fmt,
-    io::{self, BufRead},
-    marker::PhantomData,
-};
-
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde_json::{Value, json, value::RawValue};
+use serde_json::Value;
 
 use super::{
-    kind::{Content, DirectoryKind, ERROR_COLUMNS},
+    kind::Content,
     rejection::{Code, Fault},
-    row::{Cell, Checker, MAXIMUM_ROW_BYTES, Row},
+    row::{Cell, Checker, Row},
 };
-use crate::text::quoted;
-
-pub struct Lines<R> {
-    source: R,
-    /// The number of the next line.
-    line: u64,
-    /// The line that was read last, or more than a row may have of one that is too long.
-    bytes: Vec<u8>,
-}
-
-pub enum Line<'a> {
-    Whole(u64, &'a [u8]),
-    TooLong(u64),
-}
-
-impl<R: BufRead> Lines<R> {
-    /// The lines of a source whose first byte is on `line`.
-    pub fn new(source: R, line: u64) -> Self {
-        Self { source, line, bytes: Vec::new() }
-    }
-
-    /// The next line that is not blank.
-    pub fn next(&mut self) -> io::Result<Option<Line<'_>>> {
-        loop {
-            let number = self.line;
-            self.bytes.clear();
-            let is_last = self.read_line()?;
-            if self.bytes.len() > MAXIMUM_ROW_BYTES {
-                return Ok(Some(Line::TooLong(number)));
-            }
-            if !self.bytes.trim_ascii().is_empty() {
-                return Ok(Some(Line::Whole(number, &self.bytes)));
-            }
-            if is_last {
-                return Ok(None);
-            }
-        }
-    }
-
-    /// Reads through the next line feed, keeping hardly more than a row may have; answers whether the source ended.
-    fn read_line(&mut self) -> io::Result<bool> {
-        loop {
-            let input = self.source.fill_buf()?;
-            let end = input.iter().position(|&byte| byte == b'\n').map(|at| at + 1);
-            let part = &input[..end.unwrap_or(input.len())];
-            if self.bytes.len() <= MAXIMUM_ROW_BYTES {
-                self.bytes.extend_from_slice(part);
-            }
-            self.line += u64::from(end.is_some());
-            let (length, is_last) = (part.len(), input.is_empty());
-            self.source.consume(length);
-            if end.is_some() || is_last {
-                return Ok(is_last);
-            }
-        }
-    }
-}
+use crate::{
+    rows::{ERROR_COLUMNS, ndjson::Object},
+    text::quoted,
+};
 
 /// Reads the object of a line into a row, or says why it is none.
 pub fn read_row(checker: &Checker, line: u64, bytes: &[u8]) -> Result<Row, Fault> {
@@ -80,13 +20,23 @@ pub fn read_row(checker: &Checker, line: u64, bytes: &[u8]) -> Result<Row, Fault
         let place = if error.column() == 0 { String::new() } else { format!(" (column {})", error.column()) };
         Fault::new(Code::NotAnObject, format!("not a JSON object{place}"))
     })?;
+    read_members(checker, line, &object.0, scalar)
+}
+
+/// Reads the values of columns into a row, each by the text that a CSV cell would hold, or says why it is none.
+pub fn read_members<V>(
+    checker: &Checker,
+    line: u64,
+    members: &[(String, V)],
+    text: impl Fn(Content, &V) -> Option<String>,
+) -> Result<Row, Fault> {
     let mut row = checker.row(line);
-    for (name, value) in &object.0 {
+    for (name, value) in members {
         let Some(position) = checker.kind.position(name) else {
             if ERROR_COLUMNS.contains(&name.as_str()) {
                 continue;
             }
-            let suspect = other_kind(checker.kind, &object);
+            let suspect = checker.kind.other_of(&members.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>());
             return Err(
                 Fault::new(Code::UnknownColumn, format!("{}: no such column", quoted(name))).suspecting(suspect)
             );
@@ -96,36 +46,10 @@ pub fn read_row(checker: &Checker, line: u64, bytes: &[u8]) -> Result<Row, Fault
             return Err(Fault::of(column, Code::RepeatedColumn, "given twice"));
         }
         let text =
-            scalar(column.content, value).ok_or_else(|| Fault::of(column, Code::WrongType, "of the wrong type"))?;
+            text(column.content, value).ok_or_else(|| Fault::of(column, Code::WrongType, "of the wrong type"))?;
         row.cells[position] = checker.check(column, &text)?;
     }
     Ok(row)
-}
-
-fn other_kind(kind: DirectoryKind, object: &Object<Value>) -> Option<DirectoryKind> {
-    kind.other_of(&object.0.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>())
-}
-
-/// Appends a line for a rejected row: the members of `error`, and the row's own; those of a line that is no object stay
-/// as they are, to be mended.
-pub fn write_rejected<'a>(text: &mut Vec<u8>, error: impl Iterator<Item = (&'static str, &'a str)>, row: &[u8]) {
-    let row = row.trim_ascii();
-    let mut members: Vec<Vec<u8>> =
-        error.map(|(name, value)| format!("{}:{}", json!(name), json!(value)).into()).collect();
-    let object: Option<Object<Box<RawValue>>> = serde_json::from_slice(row).ok();
-    let end: &[u8] = if object.is_some() || row.is_empty() { b"}\n" } else { b"\n" };
-    match object {
-        Some(Object(own)) => members.extend(
-            own.iter()
-                .filter(|(name, _)| !ERROR_COLUMNS.contains(&name.as_str()))
-                .map(|(name, value)| format!("{}:{}", json!(name), value.get()).into()),
-        ),
-        None if row.is_empty() => {}
-        None => members.push(row.strip_prefix(b"{").unwrap_or(row).to_vec()),
-    }
-    text.push(b'{');
-    text.extend_from_slice(&members.join(b",".as_slice()));
-    text.extend_from_slice(end);
 }
 
 /// The text that a CSV cell would hold. Whole numbers are taken for texts, as programs that write NDJSON make them of
@@ -138,32 +62,5 @@ fn scalar(content: Content, value: &Value) -> Option<String> {
         (Content::State(_) | Content::Time, _) => None,
         (_, Value::Number(number)) if !number.is_f64() => Some(number.to_string()),
         _ => None,
-    }
-}
-
-/// An object with its names in order and any name given twice still twice, which a map would hide.
-struct Object<V>(Vec<(String, V)>);
-
-impl<'de, V: Deserialize<'de>> Deserialize<'de> for Object<V> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(ObjectVisitor(PhantomData))
-    }
-}
-
-struct ObjectVisitor<V>(PhantomData<V>);
-
-impl<'de, V: Deserialize<'de>> Visitor<'de> for ObjectVisitor<V> {
-    type Value = Object<V>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<V>, A::Error> {
-        let mut members = Vec::new();
-        while let Some(member) = map.next_entry()? {
-            members.push(member);
-        }
-        Ok(Object(members))
     }
 }

@@ -6,10 +6,12 @@ use tokio::sync::mpsc::Sender;
 
 use super::{
     batch::{Batch, Batches},
-    rejected::Format,
     row::Checker,
 };
-use crate::error::{Error, ErrorKind};
+use crate::{
+    error::{Error, ErrorKind},
+    rows::refused::Format,
+};
 
 pub struct Reading<'a> {
     pub checker: &'a Checker,

@@ -17,9 +17,6 @@ use crate::{
 pub const TEXT_LENGTH: usize = 255;
 pub const ID_LENGTH: usize = 64;
 
-/// The most bytes of one row. A row with every column full is far below; a CSV file with an open quote is not.
-pub const MAXIMUM_ROW_BYTES: usize = 1 << 20;
-
 /// A row whose cells hold what their columns take.
 #[derive(Clone, Debug)]
 pub struct Row {

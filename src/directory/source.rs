@@ -9,16 +9,21 @@ use std::{
 };
 
 use super::{
-    csv::Records,
-    csv_rows,
-    encoding::{self, Encoding},
-    ndjson::{self, Line, Lines},
+    csv_rows, ndjson,
     reading::{Reading, refused, unreadable},
-    rejected::Format,
     rejection::{Code, Fault},
-    row::{MAXIMUM_ROW_BYTES, Row},
+    row::Row,
 };
-use crate::error::Result;
+use crate::{
+    error::Result,
+    rows::{
+        MAXIMUM_ROW_BYTES,
+        csv::Records,
+        encoding::{self, Encoding},
+        ndjson::{Line, Lines},
+        refused::Format,
+    },
+};
 
 const BUFFER_BYTES: usize = 1 << 16;
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use sea_orm::{ConnectionTrait, DbErr};
+use uuid::Uuid;
 
 use super::{
     kind::{Content, DirectoryKind, ID},
@@ -22,6 +23,7 @@ use crate::{
         directory::{self, BUSINESS_UNITS, StoredColumn, UNITS},
         is_contention, is_unique_violation,
         party_states::{self, PartyKeys},
+        people::Act,
     },
 };
 
@@ -43,8 +45,56 @@ pub struct Target<'a> {
 
 pub struct Store<'a> {
     target: Target<'a>,
+    note: Option<Note>,
     /// That of a dry run, for the whole file, so that each row finds what the rows before it would have written.
     dry_run: Option<Transaction>,
+}
+
+/// What is kept of an import in the audit: one entry, which each transaction that changes something brings up to date.
+pub struct Note {
+    id: Uuid,
+    act: Act,
+    /// What was stored so far.
+    inserted: u64,
+    updated: u64,
+}
+
+impl Note {
+    /// Under an id, of an import that has stored so much.
+    pub fn new(id: Uuid, act: Act, inserted: u64, updated: u64) -> Self {
+        Self { id, act, inserted, updated }
+    }
+
+    async fn keep<C: ConnectionTrait>(&self, connection: &C, target: &Target<'_>, more: &Outcome) -> Result<(), DbErr> {
+        let (inserted, updated) = (self.inserted + more.inserted, self.updated + more.updated);
+        let counts = format!("{}: inserted {inserted}, updated {updated}", target.kind);
+        let details = [Some(counts), self.act.details.clone()].into_iter().flatten().collect::<Vec<_>>().join("; ");
+        let act = Act { details: Some(details), ..self.act.clone() };
+        act.keep_under(connection, target.organisation_id, self.id).await
+    }
+}
+
+/// When statistics are made: once a batch is inserted, and again each time that what was inserted has doubled, so that the
+/// look-ups of a long file stay fast.
+pub struct Growth {
+    analyzed: u64,
+}
+
+impl Default for Growth {
+    fn default() -> Self {
+        Self { analyzed: (BATCH_ROWS / 2) as u64 }
+    }
+}
+
+impl Growth {
+    /// Whether so many rows are twice as many as there were when this was so before.
+    pub fn has_doubled(&mut self, inserted: u64) -> bool {
+        let has_doubled = inserted >= 2 * self.analyzed;
+        if has_doubled {
+            self.analyzed = inserted;
+        }
+        has_doubled
+    }
 }
 
 /// What became of some rows.
@@ -66,15 +116,15 @@ impl Outcome {
 }
 
 impl<'a> Store<'a> {
-    /// A store that writes nothing in the end where `is_dry_run`.
-    pub async fn open(target: Target<'a>, is_dry_run: bool) -> Result<Self> {
+    /// A store that writes nothing in the end where `is_dry_run`, and what it stores is noted.
+    pub async fn open(target: Target<'a>, is_dry_run: bool, note: Option<Note>) -> Result<Self> {
         let dry_run = if is_dry_run { Some(target.database.begin().await?) } else { None };
-        Ok(Self { target, dry_run })
+        Ok(Self { target, note, dry_run })
     }
 
     /// Stores a batch, in one transaction unless it collides with rows that another import writes meanwhile: then in
     /// halves, down to the row that collides.
-    pub async fn store_batch(&self, rows: &[Row]) -> Result<Outcome> {
+    pub async fn store_batch(&mut self, rows: &[Row]) -> Result<Outcome> {
         if let Some(transaction) = &self.dry_run {
             return Ok(self.store_rows(transaction, rows).await?);
         }
@@ -82,7 +132,13 @@ impl<'a> Store<'a> {
         let mut parts = vec![rows];
         while let Some(rows) = parts.pop() {
             match self.store(rows).await? {
-                Some(stored) => outcome.add(stored),
+                Some(stored) => {
+                    if let Some(note) = &mut self.note {
+                        note.inserted += stored.inserted;
+                        note.updated += stored.updated;
+                    }
+                    outcome.add(stored);
+                }
                 None if rows.len() > 1 => {
                     let (first, second) = rows.split_at(rows.len() / 2);
                     parts.extend([second, first]);
@@ -103,7 +159,7 @@ impl<'a> Store<'a> {
         let mut attempts = Attempts::up_to(ATTEMPTS);
         loop {
             let transaction = self.target.database.begin().await?;
-            let stored = match self.store_rows(&transaction, rows).await {
+            let stored = match self.store_and_note(&transaction, rows).await {
                 Ok(outcome) => transaction.commit().await.map(|()| outcome),
                 Err(error) => {
                     // Why it failed says more than why it could not be rolled back.
@@ -118,6 +174,14 @@ impl<'a> Store<'a> {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    async fn store_and_note<C: ConnectionTrait>(&self, connection: &C, rows: &[Row]) -> Result<Outcome, DbErr> {
+        let outcome = self.store_rows(connection, rows).await?;
+        if let Some(note) = self.note.as_ref().filter(|_| outcome.inserted + outcome.updated > 0) {
+            note.keep(connection, &self.target, &outcome).await?;
+        }
+        Ok(outcome)
     }
 
     async fn store_rows<C: ConnectionTrait>(&self, connection: &C, rows: &[Row]) -> Result<Outcome, DbErr> {

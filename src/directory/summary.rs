@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     kind::DirectoryKind,
     rejection::{Cause, Rejection},
+    store::Outcome,
 };
 
 /// Of rejected rows, and of rows that repeat what an earlier one names, as many are named.
@@ -55,6 +56,14 @@ pub struct Repeat {
 }
 
 impl ImportSummary {
+    /// Adds so many rows, and what became of those of them that were stored.
+    pub(super) fn count(&mut self, read: usize, outcome: &Outcome) {
+        self.read += read as u64;
+        self.inserted += outcome.inserted;
+        self.updated += outcome.updated;
+        self.unchanged += outcome.unchanged;
+    }
+
     /// Adds the rejections of a batch, by line.
     pub(super) fn reject(&mut self, rejections: Vec<Rejection>) {
         self.rejected += rejections.len() as u64;

@@ -9,7 +9,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-pub use record::{CallRecord, Facts, Step, Timer};
+pub use record::{CallRecord, Facts, Step, StepTaken, Timer};
 
 /// Bounds of histograms of seconds: a call takes a millisecond to half a minute.
 pub const SECONDS: [f64; 10] = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0];

@@ -55,12 +55,25 @@ tokio::task_local! {
 #[derive(Clone, Default)]
 pub struct CallRecord(Arc<Shared>);
 
+/// The steps of a call that are kept one by one, at most.
+const MAXIMUM_STEPS: usize = 128;
+
+/// A step of a call that was taken.
+#[derive(Clone, Copy, Debug)]
+pub struct StepTaken {
+    pub step: Step,
+    pub since: Instant,
+    pub time: Duration,
+}
+
 #[derive(Default)]
 struct Shared {
     metrics: Option<CallMetrics>,
+    /// Each by itself; `None` where nobody wants to know.
+    taken: Option<Arc<Mutex<Vec<StepTaken>>>>,
     /// In nanoseconds; 0 where the step was not taken.
     steps: [AtomicU64; Step::ALL.len()],
-    facts: Mutex<Facts>,
+    facts: Arc<Mutex<Facts>>,
 }
 
 /// What is known of a call, beside its steps.
@@ -80,9 +93,19 @@ pub struct Facts {
 }
 
 impl CallRecord {
-    pub fn new(metrics: CallMetrics) -> Self {
-        let facts = Mutex::default();
-        Self(Arc::new(Shared { metrics: Some(metrics), steps: Default::default(), facts }))
+    /// `keeps_steps`: each of the call's steps is kept by itself.
+    pub fn new(metrics: CallMetrics, keeps_steps: bool) -> Self {
+        Self::with(Some(metrics), keeps_steps.then(Arc::default), Arc::default())
+    }
+
+    /// That of a part of the call: the times of its steps are its own, and it adds to what else is known of the whole.
+    pub fn part(&self) -> Self {
+        let Shared { metrics, taken, facts, .. } = &*self.0;
+        Self::with(metrics.clone(), taken.clone(), facts.clone())
+    }
+
+    fn with(metrics: Option<CallMetrics>, taken: Option<Arc<Mutex<Vec<StepTaken>>>>, facts: Arc<Mutex<Facts>>) -> Self {
+        Self(Arc::new(Shared { metrics, taken, steps: Default::default(), facts }))
     }
 
     /// That of the call that the current task answers; where there is none, one that nobody reads.
@@ -108,8 +131,21 @@ impl CallRecord {
         self.0.facts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds to the time of a step.
-    pub fn took(&self, step: Step, time: Duration) {
+    /// Takes the steps that were kept one by one.
+    pub fn take_steps(&self) -> Vec<StepTaken> {
+        let taken = self.0.taken.as_ref().map(|taken| taken.lock().unwrap_or_else(PoisonError::into_inner));
+        taken.map(|mut taken| std::mem::take(&mut *taken)).unwrap_or_default()
+    }
+
+    /// Adds to the time of a step what it took until now.
+    pub fn took(&self, step: Step, since: Instant) {
+        let time = since.elapsed();
+        if let Some(taken) = &self.0.taken {
+            let mut taken = taken.lock().unwrap_or_else(PoisonError::into_inner);
+            if taken.len() < MAXIMUM_STEPS {
+                taken.push(StepTaken { step, since, time });
+            }
+        }
         let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).max(1);
         self.0.steps[step as usize].fetch_add(nanoseconds, Ordering::Relaxed);
     }
@@ -134,7 +170,9 @@ impl CallRecord {
                 metrics.events.get_or_create(&outcome.labels()).inc_by(*count as u64);
             }
         }
-        self.note(|facts| facts.events = counts);
+        self.note(|facts| {
+            counts.into_iter().for_each(|(outcome, count)| *facts.events.entry(outcome).or_default() += count);
+        });
     }
 
     /// Counts a bulk call of so many events.
@@ -187,7 +225,6 @@ impl Timer {
 
 impl Drop for Timer {
     fn drop(&mut self) {
-        let time = self.since.elapsed();
-        self.records.iter().for_each(|record| record.took(self.step, time));
+        self.records.iter().for_each(|record| record.took(self.step, self.since));
     }
 }

@@ -41,6 +41,12 @@ impl EntryKind {
             Self::Classification => "classification_identifier",
         }
     }
+
+    /// The same where it is not about an event.
+    pub fn own_attribute(self) -> &'static str {
+        let attribute = self.attribute();
+        attribute.strip_prefix("performed_by_").unwrap_or(attribute)
+    }
 }
 
 impl GivenEntry {
@@ -67,6 +73,8 @@ pub enum PartyRole {
     ReferredBy,
     /// One of the two, whichever it is: only filters ask that.
     Either,
+    /// None: no event is asked about, but the party.
+    Itself,
 }
 
 /// Which of the two identifier objects names a party.
@@ -129,5 +137,7 @@ pub fn party_attribute(role: PartyRole, kind: PartyKind) -> &'static str {
         (PartyRole::ReferredBy, PartyKind::RewardsParticipant) => "referred_by_rewards_participant_identifier",
         (PartyRole::Either, PartyKind::AccountsReceivable) => "referred_or_referred_by_accounts_receivable_identifier",
         (PartyRole::Either, PartyKind::RewardsParticipant) => "referred_or_referred_by_rewards_participant_identifier",
+        (PartyRole::Itself, PartyKind::AccountsReceivable) => "accounts_receivable_identifier",
+        (PartyRole::Itself, PartyKind::RewardsParticipant) => "rewards_participant_identifier",
     }
 }

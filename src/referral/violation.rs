@@ -33,6 +33,11 @@ impl Violation {
         &self.description
     }
 
+    /// The same of an attribute at another path.
+    pub fn at(self, field: String) -> Self {
+        Self { field, ..self }
+    }
+
     /// The documented form of an error's description.
     pub fn error_description(&self) -> String {
         format!("Error:{}. - Description:{}.", self.error, self.description)

@@ -30,7 +30,7 @@ use tonic_health::{
 
 use crate::{
     contract::services::{
-        authentication_service_server::AuthenticationServiceServer,
+        authentication_service_server::AuthenticationServiceServer, directory_service_server::DirectoryServiceServer,
         referral_event_service_server::ReferralEventServiceServer,
     },
     error::{Error, ErrorKind},
@@ -39,10 +39,11 @@ use crate::{
 };
 
 /// The services of the contract, and the server as a whole, which gRPC names by nothing.
-const SERVICES: [&str; 3] = [
+const SERVICES: [&str; 4] = [
     "",
     <ReferralEventServiceServer<GrpcService> as NamedService>::NAME,
     <AuthenticationServiceServer<GrpcService> as NamedService>::NAME,
+    <DirectoryServiceServer<GrpcService> as NamedService>::NAME,
 ];
 
 /// How often the database is looked at: within two seconds of a fault that it tells of at once, and within a second of

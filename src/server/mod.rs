@@ -10,6 +10,7 @@ mod observe;
 mod observed;
 mod pages;
 mod reflection;
+mod spans;
 mod trace;
 
 use std::{
@@ -35,10 +36,13 @@ use tower_http::{
     cors::{AllowHeaders, AllowOrigin, CorsLayer},
 };
 
+pub use self::spans::export_to as export_spans_to;
 use self::{
     connections::Connections,
     health::Health,
     metrics::{Gauges, Metrics},
+    observe::Observer,
+    spans::Spans,
 };
 use crate::{
     auth::Authenticator,
@@ -47,9 +51,11 @@ use crate::{
         MAXIMUM_EVENTS, MAXIMUM_REQUEST_SIZE,
         services::{
             authentication_service_server::AuthenticationServiceServer,
+            directory_service_server::DirectoryServiceServer,
             referral_event_service_server::ReferralEventServiceServer,
         },
     },
+    directory::Directory,
     error::Result,
     guessing::Guessing,
     referral::ReferralEvents,
@@ -105,8 +111,14 @@ pub async fn run(
     let writes = Admission::new(admission_limits(&config, pool_sizes.write));
     let reads = Admission::new(admission_limits(&config, pool_sizes.read));
     let connections = connections::Open::default();
-    let referral_events =
-        ReferralEvents::new(database.clone(), hasher, config.referral.clone(), guessing.clone(), config.clock.clone());
+    let referral_events = ReferralEvents::new(
+        database.clone(),
+        hasher.clone(),
+        config.referral.clone(),
+        guessing.clone(),
+        config.clock.clone(),
+    );
+    let directory = Directory::new(database.clone(), hasher, config.clock.clone(), referral_events.clone());
     let gauges = Gauges {
         writes: writes.clone(),
         reads: reads.clone(),
@@ -115,6 +127,11 @@ pub async fn run(
         referral_events: referral_events.clone(),
     };
     let metrics = Arc::new(Metrics::new(&reflection::served_files()?, gauges));
+    let observer = Observer {
+        responder: Responder { always_ok: config.always_ok },
+        metrics: metrics.clone(),
+        spans: config.spans.as_ref().map(Spans::of),
+    };
     if let Some(admin) = listeners.admin {
         let router = admin::router(metrics.clone(), health.clone()).layer(compressed());
         in_the_background.spawn(admin::serve(admin, router));
@@ -122,6 +139,7 @@ pub async fn run(
     let api = Api {
         authenticator: Authenticator::new(database, &keys.token, guessing, config.clock.clone()),
         referral_events,
+        directory,
         time_limit: config.time_limit,
         writes,
         reads,
@@ -142,12 +160,16 @@ pub async fn run(
     // Outermost first: name the request, log it, answer for a panic; let browsers ask first; let a refusal be seen; then
     // the protocol that it speaks.
     let app = Router::new()
-        .fallback_service(service_fn(move |request: Request| {
+        .fallback_service(service_fn(move |mut request: Request| {
             let (grpc, grpc_web, rest) = (grpc.clone(), grpc_web.clone(), rest.clone());
             async move {
                 match Protocol::of(request.headers(), request.version()) {
                     Ok(Protocol::Grpc) => grpc.oneshot(request).await,
-                    Ok(Protocol::GrpcWeb) => Ok(grpc_web.oneshot(request).await?.map(Body::new)),
+                    Ok(protocol @ Protocol::GrpcWeb) => {
+                        // From here on it looks like gRPC.
+                        request.extensions_mut().insert(protocol);
+                        Ok(grpc_web.oneshot(request).await?.map(Body::new))
+                    }
                     Ok(Protocol::Rest) => rest.oneshot(rest::with_plain_path(request)).await,
                     Err(error) => Ok(responder.refuse(&error, &RequestId::of_request(&request))),
                 }
@@ -156,7 +178,7 @@ pub async fn run(
         .layer(middleware::from_fn(refusal::seen))
         .layer(option_layer(cors(&config.cors_origins)))
         .layer(middleware::from_fn_with_state(health.clone(), health::doubting))
-        .layer(middleware::from_fn(move |request, next| observe::observe(request, next, responder, metrics.clone())));
+        .layer(middleware::from_fn_with_state(observer, observe::observe));
 
     let mut connections = Connections::new(app, config.connections.clone(), config.tls.clone(), connections);
     let is_stopping = connections.stopping();
@@ -174,6 +196,11 @@ pub async fn run(
     if tokio::time::timeout(left, connections.drain()).await.is_err() {
         tracing::warn!("calls were still under way when the time to end them was over");
         connections.cut();
+    }
+    if let Some(spans) = config.spans {
+        // It waits for the collector, and for no longer than the calls were waited for.
+        let left = config.drain_limit.saturating_sub(stopped.elapsed());
+        in_the_background.spawn_blocking(move || _ = spans.shutdown_with_timeout(left));
     }
     // What calls have left until now is written; where the database does not take it in time, it is lost.
     _ = finish_journal.send(());
@@ -210,8 +237,14 @@ fn grpc_router(api: &Api, health: HealthServer<impl health_server::Health>) -> R
         .accept_compressed(Zstd)
         .send_compressed(Gzip)
         .send_compressed(Zstd);
+    let directory = DirectoryServiceServer::new(GrpcService(api.clone()))
+        .accept_compressed(Gzip)
+        .accept_compressed(Zstd)
+        .send_compressed(Gzip)
+        .send_compressed(Zstd);
     let router = Routes::new(events)
         .add_service(authentication)
+        .add_service(directory)
         .add_service(health.accept_compressed(Gzip).accept_compressed(Zstd))
         .into_axum_router()
         .merge(reflection::router()?)

@@ -4,7 +4,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use axum::{
     body::Body,
-    extract::Request,
+    extract::{Request, State},
     http::{HeaderValue, Response},
     middleware::Next,
 };
@@ -14,6 +14,7 @@ use tracing::Instrument;
 use super::{
     metrics::Metrics,
     observed::{Observed, ObservedBody},
+    spans::Spans,
 };
 use crate::{
     error::Error,
@@ -25,12 +26,21 @@ use crate::{
     },
 };
 
+/// What requests are observed with.
+#[derive(Clone)]
+pub struct Observer {
+    pub responder: Responder,
+    pub metrics: Arc<Metrics>,
+    /// `None` where no collector wants any.
+    pub spans: Option<Spans>,
+}
+
 /// Names the request, and answers in its place where it panics. Its line of the log is written, and it is counted, once its
 /// answer was handed out to the last, or its caller left.
-pub async fn observe(mut request: Request, next: Next, responder: Responder, metrics: Arc<Metrics>) -> Response<Body> {
+pub async fn observe(State(observer): State<Observer>, mut request: Request, next: Next) -> Response<Body> {
     let request_id = RequestId::of(request.headers());
     request.extensions_mut().insert(request_id.clone());
-    let mut observed = Observed::begin(&request, &request_id, metrics);
+    let mut observed = Observed::begin(&request, &request_id, observer.metrics, observer.spans.as_ref());
     let is_head = request.method() == axum::http::Method::HEAD;
     let is_grpc = observed.is_grpc();
     let answering = async {
@@ -38,7 +48,7 @@ pub async fn observe(mut request: Request, next: Next, responder: Responder, met
         answered.unwrap_or_else(|_| {
             let error = Error::internal("the request panicked");
             if !is_grpc {
-                return responder.refuse(&error, &request_id);
+                return observer.responder.refuse(&error, &request_id);
             }
             status::log(&error);
             status::grpc_status(&error, Some(&request_id)).into_http()

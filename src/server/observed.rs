@@ -14,13 +14,15 @@ use axum::{
     http::{HeaderMap, Response, StatusCode},
 };
 use http_body::{Frame, SizeHint};
+use opentelemetry::{KeyValue, TraceId, trace::SpanContext};
 use tonic::Code;
 use tracing::{Level, Span};
 
 use super::{
     connections::CallUnderWay,
     metrics::{CALLER_LEFT, GrpcMethod, HttpRoute, HttpRoutes, Metrics, code_name},
-    trace::TraceId,
+    spans::{CallSpan, Spans},
+    trace,
 };
 use crate::{
     metrics::{CallRecord, EventOutcome, Facts, Step},
@@ -47,7 +49,9 @@ pub struct Observed {
     /// The method of gRPC, or that of HTTP and the path.
     method: String,
     is_probe: bool,
-    trace: Option<TraceId>,
+    /// That of the caller, or, where a collector is told, a new one.
+    trace_id: Option<TraceId>,
+    span: Option<CallSpan>,
     /// Whose certificate the connection came with.
     client: Option<Client>,
     connection: Option<CallUnderWay>,
@@ -59,6 +63,26 @@ pub struct Observed {
 enum Kind {
     Grpc(Arc<GrpcMethod>),
     Http(HttpRoute),
+}
+
+impl Kind {
+    /// The name of its span, and what is known of it from the beginning, in OpenTelemetry's words.
+    fn span(&self) -> (String, Vec<KeyValue>) {
+        match self {
+            Self::Grpc(method) => {
+                let GrpcMethod { service, name, .. } = &**method;
+                let attributes = [("rpc.system", "grpc"), ("rpc.service", service), ("rpc.method", name)];
+                (
+                    format!("{service}/{name}"),
+                    attributes.map(|(key, value)| KeyValue::new(key, value.to_owned())).into(),
+                )
+            }
+            Self::Http(HttpRoute { route, method }) => {
+                let attributes = [("http.request.method", *method), ("http.route", *route)];
+                (format!("{method} {route}"), attributes.map(|(key, value)| KeyValue::new(key, value)).into())
+            }
+        }
+    }
 }
 
 /// What is known of the answer so far.
@@ -77,7 +101,8 @@ enum HungUp {
 }
 
 impl Observed {
-    pub fn begin(request: &Request, request_id: &RequestId, metrics: Arc<Metrics>) -> Self {
+    /// `spans`: `None` where no collector wants any.
+    pub fn begin(request: &Request, request_id: &RequestId, metrics: Arc<Metrics>, spans: Option<&Spans>) -> Self {
         let (path, headers) = (request.uri().path(), request.headers());
         let (transport, is_grpc) = match Protocol::of(headers, request.version()) {
             Ok(Protocol::Grpc) => ("grpc", true),
@@ -94,8 +119,14 @@ impl Observed {
         // The query is not logged: it may hold a token.
         let method = if is_grpc { cut(path) } else { format!("{} {}", cut(request.method().as_str()), cut(path)) };
         let is_probe = if is_grpc { path.starts_with(GRPC_HEALTH) } else { health::PROBES.contains(&path) };
+        let parent = trace::parent(headers);
+        let of_caller = parent.as_ref().map(SpanContext::trace_id);
+        let span = spans.filter(|_| !is_probe).map(|spans| {
+            let (name, attributes) = kind.span();
+            spans.begin(name, attributes, parent, request_id)
+        });
         Self {
-            record: CallRecord::new(metrics.calls.clone()),
+            record: CallRecord::new(metrics.calls.clone(), span.as_ref().is_some_and(CallSpan::is_recording)),
             metrics,
             started: Instant::now(),
             request_id: request_id.clone(),
@@ -103,7 +134,8 @@ impl Observed {
             kind,
             method,
             is_probe,
-            trace: TraceId::of(headers),
+            trace_id: span.as_ref().map(CallSpan::trace_id).or(of_caller),
+            span,
             client: request.extensions().get().cloned(),
             connection: request.extensions().get().cloned(),
             answer: None,
@@ -121,7 +153,7 @@ impl Observed {
 
     /// What the lines stand in that are written while the request is answered.
     pub fn span(&self) -> Span {
-        let trace_id = self.trace.as_ref().map(|TraceId(id)| id.as_str());
+        let trace_id = self.trace_id.map(tracing::field::display);
         tracing::info_span!(
             "request",
             id = self.request_id.as_str(),
@@ -150,19 +182,22 @@ impl Observed {
             return;
         }
         let time = self.started.elapsed();
-        let code = match &self.kind {
+        let (code, of_span) = match &self.kind {
             Kind::Grpc(method) => {
                 let code = self.grpc_code(hung_up);
                 method.handle(code, time);
-                code_name(code).to_owned()
+                (code_name(code).to_owned(), KeyValue::new("rpc.grpc.status_code", code as i64))
             }
             Kind::Http(route) => {
                 let status = self.answer.as_ref().map_or(CALLER_LEFT, |answer| answer.http.as_u16());
                 self.metrics.http.handle(*route, status, time);
-                status.to_string()
+                (status.to_string(), KeyValue::new("http.response.status_code", i64::from(status)))
             }
         };
         self.log(&code, time, hung_up);
+        if let Some(span) = self.span.take() {
+            span.end(of_span, &self.record);
+        }
     }
 
     fn grpc_code(&self, hung_up: Option<HungUp>) -> Code {
@@ -209,7 +244,7 @@ impl Observed {
                 tracing::$level!(
                     parent: None,
                     request_id = self.request_id.as_str(),
-                    trace_id = self.trace.as_ref().map(|TraceId(id)| id.as_str()),
+                    trace_id = self.trace_id.map(tracing::field::display),
                     peer,
                     client = self.client(),
                     transport = self.transport,

@@ -137,7 +137,7 @@ pub async fn to_its_end<T: Send + 'static>(
         let events = done.as_ref().map_or(0, count);
         // First, for the caller may leave at any moment, and what is logged then tells what the record has.
         if events > 0 {
-            record.note(|facts| facts.committed = Some(events));
+            record.note(|facts| *facts.committed.get_or_insert_default() += events);
         }
         if caller.is_gone() {
             caller.log(events);

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use super::{
     caller::Callers,
     condition::Condition,
+    counters::{Numbers, Wanted},
     error::is_contention,
     fault::Fault,
     migrate::migrate,
@@ -169,6 +170,16 @@ impl Database {
     pub async fn begin_turn(&self, organisation_id: OrganisationId) -> Result<Transaction> {
         let _timer = Callers::current().timer(Step::Turn);
         Ok(self.write.begin_turn(organisation_id).await?)
+    }
+
+    /// The same, and takes the numbers of new events in it.
+    pub async fn begin_turn_with(
+        &self,
+        organisation_id: OrganisationId,
+        wanted: &Wanted<'_>,
+    ) -> Result<(Transaction, Numbers)> {
+        let _timer = Callers::current().timer(Step::Turn);
+        Ok(self.write.begin_turn_with(organisation_id, wanted).await?)
     }
 
     /// Begins a transaction that only reads, all of it as of one moment, and stands in no writer's way.

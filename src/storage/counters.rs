@@ -6,7 +6,7 @@ use sea_orm::{ActiveValue::Set, ConnectionTrait, DbErr, EntityTrait, FromQueryRe
 use super::{
     entity::counter,
     sql::{Columns, Sql, key_array},
-    transaction::Transaction,
+    transaction::{Along, Transaction},
 };
 use crate::id::{AccountKey, EventNumber, OrganisationId};
 
@@ -47,9 +47,12 @@ pub(super) async fn create<C: ConnectionTrait>(connection: &C, organisation_id: 
 
 /// What waits until no other call of the organisation is between this and its commit, first come, first served. Those who
 /// wait for a row that changes lose their places in the queue to later ones, who find its new version first.
-pub(super) fn turn(organisation_id: OrganisationId) -> String {
+pub(super) fn turn(organisation_id: OrganisationId) -> Along {
     let turn = Counter::Turn.name();
-    format!("SELECT last_value FROM counters WHERE organisation_id = {organisation_id} AND name = '{turn}' FOR UPDATE")
+    let text = format!(
+        "SELECT last_value FROM counters WHERE organisation_id = {organisation_id} AND name = '{turn}' FOR UPDATE"
+    );
+    Along { told: text.clone(), text }
 }
 
 /// Takes $3 values and answers the last of them. An UPDATE, not an INSERT that gives way to a row that is there: on Citus
@@ -74,6 +77,15 @@ pub async fn take<C: ConnectionTrait>(
     let values = taking(organisation_id, counter, count)?;
     let last = Last::find_by_statement(TAKE.with(connection, values)).one(connection).await?;
     Ok(first(last.ok_or_else(|| missing(counter))?.last_value, count))
+}
+
+/// Numbers that are wanted for new events, and what is asked along with them.
+pub struct Wanted<'a> {
+    pub count: usize,
+    /// When the events are created.
+    pub now: DateTime<Utc>,
+    /// Of which accounts it is asked whether they have referred somebody.
+    pub account_keys: &'a [AccountKey],
 }
 
 /// The numbers of new events, and what was true when they were taken.
@@ -145,23 +157,41 @@ RETURNING last_value,
         AS referrers",
 };
 
-/// Takes the numbers of `count` new events, created at `now`; asks in the same statement which of the accounts have
-/// referred somebody, for who waits for a turn waits for each of its statements.
+/// Takes the numbers of new events; asks in the same statement which of the accounts have referred somebody, for who
+/// waits for a turn waits for each of its statements.
 pub async fn take_numbers(
     transaction: &Transaction,
     organisation_id: OrganisationId,
-    count: usize,
-    now: DateTime<Utc>,
-    account_keys: &[AccountKey],
+    wanted: &Wanted<'_>,
 ) -> Result<Numbers, DbErr> {
-    let mut values = taking(organisation_id, Counter::EventNumber, count)?;
-    values.extend([now.timestamp_micros().into(), key_array(transaction, account_keys)]);
-    let taken = Columns::find(transaction, TAKE_NUMBERS.with(transaction, values)).await?;
-    Ok(Numbers {
-        first: EventNumber(first(taken.value("last_value")?, count)),
-        directory_version: taken.value("directory_version")?,
-        referrers: taken.get::<i64>("referrers")?.into_iter().map(AccountKey).collect(),
-    })
+    let mut values = taking(organisation_id, Counter::EventNumber, wanted.count)?;
+    values.extend([wanted.now.timestamp_micros().into(), key_array(transaction, wanted.account_keys)]);
+    Numbers::of(Columns::find(transaction, TAKE_NUMBERS.with(transaction, values)).await?, wanted)
+}
+
+/// The statement of PostgreSQL that does so, without parameters: all of them are numbers.
+pub(super) fn taking_of_numbers(organisation_id: OrganisationId, wanted: &Wanted<'_>) -> Along {
+    let keys: Vec<String> = wanted.account_keys.iter().map(|AccountKey(key)| key.to_string()).collect();
+    let parameters = [
+        organisation_id.to_string(),
+        format!("'{}'", Counter::EventNumber.name()),
+        wanted.count.to_string(),
+        wanted.now.timestamp_micros().to_string(),
+        format!("'{{{}}}'", keys.join(",")),
+    ];
+    let told = TAKE_NUMBERS.postgres.to_owned();
+    let text = (1..).zip(parameters).fold(told.clone(), |text, (n, value)| text.replace(&format!("${n}"), &value));
+    Along { told, text }
+}
+
+impl Numbers {
+    pub(super) fn of(taken: Columns, wanted: &Wanted<'_>) -> Result<Self, DbErr> {
+        Ok(Self {
+            first: EventNumber(first(taken.value("last_value")?, wanted.count)),
+            directory_version: taken.value("directory_version")?,
+            referrers: taken.get::<i64>("referrers")?.into_iter().map(AccountKey).collect(),
+        })
+    }
 }
 
 /// The parameters $1 to $3 of both.

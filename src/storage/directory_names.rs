@@ -43,9 +43,8 @@ pub async fn find_names_of<C: ConnectionTrait>(
     organisation_id: OrganisationId,
     events: &[Model],
 ) -> Result<DirectoryNames, DbErr> {
-    let mut names = DirectoryNames::default();
     if events.is_empty() {
-        return Ok(names);
+        return Ok(DirectoryNames::default());
     }
     let keys = |of: fn(&Model) -> Option<EntryKey>| {
         let distinct: HashSet<EntryKey> = events.iter().filter_map(of).collect();
@@ -62,6 +61,25 @@ pub async fn find_names_of<C: ConnectionTrait>(
         keys(|event| event.performed_by_device_key),
         key_array(connection, &accounts.into_iter().collect::<Vec<AccountKey>>()),
     ];
+    find_names(connection, values).await
+}
+
+/// The names of accounts and of their participants.
+pub async fn find_party_names<C: ConnectionTrait>(
+    connection: &C,
+    organisation_id: OrganisationId,
+    accounts: &[AccountKey],
+) -> Result<DirectoryNames, DbErr> {
+    if accounts.is_empty() {
+        return Ok(DirectoryNames::default());
+    }
+    let none = || key_array::<_, EntryKey>(connection, &[]);
+    let accounts = key_array(connection, accounts);
+    find_names(connection, vec![organisation_id.into(), none(), none(), none(), none(), none(), accounts]).await
+}
+
+async fn find_names<C: ConnectionTrait>(connection: &C, values: Vec<Value>) -> Result<DirectoryNames, DbErr> {
+    let mut names = DirectoryNames::default();
     let columns = Columns::find(connection, FIND_NAMES.with(connection, values)).await?;
     let rows = columns.get::<i64>("list")?.into_iter().zip(columns.get::<i64>("key")?);
     let texts = columns.get::<String>("id")?.into_iter().zip(columns.get::<String>("code")?);

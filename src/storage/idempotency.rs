@@ -21,6 +21,13 @@ pub struct Kept {
     pub answer: Vec<u8>,
 }
 
+/// An answer that was kept, and under which key.
+#[derive(Debug, FromQueryResult)]
+pub struct LastKept {
+    pub idempotency_key: String,
+    pub answer: Vec<u8>,
+}
+
 /// $2 has for each call its method and its key.
 const FIND: Sql = Sql {
     postgres: "\
@@ -47,6 +54,25 @@ pub async fn find_many<C: ConnectionTrait>(
 ) -> Result<Vec<Kept>, DbErr> {
     let values = vec![organisation_id.into(), json(&keys), since.into()];
     Kept::find_by_statement(FIND.with(connection, values)).all(connection).await
+}
+
+const FIND_LAST: Sql = Sql::of_both(
+    "\
+SELECT idempotency_key, answer FROM idempotency_keys
+WHERE organisation_id = $1 AND method = $2 AND idempotency_key > $3 AND idempotency_key < $4 AND created_on >= $5
+ORDER BY idempotency_key DESC LIMIT 1",
+);
+
+/// What was kept at `since` or later under the last of a method's keys between two others.
+pub async fn find_last<C: ConnectionTrait>(
+    connection: &C,
+    organisation_id: OrganisationId,
+    method: &str,
+    (after, before): (&str, &str),
+    since: DateTime<Utc>,
+) -> Result<Option<LastKept>, DbErr> {
+    let values = vec![organisation_id.into(), method.into(), after.into(), before.into(), since.into()];
+    LastKept::find_by_statement(FIND_LAST.with(connection, values)).one(connection).await
 }
 
 /// Keeps answers under their keys, in place of those from before `since`. Says how many it did: not those under whose keys

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, UpdateMany,
-    sea_query::{Expr, ExprTrait},
+    sea_query::{Expr, ExprTrait, OnConflict},
 };
 use uuid::Uuid;
 
@@ -20,7 +20,7 @@ use crate::id::OrganisationId;
 /// What an administrator does.
 #[derive(Clone, Debug)]
 pub struct Act {
-    /// The operating system's user who runs the command, and the machine.
+    /// The operating system's user who runs the command, and the machine; or the user who calls, and [`SERVICE`].
     pub actor: String,
     pub host: String,
     /// The command, as `user role`.
@@ -29,25 +29,46 @@ pub struct Act {
     pub occurred_on: DateTime<Utc>,
 }
 
+/// Where those are who call.
+pub const SERVICE: &str = "service";
+
 impl Act {
-    async fn keep<C: ConnectionTrait>(
+    pub async fn keep<C: ConnectionTrait>(
         self,
         connection: &C,
         organisation_id: OrganisationId,
         user_name: Option<&str>,
     ) -> Result<(), DbErr> {
-        let entry = audit_entry::ActiveModel {
+        let entry = self.entry(organisation_id, Uuid::now_v7(), user_name);
+        audit_entry::Entity::insert(entry).exec_without_returning(connection).await?;
+        Ok(())
+    }
+
+    /// Keeps an entry under an id; one that is there has other details from now on.
+    pub async fn keep_under<C: ConnectionTrait>(
+        self,
+        connection: &C,
+        organisation_id: OrganisationId,
+        id: Uuid,
+    ) -> Result<(), DbErr> {
+        let key = [audit_entry::Column::OrganisationId, audit_entry::Column::Id];
+        let update = OnConflict::columns(key).update_column(audit_entry::Column::Details).to_owned();
+        let entry = self.entry(organisation_id, id, None);
+        audit_entry::Entity::insert(entry).on_conflict(update).exec_without_returning(connection).await?;
+        Ok(())
+    }
+
+    fn entry(self, organisation_id: OrganisationId, id: Uuid, user_name: Option<&str>) -> audit_entry::ActiveModel {
+        audit_entry::ActiveModel {
             organisation_id: Set(organisation_id),
-            id: Set(Uuid::now_v7()),
+            id: Set(id),
             occurred_on: Set(self.occurred_on),
             actor: Set(self.actor),
             host: Set(self.host),
             action: Set(self.action.to_owned()),
             user_name: Set(user_name.map(str::to_owned)),
             details: Set(self.details),
-        };
-        audit_entry::Entity::insert(entry).exec_without_returning(connection).await?;
-        Ok(())
+        }
     }
 }
 

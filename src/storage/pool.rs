@@ -8,11 +8,12 @@ use tracing::Instrument;
 use super::{
     caller::Callers,
     condition::Condition,
-    counters,
+    counters::{self, Numbers, Wanted},
     fault::Fault,
     session::{Connection, Session},
     settings::{self, Access, Limits},
-    transaction::{Observer, Transaction},
+    sql::Columns,
+    transaction::{Along, Observer, Transaction},
 };
 use crate::id::OrganisationId;
 
@@ -101,19 +102,45 @@ impl Pool {
             Access::Write => write,
             Access::Read => read,
         };
-        self.begin_by(session, statement, None).await
+        Ok(self.begin_by(session, statement, &[]).await?.0)
     }
 
     /// Begins a transaction that writes, in the turn of an organisation. On SQLite whoever writes is alone from the
     /// beginning.
     pub(super) async fn begin_turn(&self, organisation_id: OrganisationId) -> Result<Transaction, DbErr> {
-        let turn = (self.get_database_backend() != DbBackend::Sqlite).then(|| counters::turn(organisation_id));
-        self.begin_by(self.session().await?, &self.begin[0], turn.as_deref()).await
+        let turn: &[Along] = match self.get_database_backend() {
+            DbBackend::Sqlite => &[],
+            _ => &[counters::turn(organisation_id)],
+        };
+        Ok(self.begin_by(self.session().await?, &self.begin[0], turn).await?.0)
     }
 
-    async fn begin_by(&self, session: Session, begin: &str, turn: Option<&str>) -> Result<Transaction, DbErr> {
+    /// The same, and takes numbers in it: on PostgreSQL in the same round trip, for who waits for a turn waits for each
+    /// of them.
+    pub(super) async fn begin_turn_with(
+        &self,
+        organisation_id: OrganisationId,
+        wanted: &Wanted<'_>,
+    ) -> Result<(Transaction, Numbers), DbErr> {
+        if self.get_database_backend() == DbBackend::Sqlite {
+            let transaction = self.begin_turn(organisation_id).await?;
+            let numbers = counters::take_numbers(&transaction, organisation_id, wanted).await?;
+            return Ok((transaction, numbers));
+        }
+        let along = [counters::turn(organisation_id), counters::taking_of_numbers(organisation_id, wanted)];
+        let (transaction, mut rows) = self.begin_by(self.session().await?, &self.begin[0], &along).await?;
+        let taken = rows.pop().ok_or_else(|| DbErr::RecordNotFound("numbers".to_owned()))?;
+        Ok((transaction, Numbers::of(Columns(taken), wanted)?))
+    }
+
+    async fn begin_by(
+        &self,
+        session: Session,
+        begin: &str,
+        along: &[Along],
+    ) -> Result<(Transaction, Vec<QueryResult>), DbErr> {
         let (backend, condition) = (self.get_database_backend(), self.condition.clone());
-        Transaction::begin(session, begin, turn, backend, condition, self.observer.clone()).await
+        Transaction::begin(session, begin, along, backend, condition, self.observer.clone()).await
     }
 
     /// Takes a connection. Until it has one, it may be dropped.

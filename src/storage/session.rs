@@ -76,6 +76,22 @@ impl Session {
         .await
     }
 
+    /// The same of statements that answer rows: those of all of them, in their order.
+    pub async fn run_for_rows(&mut self, sql: &str) -> Result<Vec<QueryResult>, DbErr> {
+        let sql = AssertSqlSafe(sql.to_owned());
+        self.converse(|connection| async move {
+            Ok(match connection {
+                Connection::Sqlite(connection) => {
+                    connection.fetch_all(sqlx::raw_sql(sql)).await?.into_iter().map(QueryResult::from).collect()
+                }
+                Connection::Postgres(connection) => {
+                    connection.fetch_all(sqlx::raw_sql(sql)).await?.into_iter().map(QueryResult::from).collect()
+                }
+            })
+        })
+        .await
+    }
+
     /// Has the connection closed rather than used again.
     pub fn spoil(&mut self) {
         self.is_clean = false;

@@ -128,7 +128,7 @@ pub struct Versioned<T> {
 
 /// The answer of a statement that aggregates each column of many rows, as an array: one row, for SQLite's own thread
 /// hands every row over, which costs several times what reading it does.
-pub struct Columns(QueryResult);
+pub struct Columns(pub(super) QueryResult);
 
 impl Columns {
     pub async fn find<C: ConnectionTrait>(connection: &C, statement: Statement) -> Result<Self, DbErr> {

@@ -21,6 +21,13 @@ const COMMIT: &str = "COMMIT";
 /// Is told the text of every statement.
 pub type Observer = Arc<dyn Fn(&str) + Send + Sync>;
 
+/// A statement without parameters that is run along with the one that begins a transaction, and answers one row.
+pub(super) struct Along {
+    /// What the observer is told.
+    pub told: String,
+    pub text: String,
+}
+
 /// An open transaction. Dropped without an end, it is rolled back in a task of its own.
 ///
 /// Its statements, and its COMMIT, fail where nobody waits for the call any more (see [`super::to_its_end`]).
@@ -41,15 +48,15 @@ pub(super) struct Talk {
 }
 
 impl Transaction {
-    /// Begins on a session by a statement, and waits in the same round trip for a turn, by that of its row.
+    /// Begins on a session by a statement, and runs others in the same round trip.
     pub(super) async fn begin(
         session: Session,
         begin: &str,
-        turn: Option<&str>,
+        along: &[Along],
         backend: DbBackend,
         condition: Condition,
         observer: Option<Observer>,
-    ) -> Result<Self, DbErr> {
+    ) -> Result<(Self, Vec<QueryResult>), DbErr> {
         let mut transaction = Self {
             talk: Mutex::new(Talk { session, is_open: false, has_failed: false }),
             backend,
@@ -59,23 +66,23 @@ impl Transaction {
         };
         transaction.check()?;
         transaction.observe("BEGIN");
-        turn.inspect(|turn| transaction.observe(turn));
-        let statements = turn.map_or_else(|| begin.to_owned(), |turn| format!("{begin}; {turn}"));
+        along.iter().for_each(|statement| transaction.observe(&statement.told));
+        let statements = along.iter().fold(begin.to_owned(), |before, along| format!("{before}; {}", along.text));
         let talk = transaction.talk.get_mut();
-        match talk.session.run(&statements).await {
-            Ok(done) if turn.is_some() && done.rows_affected() == 0 => {
+        let rows = match talk.session.run_for_rows(&statements).await {
+            Ok(rows) if rows.len() < along.len() => {
                 talk.session.spoil();
-                return Err(DbErr::RecordNotFound("the turn of the organisation".to_owned()));
+                return Err(DbErr::RecordNotFound("the counters of the organisation".to_owned()));
             }
-            Ok(_) => {}
+            Ok(rows) => rows,
             Err(error) => {
                 talk.session.spoil();
                 // Save that the turn did not come in time, the reason is none of the call's, whatever it is.
                 return Err(if is_busy(&error) { error } else { of_the_connection(error) });
             }
-        }
+        };
         talk.is_open = true;
-        Ok(transaction)
+        Ok((transaction, rows))
     }
 
     /// On SQLite it fails also where what was committed is in a file that nobody finds any more.

@@ -23,8 +23,9 @@ use crate::{
     auth::{Authenticator, Caller, Credentials, Origin, TOKEN_LIFETIME, TokenFault},
     contract::{
         BulkCreateReferralEventsResponse, CreateReferralEventResponse, CreateTokenRequest, CreateTokenResponse,
-        MAXIMUM_EVENTS, ReleaseTokenRequest, ReleaseTokenResponse,
+        MAXIMUM_ANSWER_SIZE, MAXIMUM_EVENTS, ReleaseTokenRequest, ReleaseTokenResponse,
     },
+    directory::Directory,
     error::{Error, ErrorKind, Result},
     metrics::{CallRecord, Step},
     referral::{Answered, Idempotency, Options, ReferralEvents, Report, Sender, event::EventRequest},
@@ -36,6 +37,7 @@ use crate::{
 pub struct Api {
     pub authenticator: Authenticator,
     pub referral_events: ReferralEvents,
+    pub directory: Directory,
     /// How long a call may take.
     pub time_limit: Duration,
     /// The calls that write.
@@ -82,27 +84,38 @@ impl Api {
         if announced > method.limit as u64 {
             return Err(too_large(method.limit));
         }
-        let mut known = None;
-        if method.access != Access::Anybody
-            && let Some(token) = request::token_of_header(&headers)?
-        {
-            let verified = self.authenticator.verify(&token)?;
-            if method.access == Access::Creators {
-                self.writes.check(verified.organisation_id())?;
-            }
-            let caller = self.authenticator.authenticate(verified).await?;
-            if method.access == Access::Creators {
-                caller.require_creation()?;
-            }
-            note_caller(&caller);
-            known = Some((token, Arc::new(caller)));
-        }
+        let known = match method.access {
+            Access::Anybody => None,
+            access => self.recognise(&headers, access).await?,
+        };
         let holder =
             known.as_ref().map_or(Holder::Anonymous, |(_, caller)| Holder::Organisation(caller.organisation_id));
+        Ok(Head { known, ..self.head(headers, request_id, holder) })
+    }
+
+    /// Who calls by the token of the header, if there is one.
+    pub(super) async fn recognise(&self, headers: &HeaderMap, access: Access) -> Result<Option<(Secret, Arc<Caller>)>> {
+        let Some(token) = request::token_of_header(headers)? else { return Ok(None) };
+        let verified = self.authenticator.verify(&token)?;
+        if matches!(access, Access::Creators | Access::Administrators) {
+            self.writes.check(verified.organisation_id())?;
+        }
+        let caller = self.authenticator.authenticate(verified).await?;
+        match access {
+            Access::Creators => caller.require_creation()?,
+            Access::Administrators => caller.require_administration()?,
+            Access::Anybody | Access::WithToken => {}
+        }
+        note_caller(&caller);
+        Ok(Some((token, Arc::new(caller))))
+    }
+
+    /// The head of what `holder` sends.
+    pub(super) fn head(&self, headers: HeaderMap, request_id: RequestId, holder: Holder) -> Head {
         let revoked = Arc::new(Notify::new());
         let telling = revoked.clone();
         let charge = self.budget.charge(holder, move || telling.notify_one());
-        Ok(Head { headers, request_id, known, charge, revoked, begun: Instant::now() })
+        Head { headers, request_id, known: None, charge, revoked, begun: Instant::now() }
     }
 
     /// Who calls: by the token of the header, which is known already, or by that of the message. Two that differ are
@@ -154,20 +167,8 @@ impl Api {
         by_default: ByDefault,
     ) -> Result<Answer<BulkCreateReferralEventsResponse>> {
         let fields = |fields_set: &[String]| Fields::of_bulk(fields_set, by_default);
-        let limit = |events: usize| match events {
-            0 => Err(missing("referral_customer_events_set")),
-            1..=MAXIMUM_EVENTS => {
-                CallRecord::current().batch(events);
-                Ok(())
-            }
-            _ => {
-                let message = format!("A call holds at most {MAXIMUM_EVENTS} events; this one holds {events}.");
-                let error = Error::new(ErrorKind::MaximumNumberOfEventsExceeded, message);
-                Err(error.at_field("referral_customer_events_set"))
-            }
-        };
-        let respond = |report: &Report| Ok(bulk_response(report));
-        let (fields, mut answer) = self.create(head, call, "bulk", fields, limit, respond).await?;
+        let respond = |report: &Report| Ok(bulk_response(report, MAXIMUM_ANSWER_SIZE));
+        let (fields, mut answer) = self.create(head, call, "bulk", fields, limit_of_bulk, respond).await?;
         fields.keep_in_bulk(&mut answer.message)?;
         Ok(answer)
     }
@@ -195,7 +196,7 @@ impl Api {
     }
 
     /// Creates events and answers them; `method` names the call under idempotency keys.
-    async fn create<E: Into<EventRequest>, M: Message + Default>(
+    pub(super) async fn create<E: Into<EventRequest>, M: Message + Default>(
         &self,
         head: &Head,
         call: CreateCall<E>,
@@ -252,8 +253,24 @@ impl Api {
     }
 }
 
+/// Refuses a bulk call without events, or with too many.
+pub(super) fn limit_of_bulk(events: usize) -> Result<()> {
+    match events {
+        0 => Err(missing("referral_customer_events_set")),
+        1..=MAXIMUM_EVENTS => {
+            CallRecord::current().batch(events);
+            Ok(())
+        }
+        _ => {
+            let message = format!("A call holds at most {MAXIMUM_EVENTS} events; this one holds {events}.");
+            let error = Error::new(ErrorKind::MaximumNumberOfEventsExceeded, message);
+            Err(error.at_field("referral_customer_events_set"))
+        }
+    }
+}
+
 /// Reads events one by one, and lets others at the processor, and the time limit see to its end, in between.
-async fn read_events<E: Into<EventRequest>>(raw: Vec<E>) -> Vec<EventRequest> {
+pub(super) async fn read_events<E: Into<EventRequest>>(raw: Vec<E>) -> Vec<EventRequest> {
     let mut events = Vec::with_capacity(raw.len());
     for event in raw {
         tokio::task::consume_budget().await;
@@ -284,11 +301,11 @@ fn note_caller(caller: &Caller) {
     });
 }
 
-fn mandatory(field: &str, value: Option<String>) -> Result<String> {
+pub(super) fn mandatory(field: &str, value: Option<String>) -> Result<String> {
     value.filter(|value| !value.trim().is_empty()).ok_or_else(|| missing(field))
 }
 
-fn missing(field: &str) -> Error {
+pub(super) fn missing(field: &str) -> Error {
     let message = format!("The attribute {field} is missing or empty.");
     Error::new(ErrorKind::MissingMandatoryAttribute, message).at_field(field)
 }

@@ -5,7 +5,7 @@ use std::{
     io,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use axum::{
@@ -118,13 +118,47 @@ pub async fn charged(response: Response<Body>, budget: &Budget, holder: Holder) 
         return Response::from_parts(parts, Body::empty());
     };
     let trailers = whole.trailers().cloned();
-    let data = whole.to_bytes();
-    let length = data.len();
-    let left = Arc::new(Mutex::new(Some(data)));
-    let revoked = left.clone();
-    let charge = budget.charge(holder, move || *lock(&revoked) = None);
-    charge.take_anyway(length);
-    Response::from_parts(parts, Body::new(Answer { left, trailers, charge }))
+    let answer = Answer::new(whole.to_bytes(), trailers, budget, holder);
+    Response::from_parts(parts, Body::new(answer))
+}
+
+/// Charges each message of an answer by itself, to whoever has the charge of the stream by then. The next is made once
+/// the last was handed to the connection.
+pub fn charged_each(response: Response<Body>, stream: Charge) -> Response<Body> {
+    response.map(|body| Body::new(Answers { body, stream, current: None }))
+}
+
+/// The answers of a stream.
+struct Answers {
+    body: Body,
+    stream: Charge,
+    current: Option<Answer>,
+}
+
+impl HttpBody for Answers {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        loop {
+            if let Some(answer) = &mut self.current {
+                if let Some(frame) = ready!(Pin::new(answer).poll_frame(cx)) {
+                    return Poll::Ready(Some(frame.map_err(axum::Error::new)));
+                }
+                self.current = None;
+            }
+            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => {
+                        let answer = Answer::new(data, None, self.stream.budget(), self.stream.holder());
+                        self.current = Some(answer);
+                    }
+                    Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+                },
+                ended => return Poll::Ready(ended),
+            }
+        }
+    }
 }
 
 /// An answer that is on its way.
@@ -133,6 +167,17 @@ struct Answer {
     left: Arc<Mutex<Option<Bytes>>>,
     trailers: Option<HeaderMap>,
     charge: Charge,
+}
+
+impl Answer {
+    fn new(data: Bytes, trailers: Option<HeaderMap>, budget: &Budget, holder: Holder) -> Self {
+        let length = data.len();
+        let left = Arc::new(Mutex::new(Some(data)));
+        let revoked = left.clone();
+        let charge = budget.charge(holder, move || *lock(&revoked) = None);
+        charge.take_anyway(length);
+        Self { left, trailers, charge }
+    }
 }
 
 impl HttpBody for Answer {

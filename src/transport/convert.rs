@@ -6,7 +6,7 @@ use super::status;
 use crate::{
     contract::{
         self, BulkCreateReferralEventsResponse, BulkSummary, ConflictingEvent, CreateReferralEventResponse,
-        MAXIMUM_ANSWER_SIZE, ProcessedCustomerEvent, UnprocessedCustomerEvent,
+        ProcessedCustomerEvent, UnprocessedCustomerEvent,
     },
     error::{Error, ErrorKind, Result},
     referral::{
@@ -133,8 +133,8 @@ impl From<contract::AccessTokenIdentifier> for AccessTokenIdentifier {
 /// Where the event stands in the request of a call of one.
 pub const EVENT: &str = "referral_customer_event";
 
-/// The whole answer to a bulk call: each event in one of the two sets, each set in request order.
-pub fn bulk_response(report: &Report) -> BulkCreateReferralEventsResponse {
+/// The whole answer to a bulk call, of `limit` bytes at most: each event in one of the two sets, each set in request order.
+pub fn bulk_response(report: &Report, limit: usize) -> BulkCreateReferralEventsResponse {
     let mut response = BulkCreateReferralEventsResponse::default();
     let mut replayed_events = 0;
     for (index, Reported { request_unique_identifier, outcome }) in report.iter().enumerate() {
@@ -171,7 +171,7 @@ pub fn bulk_response(report: &Report) -> BulkCreateReferralEventsResponse {
         replayed: Some(replayed_events),
         unprocessed: Some(count(response.unprocessed_customer_events_set.len())),
     });
-    add_violations(report, &mut response);
+    add_violations(report, &mut response, limit);
     response
 }
 
@@ -182,11 +182,11 @@ pub fn size_within(message: &impl Message) -> usize {
 }
 
 /// Adds what else is wrong with the events, in their order, for as long as the answer does not become too large.
-fn add_violations(report: &Report, response: &mut BulkCreateReferralEventsResponse) {
+fn add_violations(report: &Report, response: &mut BulkCreateReferralEventsResponse, limit: usize) {
     /// What it takes at most to say of an event how many violations are left out, and for its longer length.
     const RESERVED: usize = 80;
     let reserved = response.unprocessed_customer_events_set.len() * RESERVED;
-    let mut room = MAXIMUM_ANSWER_SIZE.saturating_sub(response.encoded_len() + reserved);
+    let mut room = limit.saturating_sub(response.encoded_len() + reserved);
     let violations = report.iter().filter_map(|reported| match &reported.outcome {
         Outcome::Unprocessed { violations, .. } => Some(violations),
         Outcome::Processed { .. } => None,

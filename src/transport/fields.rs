@@ -9,8 +9,8 @@ use prost::{
 
 use crate::{
     contract::{
-        BulkCreateReferralEventsResponse, CreateReferralEventResponse, CustomerEvent, ProcessedCustomerEvent,
-        UnprocessedCustomerEvent, UnprocessedEvent, descriptor,
+        BulkCreateReferralEventsResponse, CreateReferralEventResponse, ProcessedCustomerEvent,
+        UnprocessedCustomerEvent, descriptor,
     },
     error::{Error, ErrorKind, Result},
     text::{nearest, printable},
@@ -52,14 +52,9 @@ impl Fields {
         Self::read(fields_set, names_of::<CreateReferralEventResponse>, documented)
     }
 
-    /// Those of an event that is looked back on.
-    pub fn of_event(fields_set: &[String]) -> Result<Self> {
-        Self::read(fields_set, names_of::<CustomerEvent>, None)
-    }
-
-    /// Those of an event that was not created.
-    pub fn of_unprocessed(fields_set: &[String]) -> Result<Self> {
-        Self::read(fields_set, names_of::<UnprocessedEvent>, None)
+    /// Those of what is answered whole where none are named.
+    pub fn of<M: Name>(fields_set: &[String]) -> Result<Self> {
+        Self::read(fields_set, names_of::<M>, None)
     }
 
     /// Reads names, each of which may be several, separated by commas.

@@ -8,18 +8,22 @@ use axum::{
     http::Response as HttpResponse,
     middleware::Next,
 };
+use futures_util::stream::BoxStream;
 use http_body::Frame;
 use http_body_util::StreamBody;
-use tonic::{Code, Request, Response, Status, metadata::MetadataValue};
+use tonic::{Code, Request, Response, Status, Streaming, metadata::MetadataValue};
 
 use super::{
     api::{Answer, Api, CreateCall},
     body::{self, Reader},
     budget::Holder,
     fields::ByDefault,
-    head::{Head, Method, too_large},
+    head::{Head, Method, Stream, too_large},
+    import::ImportStream,
+    load::{Incoming, LoadStream},
     packed::{self, Message, PREFIX},
-    raw::{BulkCreateReferralEventsRequest, CreateReferralEventRequest, RawEvent},
+    protocol::Protocol,
+    raw::{BulkCreateReferralEventsRequest, CreateReferralEventRequest, LoadReferralEventsRequest, RawEvent},
     request::{self, IDEMPOTENCY_REPLAYED_HEADER, RequestId},
     status,
 };
@@ -28,7 +32,7 @@ use crate::{
         BulkCreateReferralEventsResponse, CancelReferralEventRequest, CancelReferralEventResponse,
         CreateReferralEventResponse, CreateTokenRequest, CreateTokenResponse, GetReferralEventRequest,
         GetReferralEventResponse, ListReferralEventsRequest, ListReferralEventsResponse, ListUnprocessedEventsRequest,
-        ListUnprocessedEventsResponse, ReleaseTokenRequest, ReleaseTokenResponse,
+        ListUnprocessedEventsResponse, LoadReferralEventsResponse, ReleaseTokenRequest, ReleaseTokenResponse,
         services::{
             authentication_service_server::AuthenticationService, referral_event_service_server::ReferralEventService,
         },
@@ -47,6 +51,18 @@ pub struct GrpcService(pub Api);
 
 #[tonic::async_trait]
 impl ReferralEventService for GrpcService {
+    type LoadReferralEventsStream = BoxStream<'static, Result<LoadReferralEventsResponse, Status>>;
+
+    /// The messages are read by [`LoadStream`], for which the request has come without its body.
+    async fn load_referral_events(
+        &self,
+        request: Request<Streaming<LoadReferralEventsRequest>>,
+    ) -> Result<Response<Self::LoadReferralEventsStream>, Status> {
+        let stream = request.extensions().get::<Incoming<LoadStream>>().and_then(Incoming::take);
+        let stream = stream.ok_or_else(|| Status::internal("the stream was not begun"))?;
+        Ok(Response::new(stream.answers()))
+    }
+
     async fn bulk_create_referral_events(
         &self,
         request: Request<BulkCreateReferralEventsRequest>,
@@ -138,7 +154,7 @@ impl AuthenticationService for GrpcService {
 
 impl GrpcService {
     /// Unwraps the message, calls, and wraps what came of it.
-    async fn serve<M, T>(
+    pub(super) async fn serve<M, T>(
         &self,
         request: Request<M>,
         call: impl AsyncFnOnce(&Head, M) -> Result<T>,
@@ -192,6 +208,10 @@ pub async fn within_limits(State(api): State<Api>, request: HttpRequest, next: N
     let Some(method) = rpc.split_once('/').and_then(|(_, name)| Method::of_rpc(name)) else {
         return no_such_method(request).await;
     };
+    if let Some(stream) = method.stream {
+        let answered = stream_within_limits(api, (method, stream), request, next, &request_id).await;
+        return answered.unwrap_or_else(|error| refused(&error, &request_id));
+    }
     let headers = request.headers().clone();
     let mut holder = Holder::Anonymous;
     let answered = api.within_time_limit(&headers, async {
@@ -209,11 +229,40 @@ pub async fn within_limits(State(api): State<Api>, request: HttpRequest, next: N
         holder = head.charge.holder();
         Ok(answered)
     });
-    let answer = answered.await.unwrap_or_else(|error| {
-        status::log(&error);
-        status::grpc_status(&error, Some(&request_id)).into_http()
-    });
+    let answer = answered.await.unwrap_or_else(|error| refused(&error, &request_id));
     body::charged(answer, &api.budget, holder).await
+}
+
+/// The same for a stream, each message of which has the limits of a call.
+async fn stream_within_limits(
+    api: Api,
+    (method, stream): (Method, Stream),
+    request: HttpRequest,
+    next: Next,
+    request_id: &RequestId,
+) -> Result<HttpResponse<Body>> {
+    let (mut parts, body) = request.into_parts();
+    if parts.extensions.get() == Some(&Protocol::GrpcWeb) {
+        let message = "The method takes a stream, which gRPC-Web does not have: call it by gRPC.";
+        return Err(Error::new(ErrorKind::UnsupportedMediaType, message));
+    }
+    let begun = api.begin(parts.headers.clone(), request_id.clone(), method, 0);
+    let head = Arc::new(api.within_time_limit(&parts.headers, begun).await?);
+    let charge = head.charge.clone();
+    packed::keep_plain(&mut parts.headers);
+    match stream {
+        Stream::Load => parts.extensions.insert(Incoming::new(LoadStream::begin(api, head, body, &parts)?)).is_some(),
+        Stream::Import => {
+            parts.extensions.insert(Incoming::new(ImportStream::begin(api, head, body, &parts)?)).is_some()
+        }
+    };
+    let answer = next.run(HttpRequest::from_parts(parts, Body::empty())).await;
+    Ok(body::charged_each(answer, charge))
+}
+
+fn refused(error: &Error, request_id: &RequestId) -> HttpResponse<Body> {
+    status::log(error);
+    status::grpc_status(error, Some(request_id)).into_http()
 }
 
 /// The refusal of a message that is too large, by a service that is not ours. Where others say RESOURCE_EXHAUSTED, tonic

@@ -16,9 +16,12 @@ use crate::{
 
 /// The largest request of most methods, in bytes. Every attribute filled with the longest text, each character of it
 /// escaped as JSON can, has less.
-const SMALL: usize = 64 * 1024;
+pub(super) const SMALL: usize = 64 * 1024;
 /// The same for the creation of one event. Its 9,100 characters of text take 12 bytes each at most.
 const ONE_EVENT: usize = 128 * 1024;
+
+/// The same of a message of rows to import: a thousand rows with a KiB of text each.
+const ROWS: usize = 1024 * 1024;
 
 /// What a method asks of a request.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +29,15 @@ pub struct Method {
     /// The largest body, in bytes.
     pub limit: usize,
     pub(super) access: Access,
+    /// The stream of messages that its request is, if it is one, each with the limit for itself.
+    pub(super) stream: Option<Stream>,
+}
+
+/// The requests that are streams.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Stream {
+    Load,
+    Import,
 }
 
 /// Who may call a method.
@@ -36,29 +48,62 @@ pub(super) enum Access {
     WithToken,
     /// Those whose role is to create events.
     Creators,
+    /// Those whose role is to change the directory.
+    Administrators,
 }
 
 impl Method {
-    pub const BULK_CREATE: Self = Self { limit: MAXIMUM_REQUEST_SIZE, access: Access::Creators };
-    pub const CREATE: Self = Self { limit: ONE_EVENT, access: Access::Creators };
-    pub const CANCEL: Self = Self { limit: SMALL, access: Access::Creators };
-    pub const LOOK_BACK: Self = Self { limit: SMALL, access: Access::WithToken };
-    pub const RELEASE_TOKEN: Self = Self { limit: SMALL, access: Access::WithToken };
-    pub const CREATE_TOKEN: Self = Self { limit: SMALL, access: Access::Anybody };
+    pub const BULK_CREATE: Self = Self::new(MAXIMUM_REQUEST_SIZE, Access::Creators);
+    pub const LOAD: Self = Self { stream: Some(Stream::Load), ..Self::BULK_CREATE };
+    pub const CREATE: Self = Self::new(ONE_EVENT, Access::Creators);
+    pub const CANCEL: Self = Self::new(SMALL, Access::Creators);
+    pub const LOOK_BACK: Self = Self::new(SMALL, Access::WithToken);
+    pub const ADMINISTER: Self = Self::new(SMALL, Access::Administrators);
+    pub const IMPORT: Self = Self { stream: Some(Stream::Import), ..Self::new(ROWS, Access::Administrators) };
+    pub const RELEASE_TOKEN: Self = Self::new(SMALL, Access::WithToken);
+    pub const CREATE_TOKEN: Self = Self::new(SMALL, Access::Anybody);
+
+    const fn new(limit: usize, access: Access) -> Self {
+        Self { limit, access, stream: None }
+    }
 
     /// The method of an RPC; `None` where there is none of that name.
     pub fn of_rpc(name: &str) -> Option<Self> {
         Some(match name {
             "BulkCreateReferralEvents" => Self::BULK_CREATE,
+            "LoadReferralEvents" => Self::LOAD,
             "CreateReferralEvent" => Self::CREATE,
             "CancelReferralEvent" => Self::CANCEL,
             "GetReferralEvent" | "ListReferralEvents" | "ListUnprocessedEvents" => Self::LOOK_BACK,
+            name if READS_OF_DIRECTORY.contains(&name) => Self::LOOK_BACK,
+            "SetAccountsReceivableState" | "SetParticipantState" | "SetAccessTokenState" => Self::ADMINISTER,
+            "ImportDirectory" => Self::IMPORT,
             "ReleaseToken" => Self::RELEASE_TOKEN,
             "CreateToken" => Self::CREATE_TOKEN,
             _ => return None,
         })
     }
 }
+
+const READS_OF_DIRECTORY: [&str; 17] = [
+    "GetBusinessUnit",
+    "ListBusinessUnits",
+    "GetUnit",
+    "ListUnits",
+    "GetTransactionAcquiringPoint",
+    "ListTransactionAcquiringPoints",
+    "GetDevice",
+    "ListDevices",
+    "GetClassification",
+    "ListClassifications",
+    "GetAccountsReceivable",
+    "ListAccountsReceivable",
+    "GetParticipant",
+    "ListParticipants",
+    "GetAccessToken",
+    "ListAccessTokens",
+    "ListReferralTree",
+];
 
 /// A request whose body is yet to be read.
 pub struct Head {
@@ -77,7 +122,7 @@ pub struct Head {
 impl Head {
     /// The body has been read.
     pub fn is_read(&self) {
-        CallRecord::current().took(Step::Read, self.begun.elapsed());
+        CallRecord::current().took(Step::Read, self.begun);
     }
 }
 

@@ -12,8 +12,9 @@ use super::{
 };
 use crate::{
     contract::{
-        CancelReferralEventRequest, CancelReferralEventResponse, CustomerEventIdentifier, GetReferralEventRequest,
-        GetReferralEventResponse, ListReferralEventsRequest, ListReferralEventsResponse, MAXIMUM_ANSWER_SIZE,
+        CancelReferralEventRequest, CancelReferralEventResponse, CustomerEvent, CustomerEventIdentifier,
+        GetReferralEventRequest, GetReferralEventResponse, ListReferralEventsRequest, ListReferralEventsResponse,
+        MAXIMUM_ANSWER_SIZE,
     },
     error::Result,
     referral::{EventIdentifier, FilterRequest, ListRequest, event::PartyIdentifiers},
@@ -31,7 +32,7 @@ impl Api {
         request: GetReferralEventRequest,
     ) -> Result<GetReferralEventResponse> {
         let caller = self.caller(head, request.token).await?;
-        let fields = Fields::of_event(&request.fields_set)?;
+        let fields = Fields::of::<CustomerEvent>(&request.fields_set)?;
         let permit = in_queue(&self.reads, &caller, Load::Other(1)).await?;
         let identifier = unboxed(request.customer_event_identifier);
         let event = self.referral_events.get(caller.organisation_id, identifier, permit).await?;
@@ -46,7 +47,7 @@ impl Api {
         mut request: ListReferralEventsRequest,
     ) -> Result<ListReferralEventsResponse> {
         let caller = self.caller(head, request.token.take()).await?;
-        let fields = Fields::of_event(&request.fields_set)?;
+        let fields = Fields::of::<CustomerEvent>(&request.fields_set)?;
         let permit = in_queue(&self.reads, &caller, Load::Other(COST_OF_A_LIST)).await?;
         let mut listed = self.referral_events.list(sender(head, &caller), request.into(), permit).await?;
         let numbers: Vec<_> = listed.events.iter().map(|event| event.identity.number).collect();

@@ -74,7 +74,7 @@ impl Encoding {
     }
 
     /// Of a gRPC call; tonic refuses those that are not served.
-    fn of_message(headers: &HeaderMap) -> Option<Self> {
+    pub fn of_message(headers: &HeaderMap) -> Option<Self> {
         let encoding = headers.get(GRPC_ENCODING)?.to_str().ok().and_then(Self::named)?;
         (!matches!(encoding, Self::Brotli)).then_some(encoding)
     }
@@ -129,16 +129,19 @@ pub enum Message {
     Unpacked(Body),
 }
 
+/// Has the answer compressed only where the request is: many clients say of every call that they could take a compressed
+/// answer, and nearly all of them are better off without.
+pub fn keep_plain(headers: &mut HeaderMap) {
+    if Encoding::of_message(headers).is_none() {
+        headers.remove(GRPC_ACCEPT_ENCODING);
+    }
+}
+
 /// Unpacks the message of a gRPC call, where it is compressed, into `limit` bytes at most; the headers are changed to
 /// what they are then.
-///
-/// The answer is compressed only where the request was: many clients say of every call that they could take a compressed
-/// answer, and nearly all of them are better off without.
 pub async fn message(body: Body, headers: &mut HeaderMap, limit: usize, head: &Head) -> Result<Message> {
-    let Some(encoding) = Encoding::of_message(headers) else {
-        headers.remove(GRPC_ACCEPT_ENCODING);
-        return Ok(Message::AsSent(body));
-    };
+    keep_plain(headers);
+    let Some(encoding) = Encoding::of_message(headers) else { return Ok(Message::AsSent(body)) };
     let mut pieces = body.into_data_stream();
     let mut begun = Vec::new();
     while begun.len() < PREFIX

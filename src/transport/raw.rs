@@ -6,9 +6,16 @@ use prost::{
     encoding::{DecodeContext, WireType},
 };
 
-pub use crate::contract::services::RawCreateReferralEventRequest as CreateReferralEventRequest;
+pub use crate::contract::services::{
+    RawCreateReferralEventRequest as CreateReferralEventRequest,
+    RawLoadReferralEventsRequest as LoadReferralEventsRequest,
+    raw_load_referral_events_request::Message as LoadMessage,
+};
 use crate::{
-    contract::{MAXIMUM_EVENTS, ReferralCustomerEvent, services::RawBulkCreateReferralEventsRequest},
+    contract::{
+        MAXIMUM_EVENTS, ReferralCustomerEvent,
+        services::{RawBulkCreateReferralEventsRequest, RawLoadChunkRequest},
+    },
     error::{Error, ErrorKind, Result},
     referral::{event::EventRequest, violation::Violation},
     transport::fields::MAXIMUM_NAMES,
@@ -50,6 +57,47 @@ impl Message for BulkCreateReferralEventsRequest {
         self.request.merge_field(tag, wire_type, buffer, context)?;
         self.dropped_events += drop_more_than(MAXIMUM_EVENTS, &mut self.request.referral_customer_events_set);
         self.dropped_names += drop_more_than(MAXIMUM_NAMES, &mut self.request.fields_set);
+        Ok(())
+    }
+
+    fn encoded_len(&self) -> usize {
+        self.request.encoded_len()
+    }
+
+    fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+/// A chunk of a load as it is read from the wire, in the same way.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LoadChunkRequest {
+    request: RawLoadChunkRequest,
+    dropped_events: usize,
+}
+
+impl LoadChunkRequest {
+    /// The chunk, and how many events it had.
+    pub fn into_parts(self) -> (RawLoadChunkRequest, usize) {
+        let number_of_events = self.request.referral_customer_events_set.len() + self.dropped_events;
+        (self.request, number_of_events)
+    }
+}
+
+impl Message for LoadChunkRequest {
+    fn encode_raw(&self, buffer: &mut impl BufMut) {
+        self.request.encode_raw(buffer);
+    }
+
+    fn merge_field(
+        &mut self,
+        tag: u32,
+        wire_type: WireType,
+        buffer: &mut impl Buf,
+        context: DecodeContext,
+    ) -> Result<(), DecodeError> {
+        self.request.merge_field(tag, wire_type, buffer, context)?;
+        self.dropped_events += drop_more_than(MAXIMUM_EVENTS, &mut self.request.referral_customer_events_set);
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use axum::http::{Extensions, HeaderMap, Request, header::AUTHORIZATION};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
@@ -60,6 +61,11 @@ pub struct Peer(pub IpAddr);
 /// The name in the certificate of the caller; the server puts it among the extensions of each request, where there is one.
 #[derive(Clone, Debug)]
 pub struct Client(pub Arc<str>);
+
+/// Told when the connection takes no new calls, and those that go on for long are to end; the server puts it among the
+/// extensions of each request.
+#[derive(Clone, Debug)]
+pub struct GoesAway(pub CancellationToken);
 
 /// The address that the request's connection comes from.
 pub fn peer(extensions: &Extensions) -> Option<IpAddr> {

@@ -1,7 +1,7 @@
 //! The one table of error codes: for each kind of error its code, gRPC code and HTTP status. There is no wildcard arm:
 //! a new kind does not compile until it has its row.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, collections::HashMap, time::Duration};
 
 use axum::http::StatusCode;
 use tonic::{Code, Status};
@@ -65,6 +65,9 @@ pub fn row_of(kind: ErrorKind) -> StatusRow {
             StatusCode::UNPROCESSABLE_ENTITY,
             "Idempotency key reused",
         ),
+        Kind::OffsetOutOfRange => {
+            row("OffsetOutOfRangeException", Code::OutOfRange, StatusCode::BAD_REQUEST, "Offset out of range")
+        }
         Kind::InvalidPageToken => {
             row("InvalidPageTokenException", Code::InvalidArgument, StatusCode::BAD_REQUEST, "Invalid page token")
         }
@@ -73,6 +76,9 @@ pub fn row_of(kind: ErrorKind) -> StatusRow {
         }
         Kind::CustomerEventNotFound => {
             row("CustomerEventNotFoundException", Code::NotFound, StatusCode::NOT_FOUND, "Customer event not found")
+        }
+        Kind::AccessTokenNotFound => {
+            row("AccessTokenNotFoundException", Code::NotFound, StatusCode::NOT_FOUND, "Access token not found")
         }
         Kind::NotFound => row("NotFoundException", Code::Unimplemented, StatusCode::NOT_FOUND, "Not found"),
         Kind::MethodNotAllowed => {
@@ -177,7 +183,8 @@ pub fn grpc_status(error: &Error, request_id: Option<&RequestId>) -> Status {
     let row = row_of(error.kind());
     let message = message(error, request_id);
     let mut details = ErrorDetails::new();
-    details.set_error_info(row.code, ERROR_DOMAIN, []);
+    let next_offset = error.next_offset().map(|offset| ("next_offset".to_owned(), offset.to_string()));
+    details.set_error_info(row.code, ERROR_DOMAIN, next_offset.into_iter().collect::<HashMap<String, String>>());
     if let Some(field) = error.field() {
         details.add_bad_request_violation(field, &message);
     }

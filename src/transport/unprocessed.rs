@@ -21,7 +21,7 @@ impl Api {
         mut request: ListUnprocessedEventsRequest,
     ) -> Result<ListUnprocessedEventsResponse> {
         let caller = self.caller(head, request.token.take()).await?;
-        let fields = Fields::of_unprocessed(&request.fields_set)?;
+        let fields = Fields::of::<UnprocessedEvent>(&request.fields_set)?;
         let permit = in_queue(&self.reads, &caller, Load::Other(COST_OF_A_LIST)).await?;
         let organisation_id = caller.organisation_id;
         let mut listed = self.referral_events.list_unprocessed(organisation_id, request.into(), permit).await?;

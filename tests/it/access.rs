@@ -17,11 +17,13 @@ enum For {
     Anybody,
     EveryUser,
     WhoMayCreate,
+    Administrators,
 }
 
 /// A method that is added needs its row here.
-const METHODS: [(&str, For); 8] = [
+const METHODS: [(&str, For); 30] = [
     ("BulkCreateReferralEvents", For::WhoMayCreate),
+    ("LoadReferralEvents", For::WhoMayCreate),
     ("CreateReferralEvent", For::WhoMayCreate),
     ("GetReferralEvent", For::EveryUser),
     ("ListReferralEvents", For::EveryUser),
@@ -29,6 +31,27 @@ const METHODS: [(&str, For); 8] = [
     ("CancelReferralEvent", For::WhoMayCreate),
     ("CreateToken", For::Anybody),
     ("ReleaseToken", For::EveryUser),
+    ("ImportDirectory", For::Administrators),
+    ("SetAccountsReceivableState", For::Administrators),
+    ("SetParticipantState", For::Administrators),
+    ("SetAccessTokenState", For::Administrators),
+    ("GetBusinessUnit", For::EveryUser),
+    ("ListBusinessUnits", For::EveryUser),
+    ("GetUnit", For::EveryUser),
+    ("ListUnits", For::EveryUser),
+    ("GetTransactionAcquiringPoint", For::EveryUser),
+    ("ListTransactionAcquiringPoints", For::EveryUser),
+    ("GetDevice", For::EveryUser),
+    ("ListDevices", For::EveryUser),
+    ("GetClassification", For::EveryUser),
+    ("ListClassifications", For::EveryUser),
+    ("GetAccountsReceivable", For::EveryUser),
+    ("ListAccountsReceivable", For::EveryUser),
+    ("GetParticipant", For::EveryUser),
+    ("ListParticipants", For::EveryUser),
+    ("GetAccessToken", For::EveryUser),
+    ("ListAccessTokens", For::EveryUser),
+    ("ListReferralTree", For::EveryUser),
 ];
 
 fn row(method: &Method) -> For {
@@ -85,10 +108,11 @@ async fn every_method_is_for_certain_roles(setup: Setup) {
                 For::Anybody => continue,
                 For::EveryUser => true,
                 For::WhoMayCreate => may_create,
+                For::Administrators => user == "adam",
             };
             let token = server.login("acme", user).await;
-            // The first address alone: a released token would not get through at the second.
-            let answer = call(&server, &method, None, Some(&token)).await.swap_remove(0);
+            // The first address alone, if there is one: a released token would not get through at the second.
+            let Some(answer) = call(&server, &method, None, Some(&token)).await.into_iter().next() else { continue };
             assert_ne!(answer.code, "InvalidTokenException", "{} for {user}", method.name());
             assert_eq!(answer.code != "AccessDeniedException", may, "{} for {user}: {answer:?}", method.name());
         }

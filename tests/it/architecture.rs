@@ -15,7 +15,7 @@ tests! {
 }
 
 /// Each module and the modules of the crate that it may use.
-const MAY_USE: [(&str, &[&str]); 24] = [
+const MAY_USE: [(&str, &[&str]); 27] = [
     ("main", &["cli"]),
     (
         "cli",
@@ -24,6 +24,10 @@ const MAY_USE: [(&str, &[&str]); 24] = [
             "config",
             "description",
             "archive",
+            "client",
+            "load",
+            "rows",
+            "contract",
             "directory",
             "referral",
             "auth",
@@ -45,6 +49,7 @@ const MAY_USE: [(&str, &[&str]); 24] = [
             "description",
             "transport",
             "contract",
+            "directory",
             "referral",
             "auth",
             "guessing",
@@ -61,13 +66,15 @@ const MAY_USE: [(&str, &[&str]); 24] = [
     ("config", &["clock", "referral", "guessing", "storage", "secret", "error", "tls"]),
     ("description", &["transport", "contract", "referral", "error"]),
     ("tls", &[]),
+    ("client", &["contract", "secret"]),
     ("archive", &["transport", "contract", "referral", "storage", "error", "date", "id"]),
-    ("transport", &["contract", "auth", "referral", "secret", "error", "metrics", "text", "date", "id"]),
+    ("load", &["client", "contract", "rows", "error", "text", "date"]),
+    ("transport", &["contract", "auth", "directory", "referral", "secret", "error", "metrics", "text", "date", "id"]),
     ("contract", &["date"]),
     ("auth", &["guessing", "storage", "secret", "error", "metrics", "text", "clock", "together", "id"]),
     ("referral", &["guessing", "storage", "secret", "error", "metrics", "text", "clock", "retry", "id"]),
     ("guessing", &["storage", "secret", "error", "clock", "id"]),
-    ("directory", &["storage", "secret", "error", "text", "date", "retry", "id"]),
+    ("directory", &["referral", "rows", "storage", "secret", "error", "text", "clock", "date", "retry", "id"]),
     ("storage", &["error", "metrics", "retry", "id"]),
     ("metrics", &[]),
     ("logging", &[]),
@@ -78,6 +85,7 @@ const MAY_USE: [(&str, &[&str]); 24] = [
     ("date", &[]),
     ("clock", &[]),
     ("retry", &[]),
+    ("rows", &["error"]),
     ("together", &["error", "id"]),
 ];
 

@@ -14,7 +14,8 @@ tests! {
         a_configuration_that_cannot_be_used_is_all_that_is_told,
         keys_that_cannot_be_used_are_told,
         too_few_descriptors_are_told,
-        a_port_that_another_has_is_told_from_one_that_this_service_has;
+        a_port_that_another_has_is_told_from_one_that_this_service_has,
+        an_admin_port_that_another_has_is_told_from_one_that_this_service_has;
     SqliteOnSmallDisk:
         a_disk_with_little_room_is_warned_of_and_one_with_none_fails;
 }
@@ -203,4 +204,23 @@ async fn a_disk_with_little_room_is_warned_of_and_one_with_none_fails(_: Setup) 
     disk.free();
     assert_eq!(Report::of(&workplace, &["--database-url", &url]).says("database").0, "ok");
     drop(server);
+}
+
+async fn an_admin_port_that_another_has_is_told_from_one_that_this_service_has(_: Setup) {
+    let workplace = Workplace::new();
+    assert!(!Report::of(&workplace, &["--admin-listen", "off"]).checks().contains(&"admin port"));
+    Report::of(&workplace, &["--admin-listen", "127.0.0.1:0"]).expect("admin port", "ok", "127.0.0.1:0 is free");
+    let server = workplace.serve(&["--admin-listen", "127.0.0.1:0"]);
+    let ours = server.admin().await.to_string();
+    let report = Report::of(&workplace, &["--admin-listen", &ours]);
+    report.expect("admin port", "ok", &format!("{ours} is taken by this service"));
+    // Neither one that answers something else nor one that answers nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    for others in [server.address, silent.local_addr().expect("an address")] {
+        let report = Report::of(&workplace, &["--admin-listen", &others.to_string()]);
+        let (outcome, message) = report.says("admin port");
+        assert_eq!((report.code, outcome), (1, "failed"), "{:#?}", report.lines);
+        assert!(message.starts_with(&format!("{others} cannot be listened on (Address already in use")), "{message}");
+        assert!(message.ends_with("set another address by --admin-listen, or off"), "{message}");
+    }
 }

@@ -62,7 +62,7 @@ fn transactions(server: &Server) -> usize {
 /// Sends the calls in their order while one before them has the turn; answers what became of each.
 async fn together(server: &Arc<Server>, calls: Vec<(Option<&'static str>, Value)>) -> Vec<(Answer, bool)> {
     server.take_statements();
-    let held = server.hold_at("UPDATE counters SET");
+    let held = server.hold_at("INSERT INTO referral_events");
     let first = async { server.bulk(call(server, &[event("1", "01", "60")])).await.assert_outcome(&["1"], &[]) };
     let mut sent = Vec::new();
     let others = held.meanwhile(async {
@@ -156,7 +156,7 @@ async fn who_leaves_before_its_group_begins_is_left_out(setup: Setup) {
     let mut server = Server::start(setup).await;
     server.restart_with(Config { maximum_calls: 4, ..Config::default() }).await;
     let server = Arc::new(server);
-    let held = server.hold_at("UPDATE counters SET");
+    let held = server.hold_at("INSERT INTO referral_events");
     let first = async { server.bulk(call(&server, &[event("1", "01", "60")])).await.assert_outcome(&["1"], &[]) };
     let mut stay = Vec::new();
     let others = held.meanwhile(async {

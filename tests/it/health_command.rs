@@ -13,7 +13,7 @@ use tokio_rustls::{
     rustls::{ServerConfig, pki_types::PrivateKeyDer},
 };
 
-use crate::support::{Setup, Workplace, tests, until};
+use crate::support::{Setup, Workplace, tests, tls::Authority, until};
 
 tests! {
     Once:
@@ -21,7 +21,8 @@ tests! {
         without_a_url_the_server_is_where_serve_with_the_same_settings_listens,
         a_server_that_stops_is_not_serving,
         a_server_that_is_not_there_or_does_not_answer_is_not_serving,
-        a_certificate_is_checked_against_the_authority_that_is_given;
+        a_certificate_is_checked_against_the_authority_that_is_given,
+        a_server_that_takes_certificates_alone_is_shown_one;
 }
 
 async fn a_server_that_serves_is_said_to_serve(_: Setup) {
@@ -135,4 +136,24 @@ async fn a_certificate_is_checked_against_the_authority_that_is_given(_: Setup) 
         assert_eq!(ended.code, Some(1), "{ended:?}");
         assert!(ended.stderr.contains(reason), "{ended:?}");
     }
+}
+
+async fn a_server_that_takes_certificates_alone_is_shown_one(_: Setup) {
+    let workplace = Workplace::new();
+    let authority = Authority::new("ours");
+    authority.issue("the server").write_to(&workplace.path(""));
+    fs::create_dir(workplace.path("watch")).expect("a folder");
+    authority.issue("who watches").write_to(&workplace.path("watch"));
+    fs::write(workplace.path("ca.crt"), authority.pem()).expect("a file");
+    let tls = ["--tls-certificate", "tls.crt", "--tls-key", "tls.key", "--tls-client-authority", "ca.crt"];
+    let server = workplace.serve(&tls);
+    let url = format!("https://{}", server.address);
+    let ask = ["health", "--server", &url, "--authority", "ca.crt"];
+    let shown = ["--client-certificate", "watch/tls.crt", "--client-key", "watch/tls.key"];
+    assert_eq!(workplace.run_well(&[&ask[..], &shown[..]].concat(), "").stdout, "serving\n");
+    assert_eq!(workplace.run(&ask).code, Some(1));
+    let missing =
+        workplace.run(&[&ask[..], &["--client-certificate", "watch/tls.crt", "--client-key", "no.key"]].concat());
+    assert_eq!((missing.code, missing.stderr.contains("no.key: No such file")), (Some(1), true), "{missing:?}");
+    assert_eq!(workplace.run(&[&ask[..], &shown[..2]].concat()).code, Some(2));
 }

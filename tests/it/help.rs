@@ -30,6 +30,7 @@ const TRIED: [&str; 34] = [
     "organisation disable",
     "organisation enable",
     "import",
+    "load",
     "key",
     "key new",
     "key check",

@@ -25,6 +25,7 @@ mod cancelling;
 mod chains;
 mod circles;
 mod citus;
+mod client;
 mod clocks;
 mod command_line;
 mod config_file;
@@ -36,6 +37,9 @@ mod deploy;
 mod description;
 mod descriptors;
 mod details;
+mod directory_imports;
+mod directory_rows;
+mod directory_states;
 mod discovery;
 mod doctor;
 mod doctor_database;
@@ -76,6 +80,16 @@ mod limits;
 mod list_filters;
 mod list_pages;
 mod list_refusals;
+mod load_bad_files;
+mod load_crashes;
+mod load_document;
+mod load_files;
+mod load_kills;
+mod load_limits;
+mod load_moves;
+mod load_runs;
+mod load_stops;
+mod loads;
 mod log_lines;
 mod logging;
 mod looking_back;
@@ -99,6 +113,7 @@ mod precedence;
 mod protocols;
 mod races;
 mod reading_bounds;
+mod referral_trees;
 mod refusals;
 mod rehearsal;
 mod releases;
@@ -119,6 +134,7 @@ mod support;
 mod tls;
 mod tls_files;
 mod tokens;
+mod traces;
 mod unknown_names;
 mod unprocessed;
 mod unprocessed_lists;
@@ -150,19 +166,23 @@ fn main() {
         budget::tests(),
         cancelling::tests(),
         chains::tests(),
-        citus::tests(),
         circles::tests(),
+        citus::tests(),
+        client::tests(),
         clocks::tests(),
         command_line::tests(),
         config_file::tests(),
         connection_places::tests(),
         connections::tests(),
+        database_faults::tests(),
+        demo::tests(),
         deploy::tests(),
         description::tests(),
         descriptors::tests(),
-        database_faults::tests(),
-        demo::tests(),
         details::tests(),
+        directory_imports::tests(),
+        directory_rows::tests(),
+        directory_states::tests(),
         discovery::tests(),
         doctor::tests(),
         doctor_database::tests(),
@@ -174,14 +194,14 @@ fn main() {
         fields_set::tests(),
         frozen_replicas::tests(),
         full_disks::tests(),
-        hang_ups::tests(),
-        health::tests(),
-        health_command::tests(),
-        help::tests(),
         generated::tests(),
         groups::tests(),
         guessing_codes::tests(),
         guessing_passwords::tests(),
+        hang_ups::tests(),
+        health::tests(),
+        health_command::tests(),
+        help::tests(),
         idempotency::tests(),
         identifiers::tests(),
         import_command::tests(),
@@ -203,6 +223,16 @@ fn main() {
         list_filters::tests(),
         list_pages::tests(),
         list_refusals::tests(),
+        load_bad_files::tests(),
+        load_crashes::tests(),
+        load_document::tests(),
+        load_files::tests(),
+        load_kills::tests(),
+        load_limits::tests(),
+        load_moves::tests(),
+        load_runs::tests(),
+        load_stops::tests(),
+        loads::tests(),
         log_lines::tests(),
         logging::tests(),
         looking_back::tests(),
@@ -226,6 +256,7 @@ fn main() {
         protocols::tests(),
         races::tests(),
         reading_bounds::tests(),
+        referral_trees::tests(),
         refusals::tests(),
         rehearsal::tests(),
         releases::tests(),
@@ -245,6 +276,7 @@ fn main() {
         tls::tests(),
         tls_files::tests(),
         tokens::tests(),
+        traces::tests(),
         unknown_names::tests(),
         unprocessed::tests(),
         unprocessed_lists::tests(),

@@ -46,7 +46,8 @@ async fn all_known_series_are_there_at_0_before_any_call(setup: Setup) {
     for method in methods() {
         let path = method.grpc_path();
         let (service, name) = path.trim_start_matches('/').split_once('/').expect("a method");
-        let labels = labels(service, name);
+        let mut labels = labels(service, name);
+        labels[0].1 = method.grpc_type();
         assert_eq!(scrape.value("grpc_server_started_total", &labels), 0.0);
         assert_eq!(scrape.value("grpc_server_handling_seconds_count", &labels), 0.0);
         let of_method = [labels[1], labels[2]];

@@ -30,6 +30,8 @@ async fn statements(server: &Server, take: impl Fn() -> Vec<String>) -> Vec<Stri
     // A repeat, and what would close a circle: all is looked up.
     server.send(json!([first])).await.assert_outcome(&["1"], &[]);
     server.send(json!([event("3", "60", "01")])).await.assert_outcome(&[], &[("3", "CircularReferral")]);
+    // A repeat beside a new one takes its number once all is looked up.
+    server.send(json!([first, event("5", "05", "60")])).await.assert_outcome(&["1", "5"], &[]);
     let request = json!({"token": server.token, "referral_customer_events_set": [event("4", "04", "60")]});
     server.bulk_under("key", request).await;
     let account = |number: &str| json!({"number": number});
@@ -51,11 +53,80 @@ async fn statements(server: &Server, take: impl Fn() -> Vec<String>) -> Vec<Stri
             server.list(list).await;
         }
     }
+    the_directory(server).await;
     server.cancel(json!({"number": "1"})).await;
     server.import("acme", DirectoryKind::RewardsParticipants, "number,state\nRP59,NOT_EFFECTIVE\n").await;
     server.import("acme", DirectoryKind::AccountsReceivable, "number,state\nACR59,SUSPENDED\n").await;
     let texts: BTreeSet<String> = take().into_iter().collect();
     texts.into_iter().filter(|sql| !WITHOUT_A_PLAN.iter().any(|word| sql.starts_with(word))).collect()
+}
+
+/// What the directory is asked, and changes of states.
+async fn the_directory(server: &Server) {
+    let (unit, business_unit) = (json!({"alternative_code": "U1"}), json!({"code": "BU1"}));
+    for (one, list, attribute, names, filter) in [
+        ("GetBusinessUnit", "ListBusinessUnits", "business_unit", vec!["id", "code", "name"], json!({})),
+        (
+            "GetUnit",
+            "ListUnits",
+            "unit",
+            vec!["id", "alternative_code", "name"],
+            json!({"business_unit_identifier": business_unit}),
+        ),
+        (
+            "GetTransactionAcquiringPoint",
+            "ListTransactionAcquiringPoints",
+            "tap",
+            vec!["id", "code", "name"],
+            json!({"unit_identifier": unit}),
+        ),
+        ("GetDevice", "ListDevices", "device", vec!["id", "code"], json!({"unit_identifier": unit})),
+        (
+            "GetClassification",
+            "ListClassifications",
+            "classification",
+            vec!["id", "alternative_code", "name"],
+            json!({}),
+        ),
+        (
+            "GetAccountsReceivable",
+            "ListAccountsReceivable",
+            "accounts_receivable",
+            vec!["number"],
+            json!({"state": "ACTIVE"}),
+        ),
+        ("GetParticipant", "ListParticipants", "rewards_participant", vec!["number"], json!({"state": "EFFECTIVE"})),
+        (
+            "GetAccessToken",
+            "ListAccessTokens",
+            "access_token",
+            vec!["id", "identifier"],
+            json!({"rewards_participant_identifier": {"number": "RP01"}}),
+        ),
+    ] {
+        let named = if attribute == "accounts_receivable" { "ACR01" } else { "RP01" };
+        for name in names {
+            server.show(one, json!({format!("{attribute}_identifier"): {name: named}})).await;
+        }
+        server.page(list, filter).await;
+    }
+    for direction in ["UP", "DOWN"] {
+        let request =
+            json!({"rewards_participant_identifier": {"number": "RP60"}, "direction": direction, "levels": 3});
+        let mut request = request.clone();
+        request["number_of_results"] = json!(1);
+        server.pages("ListReferralTree", &request).await;
+    }
+    for state in ["SUSPENDED", "ACTIVE"] {
+        let request = json!({"accounts_receivable_identifier": {"number": "ACR58"}, "state": state});
+        server.administer("SetAccountsReceivableState", request).await;
+    }
+    for state in ["NOT_EFFECTIVE", "EFFECTIVE"] {
+        let request = json!({"rewards_participant_identifier": {"number": "RP58"}, "state": state});
+        server.administer("SetParticipantState", request).await;
+        let request = json!({"access_token_identifier": {"id": "T20"}, "state": state});
+        server.administer("SetAccessTokenState", request).await;
+    }
 }
 
 /// Events of which each names a place and a referrer in another way.

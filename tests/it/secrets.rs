@@ -137,7 +137,7 @@ async fn what_the_contract_calls_secret_is_redacted(_: Setup) {
             }
         }
     }
-    let secrets = ["authentication_code", "one_time_password", "pass_code", "password", "token"];
+    let secrets = ["authentication_code", "one_time_password", "pass_code", "password", "token", "values"];
     assert_eq!(names, secrets.map(str::to_owned).into());
     let request = CreateTokenRequest { password: Some(PASSWORD.to_owned()), ..CreateTokenRequest::default() };
     assert_eq!(format!("{request:?}"), "CreateTokenRequest { .. }");

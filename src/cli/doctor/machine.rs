@@ -1,13 +1,22 @@
 //! The machine that the service runs on: room on the disk, descriptors, the port.
 
-use std::{io::ErrorKind, net::SocketAddr, path::Path, time::Duration};
+use std::{
+    io::{self, ErrorKind},
+    net::SocketAddr,
+    path::Path,
+    time::Duration,
+};
 
 use rustix::fs::statvfs;
-use tokio::net::TcpListener;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
 use tonic::transport::Endpoint;
 
 use super::{
-    super::{health, serve::ServeArguments},
+    super::{admin::AdminArguments, health, serve::ServeArguments},
     finding::Finding,
 };
 use crate::{config::ConnectionLimits, storage::sqlite_file};
@@ -15,6 +24,7 @@ use crate::{config::ConnectionLimits, storage::sqlite_file};
 const DISK: &str = "disk";
 const DESCRIPTORS: &str = "descriptors";
 const PORT: &str = "port";
+const ADMIN_PORT: &str = "admin port";
 
 const MIB: u64 = 1024 * 1024;
 /// What the log of a SQLite file may take beside it.
@@ -90,4 +100,30 @@ async fn taken(address: SocketAddr) -> Finding {
             ),
         ),
     }
+}
+
+/// `None` where there is to be none.
+pub async fn admin_port(arguments: &AdminArguments) -> Option<Finding> {
+    let (addresses, is_named) = match arguments.addresses().await {
+        Ok(addresses) => addresses?,
+        Err(reason) => return Some(Finding::failed(ADMIN_PORT, reason.to_string())),
+    };
+    let first = addresses.first()?;
+    let Err(error) = TcpListener::bind(&addresses[..]).await else {
+        return Some(Finding::ok(ADMIN_PORT, format!("{first} is free")));
+    };
+    if let Ok(Ok(true)) = timeout(PATIENCE, is_ours(*first)).await {
+        return Some(Finding::ok(ADMIN_PORT, format!("{first} is taken by this service")));
+    }
+    let message = format!("{first} cannot be listened on ({error}): set another address by --admin-listen, or off");
+    Some(if is_named { Finding::failed(ADMIN_PORT, message) } else { Finding::warning(ADMIN_PORT, message) })
+}
+
+/// Whether what listens there says what our own admin port does.
+async fn is_ours(address: SocketAddr) -> io::Result<bool> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await?;
+    let mut answer = Vec::new();
+    stream.take(4096).read_to_end(&mut answer).await?;
+    Ok(answer.ends_with(br#"{"live":true}"#))
 }

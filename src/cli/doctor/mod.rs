@@ -54,5 +54,6 @@ async fn look(arguments: &DoctorArguments, settings: &Settings) -> Vec<Finding> 
     findings.extend(machine::disk(&settings.database_url));
     findings.push(machine::descriptors(serve, settings.database_connections));
     findings.push(machine::port(&addresses).await);
+    findings.extend(machine::admin_port(&serve.admin).await);
     findings
 }

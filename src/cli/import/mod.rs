@@ -15,7 +15,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::{
     COMMAND_TIME_LIMIT, Failure, Settings,
     key_settings::MissingKeys,
-    keys, organisation, say,
+    keys, operator, organisation, say,
     stop::{STOPPED, told_to_stop},
 };
 use crate::{
@@ -94,6 +94,7 @@ pub async fn run(arguments: ImportArguments, settings: &Settings) -> Result<Exit
         encoding: arguments.encoding,
         is_dry_run: arguments.dry_run,
         rejected: rejected.as_ref().map(files::Rejected::writer).transpose()?,
+        act: Some(operator::act("import", None)),
     };
     let bar = progress_bar(source.length);
     let progress = |progress: directory::Progress| {

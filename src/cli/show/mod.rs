@@ -253,10 +253,11 @@ async fn participant<C: ConnectionTrait>(
     number: &str,
 ) -> Result<Option<Fields>, Failure> {
     let Some(participant) = participants::find(connection, organisation_id, number).await? else { return Ok(None) };
-    let Participant { id, number, state, account_key, account_number, account_state, has_referred } = participant;
-    let referred =
+    let Participant { id, number, state, account_key, account_number, account_state, .. } = participant;
+    let referred = participants::count_referred(connection, organisation_id, account_key, i64::MAX).await?;
+    let of_referred =
         EventFilter { referred_account_key: Some(account_key), in_force: Some(true), ..EventFilter::default() };
-    let referral = events(connection, organisation_id, &referred, 1).await?.pop();
+    let referral = events(connection, organisation_id, &of_referred, 1).await?.pop();
     let either = EventFilter { referred_or_referred_by_account_key: Some(account_key), ..EventFilter::default() };
     let last = events(connection, organisation_id, &either, OF_PARTICIPANT).await?;
     let referrer = referral.as_ref().map(|event| party(&event.referred_by_participant, &event.referred_by_account));
@@ -268,7 +269,7 @@ async fn participant<C: ConnectionTrait>(
         .text("account_state", account_state)
         .text("referred_by", referrer.unwrap_or_else(|| "nobody".to_owned()))
         .optional("referred_by_event", referral.as_ref().map(|event| event.identity.number))
-        .number("has_referred", has_referred)
+        .number("has_referred", referred.in_force)
         .rows("last_events", last.iter().map(row).collect());
     Ok(Some(fields))
 }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     call::Answered,
-    decide::{Decider, Decision, Depth, Verdicts},
+    decide::{Decider, Decision, Depth, Optimism},
     interrupted::Interrupted,
     open_calls::{OpenCall, ResolvedCall, ResolvedCalls},
     report::{NewEvents, Report},
@@ -86,26 +86,29 @@ impl Attempt<'_> {
         if depth == Depth::Optimistic {
             // Before the turn, in which others wait.
             let judged = judged(&resolved.calls, calls);
-            let verdicts = self.decider(&judged, directory_version).judge_optimistically();
-            match self.in_turn(calls, &mut resolved, Some(verdicts)).await {
+            let decider = self.decider(&judged, directory_version);
+            let verdicts = decider.judge_optimistically();
+            let (transaction, optimism) = decider.begin_turn(database, verdicts).await?;
+            match self.in_turn(transaction, calls, &mut resolved, Some(optimism)).await {
                 // Some of it is there already. What the events name is known still.
                 Err(Interrupted::Raced) if !resolved.calls.is_empty() => {}
                 ended => return ended,
             }
         }
-        self.in_turn(calls, &mut resolved, None).await
+        let transaction = database.begin_turn(self.organisation_id).await?;
+        self.in_turn(transaction, calls, &mut resolved, None).await
     }
 
     /// Answers the resolved calls in one transaction, optimistically if it is said how. They are used up once there is
     /// something to tell of them.
     async fn in_turn<'c>(
         &self,
+        transaction: Transaction,
         calls: &mut [OpenCall<'c>],
         resolved: &mut ResolvedCalls<'c>,
-        optimistic: Option<Verdicts>,
+        optimistic: Option<Optimism>,
     ) -> Result<(), Interrupted> {
         let stale = stale_hashes(&resolved.calls);
-        let transaction = self.referral_events.database.begin_turn(self.organisation_id).await?;
         match Box::pin(self.answer(&transaction, calls, resolved, optimistic)).await {
             Ok(Outcome { answers, creations, is_kept }) => {
                 match is_kept || !creations.is_empty() {
@@ -148,7 +151,7 @@ impl Attempt<'_> {
         transaction: &Transaction,
         calls: &mut [OpenCall<'c>],
         resolved: &mut ResolvedCalls<'c>,
-        optimistic: Option<Verdicts>,
+        optimistic: Option<Optimism>,
     ) -> Result<Outcome, Interrupted> {
         let (reports, creations) = match self.carry_out(transaction, calls, resolved, optimistic).await {
             // An import has changed the directory until the calls had their turn.
@@ -206,7 +209,7 @@ impl Attempt<'_> {
         transaction: &Transaction,
         calls: &[OpenCall<'_>],
         resolved: &mut ResolvedCalls<'_>,
-        optimistic: Option<Verdicts>,
+        optimistic: Option<Optimism>,
     ) -> Result<(Vec<(usize, Report)>, Vec<Creation>), Interrupted> {
         let ResolvedCalls { calls: resolved, directory_version } = resolved;
         let mut creations = Vec::new();

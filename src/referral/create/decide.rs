@@ -7,6 +7,7 @@ use sea_orm::{ConnectionTrait, DbErr};
 
 use super::interrupted::Interrupted;
 use crate::{
+    error::Error,
     id::{AccessTokenKey, AccountKey, EventNumber, OrganisationId},
     referral::{
         event::EventIdentity,
@@ -14,11 +15,17 @@ use crate::{
         rules::judge::{CallEvents, Cause, Facts, Referral, StoredEvent, Verdict, judge},
     },
     storage::{
-        Transaction, access_tokens,
-        counters::{self, Numbers},
+        Database, Transaction, access_tokens,
+        counters::{self, Numbers, Wanted},
         referral_events::{self, Edge, Referenced},
     },
 };
+
+/// What is expected to become of the calls, and the numbers of what they create, if anything.
+pub struct Optimism {
+    verdicts: Verdicts,
+    numbers: Option<Numbers>,
+}
 
 /// How much is asked before the events are judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,26 +71,36 @@ impl<'a> Decider<'a> {
         self.judge(Facts::default())
     }
 
+    /// Begins the organisation's turn, and takes with it the numbers of what these verdicts create.
+    pub async fn begin_turn(&self, database: &Database, verdicts: Verdicts) -> Result<(Transaction, Optimism), Error> {
+        let count = count_new(&verdicts);
+        if count == 0 {
+            let transaction = database.begin_turn(self.organisation_id).await?;
+            return Ok((transaction, Optimism { verdicts, numbers: None }));
+        }
+        let wanted = Wanted { count, now: self.now, account_keys: &self.possible_referrers() };
+        let (transaction, numbers) = database.begin_turn_with(self.organisation_id, &wanted).await?;
+        Ok((transaction, Optimism { verdicts, numbers: Some(numbers) }))
+    }
+
     /// Judges the events in the organisation's turn, optimistically if it is said how, and takes the numbers of those to
     /// create.
     pub async fn decide(
         &self,
         transaction: &Transaction,
-        optimistic: Option<Verdicts>,
+        optimistic: Option<Optimism>,
     ) -> Result<Decision, Interrupted> {
-        let Some(optimistic) = optimistic else {
+        let Some(Optimism { verdicts: optimistic, numbers }) = optimistic else {
             let referrers = self.find_referrers(transaction).await?;
             let verdicts = self.look_up_and_judge(transaction, &self.events(), &referrers).await?;
             let first_number = self.number(transaction, &verdicts, None).await?;
             return Ok(Decision { verdicts, first_number });
         };
-        let expected = count_new(&optimistic);
-        let (taken, referrers) = match expected {
-            0 => (None, self.find_referrers(transaction).await?),
-            _ => {
-                let Numbers { first, referrers, .. } =
-                    self.take_numbers(transaction, expected, &self.possible_referrers()).await?;
-                (Some((first, expected)), referrers)
+        let (taken, referrers) = match numbers {
+            None => (None, self.find_referrers(transaction).await?),
+            Some(numbers) => {
+                let Numbers { first, referrers, .. } = self.checked(numbers)?;
+                (Some((first, count_new(&optimistic))), referrers)
             }
         };
         let doubtful = self.doubtful(&optimistic);
@@ -110,7 +127,11 @@ impl<'a> Decider<'a> {
         match (count_new(verdicts), taken) {
             (0, _) => Ok(None),
             (count, Some((first, taken))) if count <= taken => Ok(Some(first)),
-            (count, _) => Ok(Some(self.take_numbers(transaction, count, &[]).await?.first)),
+            (count, _) => {
+                let wanted = Wanted { count, now: self.now, account_keys: &[] };
+                let numbers = counters::take_numbers(transaction, self.organisation_id, &wanted).await?;
+                Ok(Some(self.checked(numbers)?.first))
+            }
         }
     }
 
@@ -181,14 +202,8 @@ impl<'a> Decider<'a> {
         if live < passwords.len() { Err(Interrupted::Raced) } else { Ok(()) }
     }
 
-    /// Takes the numbers of so many events to create, and asks which of the accounts have referred somebody.
-    async fn take_numbers(
-        &self,
-        transaction: &Transaction,
-        count: usize,
-        account_keys: &[AccountKey],
-    ) -> Result<Numbers, Interrupted> {
-        let numbers = counters::take_numbers(transaction, self.organisation_id, count, self.now, account_keys).await?;
+    /// The numbers, which are of no use where the directory has changed.
+    fn checked(&self, numbers: Numbers) -> Result<Numbers, Interrupted> {
         if self.directory_version.is_some_and(|version| version != numbers.directory_version) {
             return Err(Interrupted::DirectoryChanged);
         }

@@ -7,14 +7,16 @@ use sea_orm::DbErr;
 
 use super::{
     attempt::Attempt,
-    call::{Answered, Idempotency},
+    call::{Answered, Idempotency, Options},
+    fingerprint::canonical,
     interrupted::Interrupted,
     open_calls::OpenCall,
     report::Report,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
-    referral::referral_events::ReferralEvents,
+    id::OrganisationId,
+    referral::{event::EventRequest, referral_events::ReferralEvents},
     storage::{Transaction, entity::idempotency_key, idempotency, users},
 };
 
@@ -76,15 +78,46 @@ impl Attempt<'_> {
     }
 
     fn kept_since(&self) -> DateTime<Utc> {
-        self.now - self.referral_events.settings.idempotency_retention
+        self.referral_events.kept_since(self.now)
     }
 }
 
 impl ReferralEvents {
+    /// What was kept under a key, without carrying anything out; with other content the key is refused.
+    pub async fn find_answer(
+        &self,
+        organisation_id: OrganisationId,
+        (method, key): (&str, &str),
+        requests: &[EventRequest],
+        options: Options,
+    ) -> Result<Option<Vec<u8>>> {
+        let since = self.kept_since(self.clock.now());
+        let kept = idempotency::find_many(self.database.reader(), organisation_id, &[(method, key)], since).await?;
+        let Some(kept) = kept.into_iter().next() else { return Ok(None) };
+        let fingerprints = self.hasher.fingerprints(organisation_id, &canonical(requests, options));
+        if fingerprints.contains(&kept.fingerprint) { Ok(Some(kept.answer)) } else { Err(key_reused()) }
+    }
+
+    /// The last of a method's keys between two others under which an answer is kept, and that answer.
+    pub async fn find_last_answer(
+        &self,
+        organisation_id: OrganisationId,
+        method: &str,
+        between: (&str, &str),
+    ) -> Result<Option<(String, Vec<u8>)>> {
+        let since = self.kept_since(self.clock.now());
+        let last = idempotency::find_last(self.database.reader(), organisation_id, method, between, since).await?;
+        Ok(last.map(|last| (last.idempotency_key, last.answer)))
+    }
+
+    fn kept_since(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        now - self.settings.idempotency_retention
+    }
+
     /// Removes the answers that are kept for longer than they need be, in steps so small that no call waits for them.
     pub async fn remove_old_answers(&self) -> Result<()> {
         const STEP: u32 = 200;
-        let since = self.clock.now() - self.settings.idempotency_retention;
+        let since = self.kept_since(self.clock.now());
         for organisation_id in users::list_organisation_ids(self.database.reader()).await? {
             // A step may remove fewer than it could: another replica's took the same, or a call has just renewed one.
             while idempotency::remove_old(self.database.writer(), organisation_id, since, STEP).await? > 0 {

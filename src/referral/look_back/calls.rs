@@ -108,7 +108,8 @@ impl ReferralEvents {
         let order = order(&mut validator, given(request.order).as_deref());
         let filter = request.filter.check(&mut validator);
         refuse(validator.violations)?;
-        filter::count_codes(self.database.reader(), &self.guessing, &sender, &self.hasher, &filter, now).await?;
+        let (reader, parties) = (self.database.reader(), filter.parties());
+        filter::count_codes(reader, &self.guessing, &sender, &self.hasher, parties, now).await?;
 
         let transaction = self.database.begin_read().await?;
         let filter = filter::resolve(&transaction, organisation_id, &self.hasher, filter, now).await?;

@@ -126,18 +126,18 @@ impl CheckedFilter {
     }
 }
 
-/// Looks up the codes of a filter before anything else is, and counts those that are wrong. The refusal for a wrong one
+/// Looks up the codes of parties before anything else is, and counts those that are wrong. The refusal for a wrong one
 /// is told only once it is counted.
-pub async fn count_codes<C: ConnectionTrait>(
+pub async fn count_codes<'a, C: ConnectionTrait>(
     connection: &C,
-    guessing: &Guessing,
+    guessing: &'a Guessing,
     sender: &Sender,
     hasher: &CodeHasher,
-    filter: &CheckedFilter,
+    parties: impl Iterator<Item = &'a GivenParty>,
     now: DateTime<Utc>,
 ) -> Result<()> {
     let organisation_id = sender.organisation_id;
-    let parties: Vec<&GivenParty> = filter.parties().filter(|party| party.by.is_code()).collect();
+    let parties: Vec<&GivenParty> = parties.filter(|party| party.by.is_code()).collect();
     if parties.is_empty() {
         return Ok(());
     }

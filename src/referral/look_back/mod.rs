@@ -10,5 +10,5 @@ mod old_events;
 
 pub use calls::{EventIdentifier, ListRequest};
 pub use customer_event::{CustomerEvent, Named, describe};
-pub use filter::FilterRequest;
+pub use filter::{FilterRequest, count_codes};
 pub use old_events::find_old_events;

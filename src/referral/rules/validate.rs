@@ -245,6 +245,16 @@ impl Validator {
     }
 
     pub fn entry(&mut self, kind: EntryKind, identifier: Option<EntryIdentifier>) -> Option<GivenEntry> {
+        self.entry_at(kind.attribute(), kind, identifier)
+    }
+
+    /// The same of an attribute of another name.
+    pub fn entry_at(
+        &mut self,
+        attribute: &str,
+        kind: EntryKind,
+        identifier: Option<EntryIdentifier>,
+    ) -> Option<GivenEntry> {
         let EntryIdentifier { id, name, code } = identifier?;
         let fields = [(EntryField::Id, id), (EntryField::Name, name), (EntryField::Code, code)];
         let mut entries: Vec<GivenEntry> = fields
@@ -252,10 +262,10 @@ impl Validator {
             .filter_map(|(by, value)| given(value).map(|value| GivenEntry { kind, by, value }))
             .collect();
         for entry in &entries {
-            self.text(format_args!("{}.{}", kind.attribute(), entry.field()), &entry.value);
+            self.text(format_args!("{attribute}.{}", entry.field()), &entry.value);
         }
         if entries.len() != 1 {
-            self.violations.push(one_field_expected(kind.attribute(), entries.len()));
+            self.violations.push(one_field_expected(attribute, entries.len()));
         }
         entries.pop()
     }
@@ -333,7 +343,8 @@ impl Validator {
     }
 }
 
-fn one_field_expected(attribute: &str, count: usize) -> Violation {
+/// What is wrong with an identifier of which so many fields are given.
+pub fn one_field_expected(attribute: &str, count: usize) -> Violation {
     let description = if count == 0 {
         "None of the identifier's fields is given"
     } else {

@@ -8,8 +8,12 @@ use std::{
 };
 
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
-use super::{frames::Protocol, pace::Pace};
+use super::{
+    call::{Call, Lasting},
+    frames::Protocol,
+};
 use crate::config::ConnectionLimits;
 
 /// How long what was answered last may take to leave before a connection without calls is cut.
@@ -60,6 +64,7 @@ pub struct Connection {
     retires: Instant,
     state: Mutex<State>,
     orders: watch::Sender<Order>,
+    goes_away: CancellationToken,
 }
 
 struct State {
@@ -76,27 +81,6 @@ struct State {
     last_end: Instant,
     /// When the calls under way must have ended, once the peer was told to go.
     ends: Option<Instant>,
-}
-
-/// What is known of a call under way: it ends when its answer was taken, or dropped.
-struct Call {
-    began: Instant,
-    /// Whether it goes on for as long as the caller likes, and so keeps nothing from ending.
-    is_open_ended: bool,
-    body: Pace,
-    answer: Pace,
-    /// The bytes of the body that came.
-    received: usize,
-    /// The bytes of the answer that the peer has not taken.
-    untaken: usize,
-}
-
-impl Call {
-    /// Since when it has waited for its peer; none where it is at work.
-    fn quiet_since(&self) -> Option<Instant> {
-        let since = self.body.waiting_since().or(self.answer.waiting_since());
-        if self.is_open_ended { since.or(Some(self.began)) } else { since }
-    }
 }
 
 impl Connection {
@@ -120,6 +104,7 @@ impl Connection {
             retires,
             state: Mutex::new(state),
             orders: watch::Sender::new(Order::Serve),
+            goes_away: CancellationToken::new(),
         }
     }
 
@@ -141,6 +126,11 @@ impl Connection {
 
     pub fn orders(&self) -> watch::Receiver<Order> {
         self.orders.subscribe()
+    }
+
+    /// Told once it takes no new calls.
+    pub fn goes_away(&self) -> CancellationToken {
+        self.goes_away.clone()
     }
 
     /// Whether it served any call, or serves one.
@@ -201,7 +191,7 @@ impl Connection {
         }
         let passed = |since: Instant| now.duration_since(since);
         let half_request = HALF_REQUEST.min(self.limits.stall_timeout);
-        let is_over = if state.calls.values().all(|call| call.is_open_ended) {
+        let is_over = if state.calls.values().all(Call::is_open_ended) {
             // What has begun of a head, or waits to be written, is given the time of half a request.
             let has_begun = state.blocked_since.is_some() || (state.head_since.is_some() && is_known);
             passed(state.last_end.max(since)) >= if has_begun { half_request } else { SETTLING }
@@ -222,6 +212,7 @@ impl Connection {
 
     /// Gives an order unless a stronger one was given; answers whether it did.
     fn order(&self, order: Order) -> bool {
+        self.goes_away.cancel();
         self.orders.send_if_modified(|given| {
             let is_new = *given < order;
             *given = order.max(*given);
@@ -272,7 +263,7 @@ impl State {
             if call.answer.is_stalled(stall, now) {
                 is_stalled = true;
             } else {
-                others |= !call.is_open_ended;
+                others |= !call.is_open_ended();
             }
         }
         is_stalled.then_some(others && self.protocol == Protocol::Http2)
@@ -289,10 +280,8 @@ struct Registered {
 }
 
 impl CallUnderWay {
-    pub fn begin(connection: &Arc<Connection>, is_open_ended: bool) -> Self {
-        let now = Instant::now();
-        let call =
-            Call { began: now, is_open_ended, body: Pace::default(), answer: Pace::default(), received: 0, untaken: 0 };
+    pub fn begin(connection: &Arc<Connection>, lasting: Lasting) -> Self {
+        let call = Call::new(lasting, Instant::now());
         let mut state = connection.state();
         if state.protocol == Protocol::Http1 {
             state.head_since = None;
@@ -333,7 +322,7 @@ impl CallUnderWay {
         self.with(|call, now| {
             call.received += bytes;
             call.body.moved(bytes, now);
-            call.body.is_stalled(stall, now)
+            call.lasting != Lasting::Messages && call.body.is_stalled(stall, now)
         })
         .unwrap_or_default()
     }

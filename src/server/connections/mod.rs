@@ -6,6 +6,7 @@
 
 mod beginning;
 mod body;
+mod call;
 mod connection;
 mod frames;
 mod pace;
@@ -46,6 +47,7 @@ use tower::ServiceExt;
 
 use self::{
     body::{AnswerBody, RequestBody},
+    call::Lasting,
     connection::{Condition, Connection, Order},
     stream::Watched,
 };
@@ -53,7 +55,7 @@ use self::{
 use crate::{
     config::ConnectionLimits,
     tls::Tls,
-    transport::request::{Client, Peer},
+    transport::request::{Client, GoesAway, Peer},
 };
 
 pub use self::connection::CallUnderWay;
@@ -88,10 +90,6 @@ const RETRY: Duration = Duration::from_millis(50);
 
 /// How often it is said that no connection can be accepted.
 const COMPLAINT: Duration = Duration::from_secs(10);
-
-/// What the paths of calls begin with that go on for as long as the caller likes: to watch the health, and to ask for
-/// the contract.
-const OPEN_ENDED: &str = "/grpc.";
 
 /// Those that are open.
 #[derive(Clone, Default)]
@@ -313,9 +311,10 @@ impl Service<axum::http::Request<Incoming>> for Calls {
     type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
 
     fn call(&self, request: axum::http::Request<Incoming>) -> Self::Future {
-        let call = CallUnderWay::begin(&self.connection, request.uri().path().starts_with(OPEN_ENDED));
+        let call = CallUnderWay::begin(&self.connection, Lasting::of(request.uri().path()));
         let mut request: Request = request.map(|body| Body::new(RequestBody::new(body, call.clone())));
         request.extensions_mut().insert(Peer(self.connection.peer()));
+        request.extensions_mut().insert(GoesAway(self.connection.goes_away()));
         if let Some(client) = &self.client {
             request.extensions_mut().insert(client.clone());
         }

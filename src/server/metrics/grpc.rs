@@ -55,6 +55,8 @@ struct HandledLabels {
 
 /// The series of one method.
 pub struct GrpcMethod {
+    pub service: String,
+    pub name: String,
     started: Counter,
     handled: [Counter; CODES.len()],
     handling: Histogram,
@@ -94,7 +96,8 @@ impl Families {
         });
         let started = self.started.get_or_create_owned(&labels);
         let handling = self.handling.get_or_create_owned(&labels);
-        Arc::new(GrpcMethod { started, handled, handling })
+        let MethodLabels { grpc_service: service, grpc_method: name, .. } = labels;
+        Arc::new(GrpcMethod { service, name, started, handled, handling })
     }
 }
 

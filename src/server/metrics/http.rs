@@ -34,8 +34,8 @@ struct Labels {
 /// A route, and the method it was asked by; one that it does not take is no name of a label.
 #[derive(Clone, Copy, Debug)]
 pub struct HttpRoute {
-    route: &'static str,
-    method: &'static str,
+    pub route: &'static str,
+    pub method: &'static str,
 }
 
 type Durations = Family<Labels, Histogram, fn() -> Histogram>;

@@ -1,7 +1,9 @@
 //! The REST gateway: the documented paths and envelope around the same calls.
 
 mod calls;
+mod directory;
 mod envelope;
+mod gateway;
 mod json;
 mod parts;
 mod query;

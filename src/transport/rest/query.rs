@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use percent_encoding::percent_decode_str;
+use prost::Name;
 use serde_json::json;
 
 use crate::{
-    contract::{CustomerEventIdentifier, descriptor},
+    contract::descriptor,
     error::{Error, ErrorKind, Result},
 };
 
@@ -43,12 +44,13 @@ pub fn to_json(query: &str) -> Result<String> {
     Ok(format!("{{{}}}", members.join(",")))
 }
 
-/// The same for a method that is about one event, whose identifier's fields may stand there by themselves: `number=8`.
-pub fn of_identifier(query: &str) -> Result<String> {
-    let identifier = descriptor::<CustomerEventIdentifier>().map_err(Error::internal)?;
+/// The same for a method that is about one thing, the fields of whose identifier may stand there by themselves:
+/// `number=8`.
+pub fn of_identifier<I: Name>(query: &str, attribute: &str) -> Result<String> {
+    let identifier = descriptor::<I>().map_err(Error::internal)?;
     let parts = query.split('&').map(|part| {
         let is_field = part.split_once('=').is_some_and(|(name, _)| identifier.get_field_by_name(name).is_some());
-        if is_field { format!("customer_event_identifier.{part}") } else { part.to_owned() }
+        if is_field { format!("{attribute}.{part}") } else { part.to_owned() }
     });
     to_json(&parts.collect::<Vec<_>>().join("&"))
 }

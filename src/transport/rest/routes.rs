@@ -4,43 +4,34 @@ use std::borrow::Cow;
 
 use axum::{
     Router,
-    body::{Body, Bytes, HttpBody},
+    body::{Body, Bytes},
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, Response, Uri, header},
+    http::{HeaderValue, Response, Uri, header},
     routing::{get, post},
 };
 use percent_encoding::percent_decode_str;
-use serde::Serialize;
 
 use super::{
     calls::{self, RawEvent},
+    directory,
     envelope::Responder,
+    gateway::{Gateway, take_query},
     json, query,
 };
 use crate::{
+    contract::CustomerEventIdentifier,
     error::{Error, ErrorKind, Result},
     metrics::{CallRecord, Step},
-    text::quoted,
     transport::{
-        api::{Answer, Api, CreateCall},
-        body::{self, Reader},
-        budget::Holder,
+        api::{Api, CreateCall},
         fields::ByDefault,
         head::{Head, Method},
-        packed::Encoding,
-        protocol::media_type,
-        request::{self, IDEMPOTENCY_REPLAYED_HEADER, RequestId},
+        request::{self, RequestId},
     },
 };
 
 /// Where existing callers of the documented API find it on their host.
 pub const PREFIX: &str = "/crmapi/rest/v2";
-
-#[derive(Clone)]
-struct Gateway {
-    api: Api,
-    responder: Responder,
-}
 
 /// A body larger than this takes a while to split into its events, so it is split on a thread for blocking work.
 const LARGE: usize = 1024 * 1024;
@@ -55,7 +46,8 @@ pub fn router(api: Api, responder: Responder) -> Router {
         .route("/customer_events/referrals/unprocessed/list", post(list_unprocessed_events))
         .route("/customer_events/referrals/cancel", post(cancel_referral_event))
         .route("/authentication/token", post(create_token))
-        .route("/authentication/token/release", post(release_token));
+        .route("/authentication/token/release", post(release_token))
+        .merge(directory::routes());
     Router::new()
         .merge(methods.clone())
         .nest(PREFIX, methods)
@@ -97,7 +89,7 @@ async fn get_referral_event(State(gateway): State<Gateway>, mut request: Request
     // A GET has no use for a body.
     *request.body_mut() = Body::empty();
     let call = async |head: &Head, _| {
-        let query = query::of_identifier(&query)?;
+        let query = query::of_identifier::<CustomerEventIdentifier>(&query, "customer_event_identifier")?;
         let response = gateway.api.get_referral_event(head, json::request(query.as_bytes())?).await?;
         Ok(response.customer_event)
     };
@@ -132,15 +124,6 @@ async fn release_token(State(gateway): State<Gateway>, request: Request) -> Resp
     gateway.serve(request, Method::RELEASE_TOKEN, call).await
 }
 
-/// Takes the query off, for a method that reads it. One that is left there is refused by [`Gateway::serve_once`].
-fn take_query(request: &mut Request) -> String {
-    let query = request.uri().query().unwrap_or_default().to_owned();
-    if let Ok(path) = Uri::try_from(request.uri().path()) {
-        *request.uri_mut() = path;
-    }
-    query
-}
-
 async fn not_found(State(gateway): State<Gateway>, request: Request) -> Response<Body> {
     let error = Error::new(ErrorKind::NotFound, "There is no such path.");
     gateway.responder.refuse(&error, &RequestId::of_request(&request))
@@ -152,61 +135,8 @@ async fn method_not_allowed(State(gateway): State<Gateway>, request: Request) ->
     gateway.responder.refuse(&error, &RequestId::of_request(&request))
 }
 
-impl Gateway {
-    /// Reads the body, calls, and answers what came of it.
-    async fn serve<T: Serialize>(
-        &self,
-        request: Request,
-        method: Method,
-        call: impl AsyncFnOnce(&Head, Bytes) -> Result<T>,
-    ) -> Response<Body> {
-        self.serve_once(request, method, async |head, body| call(head, body).await.map(Answer::new)).await
-    }
-
-    /// The same for a call that can have an idempotency key.
-    async fn serve_once<T: Serialize>(
-        &self,
-        request: Request,
-        method: Method,
-        call: impl AsyncFnOnce(&Head, Bytes) -> Result<Answer<T>>,
-    ) -> Response<Body> {
-        let request_id = RequestId::of_request(&request);
-        let (parts, body) = request.into_parts();
-        let headers = parts.headers;
-        let mut holder = Holder::Anonymous;
-        let result = self.api.within_time_limit(&headers, async {
-            if parts.uri.query().is_some_and(|query| !query.is_empty()) {
-                let message = "The method reads no query; its attributes belong in the body.";
-                return Err(Error::new(ErrorKind::MalformedRequest, message));
-            }
-            check_media_type(&headers)?;
-            let encoding = Encoding::of_content(&headers)?;
-            let head = self.api.begin(headers.clone(), request_id.clone(), method, body.size_hint().lower()).await?;
-            let body = match encoding {
-                Some(encoding) => encoding.unpack(body, method.limit, &head).await?,
-                None => Reader::new(body, method.limit, &head).read_to_end().await?,
-            };
-            head.is_read();
-            let answer = call(&head, body).await;
-            holder = head.charge.holder();
-            answer
-        });
-        let response = match result.await {
-            Ok(Answer { message, is_repeated }) => {
-                let mut response = self.responder.answer(Ok(message), &request_id);
-                if is_repeated {
-                    response.headers_mut().insert(IDEMPOTENCY_REPLAYED_HEADER, HeaderValue::from_static("true"));
-                }
-                response
-            }
-            Err(error) => self.responder.refuse(&error, &request_id),
-        };
-        body::charged(response, &self.api.budget, holder).await
-    }
-}
-
 /// The paths at the root, and the method that each takes.
-pub const ROUTES: [(&str, &str); 8] = [
+pub const ROUTES: [(&str, &str); 28] = [
     ("/customer_events/bulk/referrals/create", "POST"),
     ("/customer_events/referrals/create", "POST"),
     ("/customer_events/referrals/show", "GET"),
@@ -215,6 +145,26 @@ pub const ROUTES: [(&str, &str); 8] = [
     ("/customer_events/referrals/unprocessed/list", "POST"),
     ("/authentication/token", "POST"),
     ("/authentication/token/release", "POST"),
+    ("/business_units/show", "GET"),
+    ("/business_units/list", "POST"),
+    ("/units/show", "GET"),
+    ("/units/list", "POST"),
+    ("/taps/show", "GET"),
+    ("/taps/list", "POST"),
+    ("/devices/show", "GET"),
+    ("/devices/list", "POST"),
+    ("/classifications/show", "GET"),
+    ("/classifications/list", "POST"),
+    ("/accounts_receivable/show", "GET"),
+    ("/accounts_receivable/list", "POST"),
+    ("/rewards_participants/show", "GET"),
+    ("/rewards_participants/list", "POST"),
+    ("/rewards_participants/referral_tree/list", "POST"),
+    ("/access_tokens/show", "GET"),
+    ("/access_tokens/list", "POST"),
+    ("/accounts_receivable/set_state", "POST"),
+    ("/rewards_participants/set_state", "POST"),
+    ("/access_tokens/set_state", "POST"),
 ];
 
 /// The path of a request at the root, as [`ROUTES`] has it if it is there.
@@ -249,26 +199,4 @@ fn plain(uri: &Uri) -> Option<Uri> {
     let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
     // What is no path even so is none of ours, and stays as it is.
     Uri::try_from(format!("/{}{query}", parts.join("/"))).ok()
-}
-
-/// A body is taken for JSON under whatever type the libraries of existing callers give it; the documented API asks for
-/// none. What says that it is something else is refused.
-fn check_media_type(headers: &HeaderMap) -> Result<()> {
-    let Some(media_type) = media_type(headers) else { return Ok(()) };
-    let is_json = matches!(
-        media_type.as_str(),
-        "" | "application/json"
-            | "text/json"
-            | "text/plain"
-            | "application/octet-stream"
-            | "application/x-www-form-urlencoded"
-    ) || (media_type.starts_with("application/") && media_type.ends_with("+json"));
-    if !is_json {
-        let message = format!(
-            "The body must be JSON, of the content type application/json; it is said to be {}.",
-            quoted(&media_type)
-        );
-        return Err(Error::new(ErrorKind::UnsupportedMediaType, message));
-    }
-    Ok(())
 }

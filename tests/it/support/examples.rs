@@ -7,14 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use prost::Message;
 use prost_reflect::DynamicMessage;
-use referral_events::contract::{
-    BulkCreateReferralEventsRequest, referral_event_service_client::ReferralEventServiceClient,
-};
 use serde_json::Value;
-use tonic::Request;
+use tonic::transport::Channel;
 
-use super::{message, methods::pool};
+use super::methods::{call_with_bytes, method};
 
 /// A file of this repository.
 pub fn document(name: &str) -> String {
@@ -145,22 +143,21 @@ async fn curl(call: Call, address: SocketAddr) -> String {
     request.send().await.expect("an answer").text().await.expect("a body")
 }
 
-/// The one RPC that documents call; answers what grpcurl prints.
+/// Answers what grpcurl prints.
 async fn grpcurl(call: Call, address: SocketAddr) -> Value {
-    let [_, host, method] = &call.rest[..] else { panic!("{:?}", call.rest) };
+    let [_, host, path] = &call.rest[..] else { panic!("{:?}", call.rest) };
     assert_eq!(host, "127.0.0.1:50051");
-    assert_eq!(method, "referral.v1.ReferralEventService/BulkCreateReferralEvents");
+    let method = method(path.split('/').next_back().expect("a method"));
+    assert_eq!(method.grpc_path(), format!("/{path}"));
     let body: Value = json(&call.body.expect("a body"));
-    let message: BulkCreateReferralEventsRequest = message("BulkCreateReferralEventsRequest", body);
-    let mut request = Request::new(message);
+    let message = DynamicMessage::deserialize(method.input(), body).expect("a message of the contract");
     let [(name, value)] = &call.headers[..] else { panic!("not one header") };
     assert_eq!(name, "authorization");
-    request.metadata_mut().insert("authorization", value.parse().expect("a value"));
-    let client = ReferralEventServiceClient::connect(format!("http://{address}")).await;
-    let response = client.expect("a connection").bulk_create_referral_events(request).await.expect("an answer");
-    let name = "referral.v1.BulkCreateReferralEventsResponse";
-    let mut answer = DynamicMessage::new(pool().get_message_by_name(name).expect("a message"));
-    answer.transcode_from(&response.into_inner()).expect("the message's type");
+    let channel = Channel::from_shared(format!("http://{address}")).expect("a URI").connect_lazy();
+    let headers = [(name.as_str(), value.as_str())];
+    let bytes = call_with_bytes(channel, &method.grpc_path(), message.encode_to_vec(), &headers).await;
+    let bytes = bytes.expect("an answer");
+    let answer = DynamicMessage::decode(method.output(), bytes.as_slice()).expect("a message of the contract");
     serde_json::to_value(answer).expect("JSON")
 }
 

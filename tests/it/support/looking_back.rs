@@ -3,7 +3,12 @@
 use chrono::{DateTime, Utc};
 use referral_events::{
     id::{AccountKey, EntryKey, EventId, EventNumber, OrganisationId},
-    storage::{bulk_load, counters, entity::referral_event, users},
+    storage::{
+        bulk_load,
+        counters::{self, Wanted},
+        entity::referral_event,
+        users,
+    },
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -173,7 +178,8 @@ impl Server {
         let mut created = Vec::new();
         let transaction = self.database.begin().await.expect("a transaction");
         for (now, count) in calls {
-            let numbers = counters::take_numbers(&transaction, organisation_id, *count, *now, &[]).await;
+            let wanted = Wanted { count: *count, now: *now, account_keys: &[] };
+            let numbers = counters::take_numbers(&transaction, organisation_id, &wanted).await;
             let first = numbers.expect("numbers").first.0;
             let numbers = first..first + *count as i64;
             let rows =

@@ -51,6 +51,14 @@ impl Method {
         format!("/{}/{}", self.0.parent_service().full_name(), self.0.name())
     }
 
+    pub fn input(&self) -> MessageDescriptor {
+        self.0.input()
+    }
+
+    pub fn output(&self) -> MessageDescriptor {
+        self.0.output()
+    }
+
     /// The REST addresses: HTTP method and path, without the slash in front.
     pub fn addresses(&self) -> Vec<(reqwest::Method, String)> {
         let pool = pool();
@@ -69,6 +77,16 @@ impl Method {
     /// Whether either side sends a stream of messages.
     pub fn is_stream(&self) -> bool {
         self.0.is_client_streaming() || self.0.is_server_streaming()
+    }
+
+    /// How metrics call the kind of method that it is.
+    pub fn grpc_type(&self) -> &'static str {
+        match (self.0.is_client_streaming(), self.0.is_server_streaming()) {
+            (false, false) => "unary",
+            (true, false) => "client_stream",
+            (false, true) => "server_stream",
+            (true, true) => "bidi_stream",
+        }
     }
 
     /// Whether the request has an attribute of this name.

@@ -13,7 +13,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Answer, TestDatabase, envelope};
+use super::{Answer, TestDatabase, envelope, known_secrets::assert_none_in};
 
 /// How long a process may take to start, or to end.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -341,6 +341,9 @@ impl Drop for Process {
             output.lines().find_map(|line| line.strip_prefix("database: ")?.strip_suffix(" (removed at the end)"));
         if let Some(folder) = database.and_then(|file| Path::new(file).parent()) {
             _ = std::fs::remove_dir_all(folder);
+        }
+        if !thread::panicking() {
+            assert_none_in(&output);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
 };
 
-use super::Server;
+use super::{Server, known_secrets::assert_none_in};
 
 /// What a server tells of itself at one moment.
 #[derive(Debug, Default)]
@@ -23,6 +23,7 @@ impl Scrape {
     /// Reads a text; whatever is not as the form has it fails the test.
     #[track_caller]
     pub fn read(text: &str) -> Self {
+        assert_none_in(text);
         let mut scrape = Self::default();
         let mut family = String::new();
         assert!(text.ends_with('\n') && !text.contains('\r'), "lines end with a line feed");

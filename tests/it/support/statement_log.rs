@@ -90,9 +90,10 @@ impl StatementLog {
         let probes = statements.iter().filter(|(_, sql)| sql.starts_with(PROBE)).map(|(session, _)| session.clone());
         read.probes.extend(probes);
         statements.retain(|(session, sql)| !read.probes.contains(session) && !is_beside(sql));
-        // What is sent with a COMMIT has its values in it.
+        // What is sent with a BEGIN or a COMMIT has its values in it.
         let text = |(_, sql): (String, String)| match sql.split_once(" (organisation_id, first_number") {
             Some((begin @ "INSERT INTO calls", _)) => format!("{begin}; COMMIT"),
+            _ if sql.starts_with("BEGIN") && sql.contains("UPDATE counters") => "BEGIN, turn and numbers".to_owned(),
             _ => sql,
         };
         statements.into_iter().map(text).collect()

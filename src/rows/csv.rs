@@ -8,7 +8,7 @@ use std::io::{self, Read};
 
 use csv_core::{ReadRecordResult, ReaderBuilder};
 
-use super::row::MAXIMUM_ROW_BYTES;
+use super::MAXIMUM_ROW_BYTES;
 
 pub struct Records<R> {
     source: R,
@@ -55,6 +55,15 @@ impl<'a> Record<'a> {
         let bytes = self.cells;
         starts.zip(self.ends).map(move |(start, &end)| bytes.get(start..end).unwrap_or_default())
     }
+}
+
+/// What is next in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    Record,
+    /// One that is longer than a row may be, of which the beginning was read: a quote may be open, or a line end missing.
+    TooLong,
+    End,
 }
 
 /// How the quotes of a record are.
@@ -120,8 +129,8 @@ impl<R: Read> Records<R> {
         self.skip_line_ends()
     }
 
-    /// Reads the next record; answers whether there is one.
-    pub fn next(&mut self) -> io::Result<bool> {
+    /// Reads the next record.
+    pub fn next(&mut self) -> io::Result<Next> {
         self.advance();
         self.skip_line_ends()?;
         let (mut read, mut written, mut ended) = (0, 0, 0);
@@ -142,17 +151,17 @@ impl<R: Read> Records<R> {
             written += cells;
             ended += ends;
             if read > MAXIMUM_ROW_BYTES {
-                let line = self.line;
-                return Err(io::Error::other(format!(
-                    "line {line}: the row is longer than {MAXIMUM_ROW_BYTES} bytes; a quote on that line may be open"
-                )));
+                (self.length, self.cell_count) = (read, 0);
+                // Of the last of them the rest may not be there.
+                self.lines = count_line_ends(&self.window[self.start..self.start + read]);
+                return Ok(Next::TooLong);
             }
             match result {
                 ReadRecordResult::InputEmpty => {}
                 ReadRecordResult::OutputFull => self.cells.resize(self.cells.len() * 2, 0),
                 ReadRecordResult::OutputEndsFull => self.ends.resize(self.ends.len() * 2, 0),
                 ReadRecordResult::Record => break,
-                ReadRecordResult::End => return Ok(false),
+                ReadRecordResult::End => return Ok(Next::End),
             }
         }
         if is_single {
@@ -161,7 +170,7 @@ impl<R: Read> Records<R> {
         (self.length, self.cell_count) = (read, ended);
         let raw = &self.window[self.start..self.start + read];
         self.lines = 1 + count_line_ends(raw.strip_suffix(b"\n").or(raw.strip_suffix(b"\r")).unwrap_or(raw));
-        Ok(true)
+        Ok(Next::Record)
     }
 
     /// The record that was read last.
@@ -222,6 +231,33 @@ impl<R: Read> Records<R> {
         self.lines = 0;
         self.reader.reset();
         &self.window[self.start..self.start + length]
+    }
+
+    /// Passes over the line on which the record begins, however long it is.
+    pub fn skip_long_line(&mut self) -> io::Result<()> {
+        (self.length, self.lines) = (0, 0);
+        self.reader.reset();
+        loop {
+            if let Some(length) = self.window[self.start..self.end].iter().position(is_line_end) {
+                self.start += length;
+                return Ok(());
+            }
+            self.start = self.end;
+            if self.is_at_end {
+                return Ok(());
+            }
+            self.fill()?;
+        }
+    }
+
+    /// Whether a record of several lines is meant to be one row: its quotes are sound, its cells as many as those of the
+    /// header, and no line in it could be a row.
+    pub fn is_one_row(&self, width: usize) -> bool {
+        let record = self.record();
+        let is_delimiter = |byte: &u8| *byte == self.delimiter;
+        let could_be_a_row = |line: &[u8]| !line.is_empty() && line.split(is_delimiter).count() == width;
+        let mut inner = record.raw.split(is_line_end).skip(1);
+        width > 1 && record.len() == width && self.quoting() == Quoting::Sound && !inner.any(could_be_a_row)
     }
 
     fn advance(&mut self) {

@@ -63,7 +63,8 @@ pub fn decode<R: Read + 'static>(mut source: R, given: Option<Encoding>) -> Resu
         return Ok(Text { source: Box::new(whole), needs_mark: mark > 0 });
     }
     let decoder = encoding.new_decoder_without_bom_handling();
-    let decoded = Decoded { source: whole, decoder, input: vec![0; 1 << 14], start: 0, end: 0, is_at_end: false };
+    let decoded =
+        Decoded { source: whole, decoder, input: vec![0; 1 << 14], start: 0, end: 0, is_at_end: false, is_done: false };
     Ok(Text { source: Box::new(decoded), needs_mark: true })
 }
 
@@ -95,12 +96,14 @@ struct Decoded<R> {
     start: usize,
     end: usize,
     is_at_end: bool,
+    /// Whether the decoder has given its last: it must not be asked again.
+    is_done: bool,
 }
 
 /// Takes a buffer of at least four bytes, as `BufReader` has one.
 impl<R: Read> Read for Decoded<R> {
     fn read(&mut self, output: &mut [u8]) -> io::Result<usize> {
-        loop {
+        while !self.is_done {
             if self.start == self.end && !self.is_at_end {
                 (self.start, self.end) = (0, self.source.read(&mut self.input)?);
                 self.is_at_end = self.end == 0;
@@ -109,6 +112,7 @@ impl<R: Read> Read for Decoded<R> {
             let (result, read, written) =
                 self.decoder.decode_to_utf8_without_replacement(input, output, self.is_at_end);
             self.start += read;
+            self.is_done = self.is_at_end && matches!(result, DecoderResult::InputEmpty);
             match result {
                 DecoderResult::Malformed(..) => {
                     return Err(io::Error::other(format!("it is not {}", self.decoder.encoding().name())));
@@ -117,5 +121,6 @@ impl<R: Read> Read for Decoded<R> {
                 DecoderResult::InputEmpty | DecoderResult::OutputFull => return Ok(written),
             }
         }
+        Ok(0)
     }
 }

@@ -1,0 +1,115 @@
+//! What is said of a load under way: a bar on a terminal, else a line every few seconds, or JSON for programs.
+
+use std::{
+    io::{self, IsTerminal, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+
+use crate::{cli::say, client::Retry, load::run::Run};
+
+/// Between two lines, where there is no bar.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// Tells how far a load has come, and of breaks.
+#[derive(Clone)]
+pub struct Telling {
+    form: Form,
+    started: Instant,
+    /// How many rows were answered by earlier runs.
+    rows_before: u64,
+    /// When a line was last said, in milliseconds from the beginning.
+    said: Arc<AtomicU64>,
+}
+
+#[derive(Clone)]
+enum Form {
+    Bar(ProgressBar),
+    Lines,
+    Json,
+}
+
+impl Telling {
+    /// Of a file of that many bytes, where it is known.
+    pub fn new(length: Option<u64>, rows_before: u64, as_json: bool) -> Self {
+        let form = match (as_json, io::stderr().is_terminal()) {
+            (true, _) => Form::Json,
+            (_, true) => Form::Bar(bar(length)),
+            _ => Form::Lines,
+        };
+        Self { form, started: Instant::now(), rows_before, said: Arc::default() }
+    }
+
+    pub fn tell(&self, run: &Run) {
+        let counts = &run.journal.counts;
+        let rows = run.journal.position.rows;
+        let seconds = self.started.elapsed().as_secs_f64();
+        let rate = (rows - self.rows_before.min(rows)) as f64 / seconds.max(0.001);
+        let bytes = run.source.read.load(Ordering::Relaxed);
+        let line = format!(
+            "{rows} rows, {rate:.0} a second: {} created, {} already there, {} failed",
+            counts.created, counts.already_there, counts.failed
+        );
+        match &self.form {
+            Form::Bar(bar) => {
+                bar.set_position(bytes);
+                bar.set_message(line);
+            }
+            _ if !self.is_time() => {}
+            Form::Lines => _ = writeln!(io::stderr(), "{line}"),
+            Form::Json => say(&json!({"progress": {
+                "rows": rows, "rows_per_second": rate.round(), "created": counts.created,
+                "already_there": counts.already_there, "failed": counts.failed,
+                "bytes": bytes, "bytes_of_file": run.source.length(),
+            }})
+            .to_string()),
+        }
+    }
+
+    pub fn tell_retry(&self, retry: &Retry<'_>) {
+        let seconds = retry.wait.as_secs_f64();
+        let line = format!("{}; attempt {} failed, the next is in {seconds:.1} seconds", retry.error, retry.attempt);
+        match &self.form {
+            Form::Bar(bar) => bar.println(line),
+            Form::Lines => _ = writeln!(io::stderr(), "{line}"),
+            Form::Json => say(&json!({"retry": {
+                "error": retry.error.to_string(), "error_code": retry.error.code(), "attempt": retry.attempt,
+                "wait_seconds": seconds,
+            }})
+            .to_string()),
+        }
+    }
+
+    pub fn end(&self) {
+        if let Form::Bar(bar) = &self.form {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn is_time(&self) -> bool {
+        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let is_time = now - self.said.load(Ordering::Relaxed).min(now) >= PAUSE.as_millis() as u64;
+        if is_time {
+            self.said.store(now, Ordering::Relaxed);
+        }
+        is_time
+    }
+}
+
+fn bar(length: Option<u64>) -> ProgressBar {
+    let (bar, template) = match length {
+        Some(length) => (ProgressBar::new(length), "{bar:20} {percent}% {msg}, {eta} left"),
+        None => (ProgressBar::new_spinner(), "{spinner} {msg}, {elapsed}"),
+    };
+    bar.set_draw_target(ProgressDrawTarget::stderr());
+    match ProgressStyle::with_template(template) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}

@@ -1,0 +1,224 @@
+//! Objects of NDJSON, and of the documented body of the bulk call, into events.
+//!
+//! The body is taken apart as it is read: serde hands over the elements of the array one by one, and one is kept at a time.
+
+use std::{
+    cell::Cell,
+    fmt,
+    io::{self, BufRead, Read},
+    ops::ControlFlow,
+    rc::Rc,
+};
+
+use prost_reflect::DynamicMessage;
+use serde::{
+    Deserializer,
+    de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+use super::{
+    chunks::{Chunks, Flow},
+    csv_rows::unreadable,
+    fault::{Code, Fault, Trouble},
+    mapping::Mapping,
+};
+use crate::{
+    contract::ReferralCustomerEvent,
+    rows::{
+        ERROR_COLUMNS, MAXIMUM_ROW_BYTES,
+        csv::count_line_ends,
+        ndjson::{Line, Lines, Object},
+        refused::Format,
+    },
+};
+
+/// The attribute of the body that has the events.
+pub const EVENTS: &str = "referral_customer_events_set";
+
+pub fn read_lines(source: impl BufRead, chunks: &mut Chunks<'_>) -> Result<(), Trouble> {
+    if begin(chunks)?.is_break() {
+        return Ok(());
+    }
+    let mut lines = Lines::new(source, 1);
+    while let Some(line) = lines.next().map_err(unreadable)? {
+        let flow = match line {
+            Line::Whole(line, bytes) => add(chunks, line, bytes),
+            Line::TooLong(line) => {
+                let fault = Fault::new(Code::RowTooLong, format!("longer than {MAXIMUM_ROW_BYTES} bytes"));
+                chunks.add(line, b"", |_, _| Err(fault), Box::default)
+            }
+        };
+        if flow?.is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Reads a body, or an array of events.
+pub fn read_body(source: impl BufRead, chunks: &mut Chunks<'_>) -> Result<(), Trouble> {
+    if begin(chunks)?.is_break() {
+        return Ok(());
+    }
+    let place = Place::default();
+    let mut deserializer = serde_json::Deserializer::from_reader(Watched { source, place: place.clone() });
+    let mut body = Body { chunks, place: &place, end: None, has_events: false };
+    let read = deserializer.deserialize_any(&mut body).and_then(|()| deserializer.end());
+    match (body.end, read) {
+        (Some(end), _) => end,
+        (None, Err(error)) => Err(unreadable(error.into())),
+        (None, Ok(())) if body.has_events => Ok(()),
+        (None, Ok(())) => Err(Trouble::unusable(format!("the object has no {EVENTS}"))),
+    }
+}
+
+fn begin(chunks: &mut Chunks<'_>) -> Flow {
+    chunks.mapping.check_objects().map_err(Trouble::unusable)?;
+    Ok(chunks.begin(b"", Format::Ndjson, Vec::new()))
+}
+
+fn add(chunks: &mut Chunks<'_>, line: u64, raw: &[u8]) -> Flow {
+    chunks.add(line, raw, |mapping, number| event(mapping, raw, number), || in_one_line(raw))
+}
+
+/// An object of a body may have several lines, all of them between its tokens.
+fn in_one_line(raw: &[u8]) -> Box<[u8]> {
+    raw.trim_ascii().iter().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte }).collect()
+}
+
+fn event(mapping: &Mapping, raw: &[u8], number: u64) -> Result<ReferralCustomerEvent, Fault> {
+    let text = std::str::from_utf8(raw).map_err(|_| Fault::new(Code::WrongEncoding, "not UTF-8"))?;
+    let mut event = mapping.begin();
+    give_object(mapping, &mut event, "", text.trim_end())?;
+    mapping.finish(event, number)
+}
+
+/// Gives an event what an object holds, whose name and a dot are `prefix`.
+fn give_object(mapping: &Mapping, event: &mut DynamicMessage, prefix: &str, text: &str) -> Result<(), Fault> {
+    // The parser's own message could quote the line, and with it a secret.
+    let object: Object<Box<RawValue>> = serde_json::from_str(text).map_err(|error| {
+        let place = if error.column() == 0 { String::new() } else { format!(" (column {})", error.column()) };
+        Fault::new(Code::NotAnObject, format!("{prefix}not a JSON object{place}"))
+    })?;
+    for (name, value) in object.0 {
+        if prefix.is_empty() && ERROR_COLUMNS.contains(&name.as_str()) {
+            continue;
+        }
+        let path = format!("{prefix}{name}");
+        if mapping.passes_over(&path) {
+            continue;
+        }
+        let wrong = || Fault::new(Code::WrongType, format!("{path}: of the wrong type"));
+        let value = value.get();
+        match value.as_bytes().first() {
+            Some(b'{') => give_object(mapping, event, &format!("{path}."), value)?,
+            Some(b'[') => return Err(wrong()),
+            Some(b'n') => {}
+            Some(b'"') => {
+                let text: String = serde_json::from_str(value).map_err(|_| wrong())?;
+                if !text.is_empty() {
+                    mapping.give_named(event, &path, &text)?;
+                }
+            }
+            // Numbers and flags are taken for texts too, as programs that write JSON make them of codes.
+            _ => mapping.give_named(event, &path, value)?,
+        }
+    }
+    Ok(())
+}
+
+/// How far a body was read.
+#[derive(Clone, Default)]
+struct Place {
+    lines: Rc<Cell<u64>>,
+    /// Of the element that is read.
+    bytes: Rc<Cell<usize>>,
+}
+
+/// Watches what is read, which comes byte by byte. One element must not take all memory.
+struct Watched<R> {
+    source: R,
+    place: Place,
+}
+
+impl<R: Read> Read for Watched<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.source.read(buffer)?;
+        let Place { lines, bytes } = &self.place;
+        lines.set(lines.get() + count_line_ends(&buffer[..read]));
+        bytes.set(bytes.get() + read);
+        if bytes.get() > MAXIMUM_ROW_BYTES {
+            return Err(io::Error::other(format!(
+                "what is before line {} is longer than {MAXIMUM_ROW_BYTES} bytes; a quote may be open",
+                lines.get() + 1
+            )));
+        }
+        Ok(read)
+    }
+}
+
+/// Takes the events out of a body.
+struct Body<'a, 'b> {
+    chunks: &'a mut Chunks<'b>,
+    place: &'a Place,
+    /// What ends the reading before the end of the body.
+    end: Option<Result<(), Trouble>>,
+    has_events: bool,
+}
+
+impl Body<'_, '_> {
+    /// Ends the reading, which goes by way of an error.
+    fn stop<T, E: serde::de::Error>(&mut self, end: Result<(), Trouble>) -> Result<T, E> {
+        self.end = Some(end);
+        Err(E::custom("stopped"))
+    }
+}
+
+impl<'de> Visitor<'de> for &mut Body<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the body of a call")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(name) = map.next_key::<String>()? {
+            match name.as_str() {
+                EVENTS => map.next_value_seed(&mut *self)?,
+                "validate_only" | "all_or_nothing" if map.next_value::<Option<bool>>()? == Some(true) => {
+                    let instead = if name == "validate_only" { ": leave it out, and say --dry-run" } else { "" };
+                    let sentence = format!("the file asks for {name}, which no load does from a file{instead}");
+                    return self.stop(Err(Trouble::unusable(sentence)));
+                }
+                "validate_only" | "all_or_nothing" => {}
+                _ => _ = map.next_value::<IgnoredAny>()?,
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut events: A) -> Result<(), A::Error> {
+        self.has_events = true;
+        self.place.bytes.set(0);
+        while let Some(event) = events.next_element::<Box<RawValue>>()? {
+            self.place.bytes.set(0);
+            let raw = event.get().as_bytes();
+            let line = 1 + self.place.lines.get() - count_line_ends(raw);
+            match add(self.chunks, line, raw) {
+                Ok(ControlFlow::Continue(())) => {}
+                Ok(ControlFlow::Break(())) => return self.stop(Ok(())),
+                Err(trouble) => return self.stop(Err(trouble)),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for &mut Body<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}

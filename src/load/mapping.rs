@@ -1,0 +1,258 @@
+//! What the columns of a file are, and its rows into events.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use prost::Message;
+use prost_reflect::DynamicMessage;
+use sha2::{Digest, Sha256};
+
+use super::{
+    attributes::{Attribute, Attributes, Content, Given},
+    dates::Dates,
+    fault::{Code, Fault},
+};
+use crate::{contract::ReferralCustomerEvent, rows::delimiter::is_error_column, text::quoted};
+
+const IDENTIFIER: &str = "request_unique_identifier";
+const SYSTEM: &str = "external_system";
+const REFERENCE: &str = "external_system_reference_number";
+
+/// What the command says of the file's columns.
+#[derive(Default)]
+pub struct Named {
+    /// The file's own names, each with the path of the attribute that it is; with none it is passed over.
+    pub columns: Vec<(String, String)>,
+    /// What all events have, by path.
+    pub constants: Vec<(String, String)>,
+    pub reference: Option<Reference>,
+}
+
+/// Where external references come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reference {
+    Column(String),
+    /// A hash of what the event says.
+    Hash,
+}
+
+pub struct Mapping {
+    pub attributes: Attributes,
+    /// By the file's own names, in lower case.
+    columns: BTreeMap<String, Own>,
+    constants: DynamicMessage,
+    reference: Option<Reference>,
+    dates: Dates,
+}
+
+struct Own {
+    /// As it was given.
+    name: String,
+    attribute: Option<Arc<Attribute>>,
+}
+
+/// A column of a file.
+#[derive(Clone)]
+pub struct Column {
+    pub name: String,
+    /// None where it is passed over.
+    pub attributes: Vec<Arc<Attribute>>,
+    /// Whether it is of an earlier file of failed rows.
+    pub is_of_errors: bool,
+}
+
+impl Mapping {
+    /// Fails with a sentence where the command names what there is not.
+    pub fn new(named: Named, dates: Dates) -> Result<Self, String> {
+        let attributes = Attributes::of_the_contract()?;
+        let find = |path: &str| attributes.find(path.trim()).cloned().ok_or_else(|| attributes.unknown(path.trim()));
+        let mut columns = BTreeMap::new();
+        for (name, path) in named.columns {
+            let attribute = if path.trim().is_empty() { None } else { Some(find(&path)?) };
+            let key = key(&name);
+            if columns.insert(key, Own { name: name.clone(), attribute }).is_some() {
+                return Err(format!("the column {} is named twice", quoted(&name)));
+            }
+        }
+        let mut constants = attributes.event();
+        for (path, value) in &named.constants {
+            let attribute = find(path)?;
+            let given = read(&dates, &attribute, value).map_err(|fault| format!("--set {path}: {}", fault.reason))?;
+            if !attribute.give(&mut constants, given) {
+                return Err(format!("{path} is set twice"));
+            }
+        }
+        let mapping = Self { attributes, columns, constants, reference: named.reference, dates };
+        if mapping.reference.is_some() && mapping.is_set(REFERENCE) {
+            return Err(format!("--reference-from and --set both give {REFERENCE}: leave one out"));
+        }
+        Ok(mapping)
+    }
+
+    /// Whether all events have it.
+    fn is_set(&self, path: &str) -> bool {
+        self.constants.has_field_by_name(path)
+    }
+
+    /// What a name of the file is, where it is known.
+    fn attributes_of(&self, name: &str) -> Option<Vec<Arc<Attribute>>> {
+        let key = key(name);
+        let own = self.columns.get(&key);
+        let mut attributes: Vec<Arc<Attribute>> = match own {
+            Some(own) => own.attribute.iter().cloned().collect(),
+            None => self.attributes.find(&key).into_iter().cloned().collect(),
+        };
+        let gives_reference = matches!(&self.reference, Some(Reference::Column(column)) if self::key(column) == key);
+        if gives_reference {
+            attributes.extend(self.attributes.find(REFERENCE).cloned());
+        }
+        (own.is_some() || !attributes.is_empty()).then_some(attributes)
+    }
+
+    /// Whether the command says so.
+    pub fn passes_over(&self, name: &str) -> bool {
+        self.attributes_of(name).is_some_and(|attributes| attributes.is_empty())
+    }
+
+    pub fn is_known(&self, name: &str) -> bool {
+        self.attributes_of(name).is_some()
+    }
+
+    /// The columns of a header; or a sentence about what is wrong with it.
+    pub fn columns(&self, names: &[&str]) -> Result<Vec<Column>, String> {
+        let mut columns: Vec<Column> = Vec::new();
+        for name in names.iter().map(|name| name.trim()) {
+            let is_of_errors = is_error_column(name);
+            let attributes = if is_of_errors { Some(Vec::new()) } else { self.attributes_of(name) };
+            let attributes = attributes.ok_or_else(|| self.unknown(name, names))?;
+            for attribute in &attributes {
+                let is_it = |other: &Arc<Attribute>| other.path == attribute.path;
+                if let Some(other) = columns.iter().find(|column| column.attributes.iter().any(is_it)) {
+                    let (path, other) = (&attribute.path, quoted(&other.name));
+                    return Err(format!("the columns {other} and {} are both {path}", quoted(name)));
+                }
+                if attribute.is_given(&self.constants) {
+                    let path = &attribute.path;
+                    return Err(format!("the column {} is {path}, which --set gives too: leave one out", quoted(name)));
+                }
+            }
+            columns.push(Column { name: name.to_owned(), attributes, is_of_errors });
+        }
+        self.check_columns(&columns)?;
+        Ok(columns)
+    }
+
+    fn unknown(&self, name: &str, all: &[&str]) -> String {
+        let unknown = self.attributes.unknown(name);
+        let own = quoted(name);
+        let delimiter = if all.len() == 1 {
+            "; a delimiter other than , ; and tab is told by --delimiter, or by a first line such as sep=|"
+        } else {
+            ""
+        };
+        format!(
+            "the column {own}: {unknown}. Say what it is with --column '{name}=ATTRIBUTE' (load --attributes has them), or \
+             pass over it with --column '{name}='{delimiter}"
+        )
+    }
+
+    /// Whether what the command names is there.
+    fn check_columns(&self, columns: &[Column]) -> Result<(), String> {
+        let of_reference = match &self.reference {
+            Some(Reference::Column(name)) => Some(name.as_str()),
+            _ => None,
+        };
+        let named = self.columns.values().map(|own| own.name.as_str()).chain(of_reference);
+        for name in named {
+            if !columns.iter().any(|column| key(&column.name) == key(name)) {
+                let names: Vec<_> = columns.iter().map(|column| quoted(&column.name)).collect();
+                return Err(format!("the file has no column {}; it has {}", quoted(name), names.join(", ")));
+            }
+        }
+        let has = |path: &str| columns.iter().flat_map(|column| &column.attributes).any(|other| other.path == path);
+        if of_reference.is_some() && !self.is_set(SYSTEM) && !has(SYSTEM) {
+            return Err(NO_SYSTEM.to_owned());
+        }
+        if self.reference == Some(Reference::Hash) {
+            if has(REFERENCE) {
+                return Err(format!("the file has {REFERENCE} itself: leave --reference-from out"));
+            }
+            let attributes = columns.iter().flat_map(|column| &column.attributes);
+            attributes.into_iter().try_for_each(|attribute| self.check_secret(attribute))?;
+        }
+        Ok(())
+    }
+
+    /// The same for a file without a header.
+    pub fn check_objects(&self) -> Result<(), String> {
+        let lacks_system = matches!(self.reference, Some(Reference::Column(_))) && !self.is_set(SYSTEM);
+        if lacks_system { Err(NO_SYSTEM.to_owned()) } else { Ok(()) }
+    }
+
+    /// Whoever may read an event sees its reference, and could try codes until one gives that hash.
+    fn check_secret(&self, attribute: &Attribute) -> Result<(), String> {
+        if attribute.is_secret && self.reference == Some(Reference::Hash) {
+            let path = &attribute.path;
+            return Err(format!("{path} is a secret, of which no hash may tell: take references from a column"));
+        }
+        Ok(())
+    }
+
+    /// An event that has what all have.
+    pub fn begin(&self) -> DynamicMessage {
+        self.constants.clone()
+    }
+
+    /// Gives an event what a cell holds.
+    pub fn give(&self, event: &mut DynamicMessage, attribute: &Attribute, text: &str) -> Result<(), Fault> {
+        if attribute.give(event, read(&self.dates, attribute, text)?) {
+            return Ok(());
+        }
+        Err(Fault::new(Code::RepeatedAttribute, format!("{}: given twice", attribute.path)))
+    }
+
+    /// The same of a name whose meaning is not known yet.
+    pub fn give_named(&self, event: &mut DynamicMessage, name: &str, text: &str) -> Result<(), Fault> {
+        let attributes = self.attributes_of(name);
+        let unknown = || Fault::new(Code::UnknownAttribute, self.attributes.unknown(name));
+        for attribute in attributes.ok_or_else(unknown)? {
+            self.check_secret(&attribute).map_err(|reason| Fault::new(Code::SecretInHash, reason))?;
+            self.give(event, &attribute, text)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the event of the row of that number.
+    pub fn finish(&self, mut event: DynamicMessage, number: u64) -> Result<ReferralCustomerEvent, Fault> {
+        if self.reference == Some(Reference::Hash) && !event.has_field_by_name(REFERENCE) {
+            let named = event.take_field_by_name(IDENTIFIER);
+            // The contract's messages are written in one way only, so that the same row has the same hash in any file.
+            let hash = hex::encode(&Sha256::digest(event.encode_to_vec())[..16]);
+            event.set_field_by_name(REFERENCE, prost_reflect::Value::String(hash));
+            named.into_iter().for_each(|named| event.set_field_by_name(IDENTIFIER, named));
+        }
+        let mut event: ReferralCustomerEvent =
+            event.transcode_to().map_err(|error| Fault::new(Code::WrongType, error.to_string()))?;
+        event.request_unique_identifier.get_or_insert_with(|| number.to_string());
+        Ok(event)
+    }
+}
+
+const NO_SYSTEM: &str = "numbers of a column are numbers of some system: say which with --set external_system=NAME";
+
+/// Names are compared in any case.
+fn key(name: &str) -> String {
+    name.trim().to_lowercase()
+}
+
+/// What a text means for the attribute.
+fn read(dates: &Dates, attribute: &Attribute, text: &str) -> Result<Given, Fault> {
+    let wrong = |code, reason: String| Fault::new(code, format!("{}: {reason}", attribute.path));
+    match attribute.content {
+        Content::Text => Ok(Given::Text(text.to_owned())),
+        Content::Number => text
+            .parse()
+            .map(Given::Number)
+            .map_err(|_| wrong(Code::NotANumber, format!("{} is not a number like 12.5", quoted(text)))),
+        Content::Date => dates.read(text).map(Given::Date).map_err(|reason| wrong(Code::NotADate, reason)),
+    }
+}
