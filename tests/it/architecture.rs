@@ -25,6 +25,7 @@ const MAY_USE: [(&str, &[&str]); 26] = [
             "archive",
             "client",
             "load",
+            "rows",
             "contract",
             "directory",
             "referral",
