@@ -107,7 +107,7 @@ fn check_end<R: Read>(records: &Records<R>) -> Result<()> {
 
 /// Reads the next record; answers whether there is one.
 fn next<R: Read>(records: &mut Records<R>) -> Result<bool> {
-    match records.next().map_err(unreadable)? {
+    match records.read_next().map_err(unreadable)? {
         Next::Record => Ok(true),
         Next::End => Ok(false),
         Next::TooLong => Err(refused(format!(
@@ -125,8 +125,8 @@ fn read_record(
     delimiter: u8,
     remarks: &mut Remarks,
 ) -> Result<Row, Fault> {
-    if record.len() != header.columns.len() {
-        let (cells, columns) = (record.len(), header.columns.len());
+    if record.width() != header.columns.len() {
+        let (cells, columns) = (record.width(), header.columns.len());
         return Err(Fault::new(Code::CellCount, format!("{cells} cells where the header has {columns}")));
     }
     let mut row = checker.row(record.line);

@@ -68,7 +68,7 @@ fn skip_blank(source: &mut impl BufRead) -> io::Result<(u64, Option<u8>)> {
 
 fn read_ndjson<R: BufRead>(mut lines: Lines<R>, reading: &Reading<'_>) -> Result<()> {
     let mut batches = reading.batches(Format::Ndjson);
-    while let Some(line) = lines.next().map_err(unreadable)? {
+    while let Some(line) = lines.read_next().map_err(unreadable)? {
         let is_received = match line {
             Line::Whole(line, bytes) => {
                 let source = reading.keeps_rejected.then(|| Box::from(bytes));

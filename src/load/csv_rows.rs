@@ -40,7 +40,7 @@ pub fn read<R: Read>(
         records.skip_line().map_err(unreadable)?;
     }
     records.split_by(delimiter);
-    let columns = match records.next().map_err(unreadable)? {
+    let columns = match records.read_next().map_err(unreadable)? {
         Next::Record => header(mapping, &records.record())?,
         Next::TooLong => {
             return Err(Trouble::unusable("the header is longer than a row may be; a quote in it may be open"));
@@ -54,7 +54,7 @@ pub fn read<R: Read>(
         return Ok(());
     }
     loop {
-        let flow = match records.next().map_err(unreadable)? {
+        let flow = match records.read_next().map_err(unreadable)? {
             Next::End => break,
             Next::TooLong if records.record().lines == 0 => {
                 let line = records.record().line;
@@ -115,8 +115,8 @@ fn event(
     record: &Record<'_>,
     number: u64,
 ) -> Result<ReferralCustomerEvent, Fault> {
-    if record.len() != columns.len() {
-        let reason = format!("{} cells where the header has {}", record.len(), columns.len());
+    if record.width() != columns.len() {
+        let reason = format!("{} cells where the header has {}", record.width(), columns.len());
         return Err(Fault::new(Code::CellCount, reason));
     }
     let mut event = mapping.begin();

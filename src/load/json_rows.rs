@@ -41,7 +41,7 @@ pub fn read_lines(source: impl BufRead, chunks: &mut Chunks<'_>) -> Result<(), T
         return Ok(());
     }
     let mut lines = Lines::new(source, 1);
-    while let Some(line) = lines.next().map_err(unreadable)? {
+    while let Some(line) = lines.read_next().map_err(unreadable)? {
         let flow = match line {
             Line::Whole(line, bytes) => add(chunks, line, bytes),
             Line::TooLong(line) => {

@@ -46,7 +46,7 @@ pub struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    pub fn len(&self) -> usize {
+    pub fn width(&self) -> usize {
         self.ends.len()
     }
 
@@ -130,7 +130,7 @@ impl<R: Read> Records<R> {
     }
 
     /// Reads the next record.
-    pub fn next(&mut self) -> io::Result<Next> {
+    pub fn read_next(&mut self) -> io::Result<Next> {
         self.advance();
         self.skip_line_ends()?;
         let (mut read, mut written, mut ended) = (0, 0, 0);
@@ -257,7 +257,7 @@ impl<R: Read> Records<R> {
         let is_delimiter = |byte: &u8| *byte == self.delimiter;
         let could_be_a_row = |line: &[u8]| !line.is_empty() && line.split(is_delimiter).count() == width;
         let mut inner = record.raw.split(is_line_end).skip(1);
-        width > 1 && record.len() == width && self.quoting() == Quoting::Sound && !inner.any(could_be_a_row)
+        width > 1 && record.width() == width && self.quoting() == Quoting::Sound && !inner.any(could_be_a_row)
     }
 
     fn advance(&mut self) {

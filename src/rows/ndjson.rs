@@ -31,7 +31,7 @@ impl<R: BufRead> Lines<R> {
     }
 
     /// The next line that is not blank.
-    pub fn next(&mut self) -> io::Result<Option<Line<'_>>> {
+    pub fn read_next(&mut self) -> io::Result<Option<Line<'_>>> {
         loop {
             let number = self.line;
             self.bytes.clear();
