@@ -35,7 +35,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Those that are about a call.
-    pub const OF_CALLS: [Self; 20] = [
+    pub const OF_CALLS: [Self; 21] = [
         Self::InvalidToken,
         Self::InvalidCredentials,
         Self::AccessDenied,
@@ -48,6 +48,7 @@ impl ErrorKind {
         Self::OffsetOutOfRange,
         Self::UnknownAttribute,
         Self::CustomerEventNotFound,
+        Self::AccessTokenNotFound,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::UnsupportedMediaType,
