@@ -65,7 +65,7 @@ async fn a_load_goes_on_after_its_program_and_the_server_were_killed(setup: Setu
     let mut child = loader.begin(&ARGUMENTS);
     while has_gone_on(&loader, &mut child, answered(&loader)).await {
         a_moment().await;
-        if rand() % 2 == 0 {
+        if rand().is_multiple_of(2) {
             loader.restart_server();
         } else {
             child.kill().expect("a kill");
