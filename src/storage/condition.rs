@@ -72,6 +72,14 @@ impl Condition {
         Fault::Unreachable
     }
 
+    /// Waits for as long as a connection may take to show that it is there, and then until the database is known to have
+    /// none left: who waits for one still has found that those from before are closed.
+    pub(super) async fn stays_exhausted(&self, proof: Duration) -> Fault {
+        tokio::time::sleep(proof).await;
+        _ = self.0.fault.subscribe().wait_for(|fault| *fault == Some(Fault::Exhausted)).await;
+        Fault::Exhausted
+    }
+
     /// Fails where a file of the database is not the one any more that was opened. Looked at once something is
     /// committed, this proves that it is where the next one to open the database finds it.
     pub(super) fn check_files(&self) -> Result<(), Fault> {

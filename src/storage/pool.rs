@@ -10,7 +10,7 @@ use super::{
     condition::Condition,
     counters::{self, Numbers, Wanted},
     fault::Fault,
-    session::{Connection, Session},
+    session::{Connection, PROOF, Session},
     settings::{self, Access, Limits},
     sql::Columns,
     transaction::{Along, Observer, Transaction},
@@ -172,6 +172,10 @@ impl Pool {
                 DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error)))
             }),
             fault = self.condition.out_of_reach() => {
+                count(&fault);
+                Err(fault.into())
+            }
+            fault = self.condition.stays_exhausted(PROOF) => {
                 count(&fault);
                 Err(fault.into())
             }
