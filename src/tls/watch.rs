@@ -49,8 +49,10 @@ impl Watch {
     }
 
     fn serve(&mut self, pair: Pair) {
-        tracing::info!(subject = pair.subject, ends = %pair.ends, "new connections get a new TLS certificate");
+        let (subject, ends) = (pair.subject.clone(), pair.ends);
         self.tls.serve(pair);
+        // Once it is so: who reads this may connect at once.
+        tracing::info!(subject, %ends, "new connections get a new TLS certificate");
         (self.fault, self.reminded) = (None, None);
     }
 
