@@ -197,16 +197,19 @@ pub async fn run(
         tracing::warn!("calls were still under way when the time to end them was over");
         connections.cut();
     }
-    if let Some(spans) = config.spans {
+    let told = config.spans.map(|spans| {
         // It waits for the collector, and for no longer than the calls were waited for.
         let left = config.drain_limit.saturating_sub(stopped.elapsed());
-        in_the_background.spawn_blocking(move || _ = spans.shutdown_with_timeout(left));
-    }
+        tokio::task::spawn_blocking(move || _ = spans.shutdown_with_timeout(left))
+    });
     // What calls have left until now is written; where the database does not take it in time, it is lost.
     _ = finish_journal.send(());
     let left = config.drain_limit.saturating_sub(stopped.elapsed());
     if tokio::time::timeout(left, journal).await.is_err() {
         tracing::warn!("unprocessed events are not kept: the time to end was over");
+    }
+    if let Some(told) = told {
+        _ = told.await;
     }
     Ok(())
 }
