@@ -48,13 +48,15 @@ pub async fn run(arguments: BackupArguments, settings: &Settings) -> Result<Exit
     check_target(&keys, &copied_keys, arguments.overwrite)?;
 
     let unwritable = |cause| unwritable(&copy, cause);
+    // Heard from before the first file is there, so that none is left.
+    let told_to_stop = told_to_stop("stopping; nothing is left of the copy")?;
     let temporary = temporary(&copy).map_err(unwritable)?;
     let unnamed = TempPath::try_from_path(temporary.path().join("copy")).map_err(unwritable)?;
     let path = unnamed.to_path_buf();
     let copying = tokio::task::spawn_blocking(move || copy_sqlite(&database, &path));
     tokio::select! {
         copied = copying => copied.map_err(io::Error::other)??,
-        () = told_to_stop("stopping; nothing is left of the copy")? => return Ok(ExitCode::from(STOPPED)),
+        () = told_to_stop => return Ok(ExitCode::from(STOPPED)),
     }
     sync(&unnamed).map_err(unwritable)?;
     let has_keys = keys.is_file();
