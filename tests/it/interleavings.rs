@@ -7,7 +7,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    env,
     fmt::Write,
     time::{Duration, Instant},
 };
@@ -28,6 +27,7 @@ use serde_json::{Value, json};
 use crate::support::{
     Process, Setup, Workplace,
     model::Model,
+    setting,
     small_world::{self, Content, Form, Name, PARTIES, Sent, cut, events},
     tests,
 };
@@ -271,12 +271,6 @@ impl Seen {
         assert_eq!(numbers.len(), named_by.len(), "{}", told(calls));
         self.highest_number = numbers.last().copied().unwrap_or(0).max(self.highest_number);
     }
-}
-
-/// A number that the environment may give.
-fn setting<T: std::str::FromStr>(name: &str) -> Option<T> {
-    let value = env::var(name).ok()?;
-    Some(value.parse().unwrap_or_else(|_| panic!("{name} is no number: {value}")))
 }
 
 /// The calls of the round about a world, always the same for a seed.

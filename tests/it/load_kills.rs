@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs, process::Child, time::Duration};
 
 use serde_json::Value;
 
-use crate::support::{Loader, Setup, referrals, signal, tests};
+use crate::support::{Loader, Setup, referrals, setting, signal, tests};
 
 tests! {
     NoCalls:
@@ -12,7 +12,10 @@ tests! {
         a_load_that_is_told_to_stop_goes_on;
 }
 
-const ROWS: usize = 12_000;
+/// How many kills a load survives at least, unless LOAD_KILLS says how many.
+const KILLS: usize = 3;
+/// Enough that so many find it under way.
+const ROWS_PER_KILL: usize = 4_000;
 const ARGUMENTS: [&str; 5] = ["load.csv", "--created", "ids.csv", "--attempts", "100"];
 
 /// How many rows the journal has as answered.
@@ -44,23 +47,25 @@ fn rand() -> u32 {
     uuid::Uuid::new_v4().as_fields().0
 }
 
-async fn assert_created_once(loader: &Loader) {
+async fn assert_created_once(loader: &Loader, rows: usize) {
     let ended = loader.load(&ARGUMENTS);
-    let expected = format!("created {ROWS}, already there 0, failed 0: {ROWS} rows\n");
+    let expected = format!("created {rows}, already there 0, failed 0: {rows} rows\n");
     assert_eq!((ended.code, ended.stdout), (Some(0), expected), "{}", ended.stderr);
     let text = loader.read("ids.csv");
     let lines: Vec<&str> = text.lines().skip(1).collect();
     let of_lines = lines.iter().map(|line| line.split(',').next().expect("a cell").to_owned());
-    assert_eq!(of_lines.collect::<Vec<_>>(), (2..ROWS + 2).map(|line| line.to_string()).collect::<Vec<_>>());
+    assert_eq!(of_lines.collect::<Vec<_>>(), (2..rows + 2).map(|line| line.to_string()).collect::<Vec<_>>());
     let told: BTreeSet<&str> = lines.iter().filter_map(|line| line.split(',').nth(3)).collect();
     let stored: BTreeSet<String> = loader.events().await.iter().map(|event| event.number.to_string()).collect();
-    assert_eq!(stored.len(), ROWS);
+    assert_eq!(stored.len(), rows);
     assert!(told.iter().copied().eq(stored.iter().map(String::as_str)));
 }
 
 async fn a_load_goes_on_after_its_program_and_the_server_were_killed(setup: Setup) {
-    let mut loader = Loader::new(setup, ROWS);
-    loader.write("load.csv", referrals(1..=ROWS));
+    let wanted = setting("LOAD_KILLS").unwrap_or(KILLS);
+    let rows = wanted * ROWS_PER_KILL;
+    let mut loader = Loader::new(setup, rows);
+    loader.write("load.csv", referrals(1..=rows));
     let mut kills = 0;
     let mut child = loader.begin(&ARGUMENTS);
     while has_gone_on(&loader, &mut child, answered(&loader)).await {
@@ -74,13 +79,14 @@ async fn a_load_goes_on_after_its_program_and_the_server_were_killed(setup: Setu
         }
         kills += 1;
     }
-    assert!(kills > 2, "{kills} kills");
-    assert_created_once(&loader).await;
+    assert!(kills >= wanted, "{kills} kills");
+    assert_created_once(&loader, rows).await;
 }
 
 async fn a_load_that_is_told_to_stop_goes_on(setup: Setup) {
-    let loader = Loader::new(setup, ROWS);
-    loader.write("load.csv", referrals(1..=ROWS));
+    let rows = KILLS * ROWS_PER_KILL;
+    let loader = Loader::new(setup, rows);
+    loader.write("load.csv", referrals(1..=rows));
     for name in ["INT", "TERM"] {
         let mut child = loader.begin(&ARGUMENTS);
         assert!(has_gone_on(&loader, &mut child, answered(&loader)).await);
@@ -90,5 +96,5 @@ async fn a_load_that_is_told_to_stop_goes_on(setup: Setup) {
         assert_eq!(output.status.code(), Some(1), "{said}");
         assert!(said.contains("the same command goes on after "), "{said}");
     }
-    assert_created_once(&loader).await;
+    assert_created_once(&loader, rows).await;
 }

@@ -89,6 +89,7 @@ mod load_limits;
 mod load_moves;
 mod load_runs;
 mod load_stops;
+mod load_under_way;
 mod loads;
 mod log_lines;
 mod logging;
@@ -232,6 +233,7 @@ fn main() {
         load_moves::tests(),
         load_runs::tests(),
         load_stops::tests(),
+        load_under_way::tests(),
         loads::tests(),
         log_lines::tests(),
         logging::tests(),

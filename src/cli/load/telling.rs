@@ -1,7 +1,7 @@
 //! What is said of a load under way: a bar on a terminal, else a line every few seconds, or JSON for programs.
 
 use std::{
-    io::{self, IsTerminal, Write},
+    io::{self, Write},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -38,10 +38,12 @@ enum Form {
 impl Telling {
     /// Of a file of that many bytes, where it is known.
     pub fn new(length: Option<u64>, rows_before: u64, as_json: bool) -> Self {
-        let form = match (as_json, io::stderr().is_terminal()) {
-            (true, _) => Form::Json,
-            (_, true) => Form::Bar(bar(length)),
-            _ => Form::Lines,
+        let bar = bar(length);
+        let form = match as_json {
+            true => Form::Json,
+            // Also a terminal may be unable to show one, such as one of TERM=dumb.
+            false if bar.is_hidden() => Form::Lines,
+            false => Form::Bar(bar),
         };
         Self { form, started: Instant::now(), rows_before, said: Arc::default() }
     }
@@ -102,10 +104,11 @@ impl Telling {
     }
 }
 
+/// It stays one line, however narrow the terminal is: what finds no room there is left out at its end.
 fn bar(length: Option<u64>) -> ProgressBar {
     let (bar, template) = match length {
-        Some(length) => (ProgressBar::new(length), "{bar:20} {percent}% {msg}, {eta} left"),
-        None => (ProgressBar::new_spinner(), "{spinner} {msg}, {elapsed}"),
+        Some(length) => (ProgressBar::new(length), "{bar:20} {percent}%, {eta} left: {wide_msg}"),
+        None => (ProgressBar::new_spinner(), "{spinner} {elapsed}: {wide_msg}"),
     };
     bar.set_draw_target(ProgressDrawTarget::stderr());
     match ProgressStyle::with_template(template) {

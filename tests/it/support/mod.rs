@@ -75,6 +75,12 @@ pub use templates::{Beginning, fill};
 pub use until::{until, until_waiting_for_a_lock};
 pub use world::{EVENT_FIELDS, event};
 
+/// A number that the environment may give.
+pub fn setting<T: std::str::FromStr>(name: &str) -> Option<T> {
+    let value = std::env::var(name).ok()?;
+    Some(value.parse().unwrap_or_else(|_| panic!("{name} is no number: {value}")))
+}
+
 /// Which of the two surfaces a test calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
