@@ -3,7 +3,14 @@
 //! Where a chunk ends follows from the rows of the file alone, so that a load that goes on cuts what it sends again as it
 //! was cut before.
 
-use std::{mem, ops::ControlFlow, sync::Arc};
+use std::{
+    mem,
+    ops::ControlFlow,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -48,6 +55,8 @@ pub struct Chunk {
     /// Those of the rows without a fault.
     pub events: Vec<ReferralCustomerEvent>,
     pub end: Position,
+    /// How many bytes of the file were read when it was full; some of them are of later chunks.
+    pub bytes_read: u64,
 }
 
 pub struct Row {
@@ -63,6 +72,8 @@ pub struct Row {
 pub struct Chunks<'a> {
     pub mapping: &'a Mapping,
     sender: &'a Sender<Result<Part, Trouble>>,
+    /// How many bytes of the file were read.
+    read: &'a AtomicU64,
     /// Where the load goes on; what is before it is read and not sent.
     start: Position,
     chunk: Chunk,
@@ -75,8 +86,13 @@ pub struct Chunks<'a> {
 pub type Flow = Result<ControlFlow<()>, Trouble>;
 
 impl<'a> Chunks<'a> {
-    pub fn new(mapping: &'a Mapping, sender: &'a Sender<Result<Part, Trouble>>, start: Position) -> Self {
-        Self { mapping, sender, start, chunk: Chunk::default(), bytes: 0, rows: 0, hash: Sha256::new() }
+    pub fn new(
+        mapping: &'a Mapping,
+        sender: &'a Sender<Result<Part, Trouble>>,
+        read: &'a AtomicU64,
+        start: Position,
+    ) -> Self {
+        Self { mapping, sender, read, start, chunk: Chunk::default(), bytes: 0, rows: 0, hash: Sha256::new() }
     }
 
     /// The header, as it stands in the file.
@@ -139,7 +155,8 @@ impl<'a> Chunks<'a> {
         self.bytes = 0;
         let chunk = mem::take(&mut self.chunk);
         let end = Position { rows: self.rows, hash: self.hash() };
-        self.send(Part::Chunk(Chunk { end, ..chunk }))
+        let bytes_read = self.read.load(Ordering::Relaxed);
+        self.send(Part::Chunk(Chunk { end, bytes_read, ..chunk }))
     }
 
     fn hash(&self) -> String {

@@ -42,8 +42,9 @@ pub struct Reading {
 pub fn start(source: &Source, reading: Reading) -> Result<Receiver<Result<Part, Trouble>>, Trouble> {
     let bytes = source.bytes().map_err(unreadable)?;
     let (sender, receiver) = mpsc::channel(1);
+    let bytes_read = source.read.clone();
     let read = move || {
-        let mut chunks = Chunks::new(&reading.mapping, &sender, reading.start.clone());
+        let mut chunks = Chunks::new(&reading.mapping, &sender, &bytes_read, reading.start.clone());
         let read = read(bytes, &reading, &mut chunks);
         chunks.end(read);
     };

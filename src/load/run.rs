@@ -42,6 +42,8 @@ pub struct Run {
     pub failed: Option<Outcomes>,
     pub created: Option<Outcomes>,
     pub is_rehearsal: bool,
+    /// How many bytes of the file are done with, about.
+    pub bytes_answered: u64,
     pub written: Instant,
 }
 
@@ -203,6 +205,7 @@ impl Run {
             }
         }
         self.journal.position = chunk.end;
+        self.bytes_answered = chunk.bytes_read;
         if self.written.elapsed() >= JOURNAL_PAUSE { self.write() } else { Ok(()) }
     }
 

@@ -21,7 +21,7 @@ pub struct Source {
     /// Of a file, as it was opened.
     metadata: Option<Metadata>,
     /// How many bytes of it were read, packed as they are.
-    pub read: Arc<AtomicU64>,
+    pub(super) read: Arc<AtomicU64>,
 }
 
 impl Source {

@@ -10,13 +10,15 @@ use std::{
 
 use nix::pty::{Winsize, openpty};
 
-use crate::support::{Loader, Setup, referrals, tests, tls::Authority};
+use crate::support::{Loader, Setup, referrals, signal, tests, tls::Authority};
 
 tests! {
     Sqlite:
         a_load_by_tls_trusts_the_authority_that_is_named,
         on_a_terminal_a_bar_tells_how_far_a_load_has_come,
         a_terminal_that_can_show_no_bar_is_told_in_lines,
+        the_bar_is_as_far_as_the_answers_are,
+        until_a_load_has_ended_nobody_is_told_to_mend_its_failed_rows,
         a_token_that_ends_on_the_way_stops_a_load_which_goes_on_with_another,
         who_logs_in_with_a_password_does_so_again_where_the_token_ends;
 }
@@ -79,8 +81,8 @@ async fn on_a_terminal_a_bar_tells_how_far_a_load_has_come(setup: Setup) {
     assert_eq!(end.trim_start_matches('\r'), all_created(0).replace('\n', "\r\n"));
     let percents: Vec<u32> = bars.split("%, ").filter_map(|before| before.rsplit(' ').next()?.parse().ok()).collect();
     assert!(percents.len() > 2 && percents.is_sorted(), "{percents:?}");
-    assert!(bars.contains(" rows, ") && bars.contains(" a second: ") && bars.contains(" left: "), "{bars}");
-    assert!(bars.contains(" created, 0 already there, 0 failed"), "{bars}");
+    assert!(bars.contains(" rows, ") && bars.contains("/s: ") && bars.contains(" left: "), "{bars}");
+    assert!(bars.contains(" created, 0 failed, 0 already there"), "{bars}");
 }
 
 async fn a_terminal_that_can_show_no_bar_is_told_in_lines(setup: Setup) {
@@ -94,6 +96,39 @@ async fn a_terminal_that_can_show_no_bar_is_told_in_lines(setup: Setup) {
         assert_eq!(code, Some(1), "{shown}");
         assert!(shown.contains("attempt 1 failed"), "{terminal}: {shown}");
     }
+}
+
+async fn the_bar_is_as_far_as_the_answers_are(setup: Setup) {
+    let mut loader = Loader::new(setup, 4000);
+    loader.workplace.set("TERM", "xterm");
+    loader.write("load.csv", referrals(1..=4000));
+    let url = loader.url();
+    let user = ["load", "load.csv", "--server", &url, "--username", "carla", "--organisation", "acme"];
+    let (code, shown) = shown_on_terminal(&loader, &user);
+    assert_eq!(code, Some(0), "{shown}");
+    // What was read and is not answered yet is no progress.
+    let of_nothing = shown.split('\r').find(|bar| bar.contains(" 0 rows, ")).expect("the first bar");
+    assert!(of_nothing.contains(" 0%, "), "{of_nothing}");
+}
+
+async fn until_a_load_has_ended_nobody_is_told_to_mend_its_failed_rows(setup: Setup) {
+    let loader = Loader::new(setup, ROWS);
+    loader.write("load.csv", format!("{}U,2016-06-22T15:00:00,X,REF\n", referrals(2..=2)) + &rows(3..=ROWS));
+    let mut child = loader.begin(&["load.csv"]);
+    is_under_way(&loader, &mut child).await;
+    signal("INT", &[child.id()]);
+    let output = child.wait_with_output().expect("an end");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("the failed rows are in load.csv.failed.csv\n"), "{said}");
+    let ended = loader.load(&["load.csv"]);
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    assert!(ended.stderr.contains("the failed rows are in load.csv.failed.csv: mend it"), "{ended:?}");
+}
+
+/// The lines of a file without its header.
+fn rows(numbers: impl IntoIterator<Item = usize>) -> String {
+    referrals(numbers).split_once('\n').expect("a header").1.to_owned()
 }
 
 /// Waits until some rows of the file are answered, and not all.

@@ -170,7 +170,17 @@ async fn load(arguments: &LoadArguments, file: &Path) -> Result<u8, Trouble> {
     let stop = told_to_stop("stopping; what is not answered yet is sent when the same command is run again");
     let stop = stop.map_err(|cause| Trouble::unusable(cause.to_string()))?;
     let is_rehearsal = arguments.dry_run;
-    let mut run = Run { source, format, journal, journal_path, failed, created, is_rehearsal, written: Instant::now() };
+    let mut run = Run {
+        source,
+        format,
+        journal,
+        journal_path,
+        failed,
+        created,
+        is_rehearsal,
+        bytes_answered: 0,
+        written: Instant::now(),
+    };
     let ended = run.carry_out(&client, parts, stop, |run| telling.tell(run)).await;
     telling.end();
     let ended = match ended {

@@ -24,8 +24,9 @@ pub fn print(run: &Run, ended: &Result<(), Trouble>, code: u8, as_json: bool) ->
     let mut errors = io::stderr().lock();
     table(&mut errors, counts)?;
     if let Some(failed) = made(run.failed.as_ref()) {
-        let is_rehearsal = if run.is_rehearsal { "" } else { ": mend it, and load it the same way" };
-        writeln!(errors, "the failed rows are in {}{is_rehearsal}", failed.display())?;
+        // Until the load has ended, the file belongs to it.
+        let advice = if run.is_rehearsal || ended.is_err() { "" } else { ": mend it, and load it the same way" };
+        writeln!(errors, "the failed rows are in {}{advice}", failed.display())?;
     }
     if let Some(created) = made(run.created.as_ref()) {
         writeln!(errors, "the created events are in {}", created.display())?;
@@ -57,7 +58,8 @@ fn table(errors: &mut impl Write, counts: &Counts) -> io::Result<()> {
         writeln!(errors, "failed rows by code:")?;
     }
     for (code, Failures { count, first_line }) in failures {
-        writeln!(errors, "{count:>8} × {code:width$}  first on line {first_line}: {}", hint(code))?;
+        writeln!(errors, "{count:>8} × {code:width$}  first on line {first_line}")?;
+        writeln!(errors, "{:11}{}", "", hint(code))?;
     }
     Ok(())
 }

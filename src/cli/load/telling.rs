@@ -53,15 +53,15 @@ impl Telling {
         let rows = run.journal.position.rows;
         let seconds = self.started.elapsed().as_secs_f64();
         let rate = (rows - self.rows_before.min(rows)) as f64 / seconds.max(0.001);
-        let bytes = run.source.read.load(Ordering::Relaxed);
+        let bytes = run.bytes_answered;
         let line = format!(
-            "{rows} rows, {rate:.0} a second: {} created, {} already there, {} failed",
-            counts.created, counts.already_there, counts.failed
+            "{rows} rows, {rate:.0}/s: {} created, {} failed, {} already there",
+            counts.created, counts.failed, counts.already_there
         );
         match &self.form {
             Form::Bar(bar) => {
-                bar.set_position(bytes);
                 bar.set_message(line);
+                bar.set_position(bytes);
             }
             _ if !self.is_time() => {}
             Form::Lines => _ = writeln!(io::stderr(), "{line}"),
