@@ -3,9 +3,10 @@
 use std::{
     collections::{BTreeMap, HashMap},
     io::Cursor,
+    sync::Arc,
 };
 
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use proptest::{collection::vec, option, prelude::*, sample::select, strategy::ValueTree, test_runner::TestRunner};
 use referral_events::{
     contract::{
@@ -20,7 +21,11 @@ use tokio::sync::mpsc;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::support::{Server, Setup, event, tests, until};
+use crate::support::{
+    Server, Setup, event,
+    innocent::{Innocent, limits, start},
+    tests, until,
+};
 
 tests! {
     Grpc:
@@ -33,7 +38,10 @@ tests! {
         codes_that_are_imported_identify_and_are_told_nowhere,
         an_import_leaves_one_entry_in_the_audit,
         rejected_rows_are_told_up_to_a_thousand,
-        a_stream_of_many_messages_is_imported_whole;
+        a_stream_of_many_messages_is_imported_whole,
+        calls_of_the_same_organisation_go_on_beside_an_import;
+    Sqlite:
+        an_import_of_which_nothing_more_comes_is_ended;
 }
 
 type Values = BTreeMap<&'static str, String>;
@@ -342,4 +350,25 @@ async fn a_stream_of_many_messages_is_imported_whole(setup: Setup) {
     assert_eq!(counts(&answer), [20_000, 20_000, 0, 0, 0]);
     assert_eq!(count_of_new(&server).await, 20_000);
     assert!(server.key::<i64>(DirectoryKind::AccountsReceivable, "N19999").await > 0);
+}
+
+async fn calls_of_the_same_organisation_go_on_beside_an_import(setup: Setup) {
+    let server = Arc::new(Server::start(setup).await);
+    let innocent = Innocent::start(&server);
+    let answer = server.stream("accounts_receivable", &accounts(0..10_000), 500).await;
+    assert_eq!(counts(&answer), [10_000, 10_000, 0, 0, 0]);
+    innocent.was_served().await;
+}
+
+async fn an_import_of_which_nothing_more_comes_is_ended(setup: Setup) {
+    let server = start(setup, limits()).await;
+    let innocent = Innocent::start(&server);
+    let token = server.login("acme", "adam").await;
+    let begun = stream::iter([first(&token, "accounts_receivable", &accounts(0..10))]);
+    let mut client = DirectoryServiceClient::new(server.channel());
+    let answer = client.import_directory(begun.chain(stream::pending())).await.map(|answer| answer.into_inner());
+    let status = assert_refused(answer, "DeadlineExceeded");
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+    assert_eq!(count_of_new(&server).await, 10);
+    innocent.was_served().await;
 }
