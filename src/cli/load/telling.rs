@@ -38,12 +38,12 @@ enum Form {
 impl Telling {
     /// Of a file of that many bytes, where it is known.
     pub fn new(length: Option<u64>, rows_before: u64, as_json: bool) -> Self {
-        let bar = bar(length);
-        let form = match as_json {
-            true => Form::Json,
+        let form = if as_json {
+            Form::Json
+        } else {
+            let bar = bar(length);
             // Also a terminal may be unable to show one, such as one of TERM=dumb.
-            false if bar.is_hidden() => Form::Lines,
-            false => Form::Bar(bar),
+            if bar.is_hidden() { Form::Lines } else { Form::Bar(bar) }
         };
         Self { form, started: Instant::now(), rows_before, said: Arc::default() }
     }
@@ -53,7 +53,6 @@ impl Telling {
         let rows = run.journal.position.rows;
         let seconds = self.started.elapsed().as_secs_f64();
         let rate = (rows - self.rows_before.min(rows)) as f64 / seconds.max(0.001);
-        let bytes = run.bytes_answered;
         let line = format!(
             "{rows} rows, {rate:.0}/s: {} created, {} failed, {} already there",
             counts.created, counts.failed, counts.already_there
@@ -61,14 +60,14 @@ impl Telling {
         match &self.form {
             Form::Bar(bar) => {
                 bar.set_message(line);
-                bar.set_position(bytes);
+                bar.set_position(run.bytes_answered);
             }
             _ if !self.is_time() => {}
             Form::Lines => _ = writeln!(io::stderr(), "{line}"),
             Form::Json => say(&json!({"progress": {
                 "rows": rows, "rows_per_second": rate.round(), "created": counts.created,
                 "already_there": counts.already_there, "failed": counts.failed,
-                "bytes": bytes, "bytes_of_file": run.source.length(),
+                "bytes": run.bytes_answered, "bytes_of_file": run.source.length(),
             }})
             .to_string()),
         }
