@@ -1,13 +1,8 @@
 //! New passwords: which are taken, and how they are asked for on a terminal.
 
-use std::{
-    fs::File,
-    io::{Read, Write},
-    os::fd::OwnedFd,
-    process::Stdio,
-};
+use std::{fs::File, io::Write};
 
-use crate::support::{Setup, Workplace, signal, tests};
+use crate::support::{OnTerminal, Setup, Workplace, signal, tests};
 
 tests! {
     Once:
@@ -72,37 +67,22 @@ const INTERRUPT: &str = "\u{3}";
 
 /// Runs a command on a terminal where somebody types; answers how it ended, and what the terminal showed.
 fn run_on_terminal(workplace: &Workplace, arguments: &[&str], typed: &[(&str, &str)]) -> (Option<i32>, String) {
-    let terminal = nix::pty::openpty(None, None).expect("a terminal");
-    let side = |fd: &OwnedFd| Stdio::from(fd.try_clone().expect("a descriptor"));
-    let mut child =
-        workplace.spawn_on(arguments, [side(&terminal.slave), side(&terminal.slave), side(&terminal.slave)]);
-    drop(terminal.slave);
-    let mut master = File::from(terminal.master);
-    let mut shown = String::new();
-    let mut buffer = [0; 1024];
-    let mut read = |master: &mut File, shown: &mut String| match master.read(&mut buffer) {
-        Ok(0) | Err(_) => false,
-        Ok(length) => {
-            shown.push_str(&String::from_utf8_lossy(&buffer[..length]));
-            true
-        }
-    };
+    let mut command = OnTerminal::start(workplace, arguments);
     for (question, answer) in typed {
-        while !shown.contains(question) && read(&mut master, &mut shown) {}
-        assert!(shown.contains(question), "{shown}");
+        while !command.shown().contains(question) && command.look() {}
+        assert!(command.shown().contains(question), "{}", command.shown());
         // It is asked before the echo is turned off, which drops what was typed until then.
-        while echoes(&master) {
+        while echoes(&command.terminal) {
             std::thread::yield_now();
         }
         match *answer {
-            // The terminal is not the one that the process belongs to, which sends the signal otherwise.
-            INTERRUPT => signal("INT", &[child.id()]),
-            answer => master.write_all(answer.as_bytes()).expect("a terminal"),
+            INTERRUPT => signal("INT", &[command.child.id()]),
+            answer => command.terminal.write_all(answer.as_bytes()).expect("a terminal"),
         }
     }
-    while read(&mut master, &mut shown) {}
-    assert!(echoes(&master), "the terminal is left as it was: {shown}");
-    (child.wait().expect("an end").code(), shown)
+    while command.look() {}
+    assert!(echoes(&command.terminal), "the terminal is left as it was: {}", command.shown());
+    command.end()
 }
 
 fn echoes(terminal: &File) -> bool {

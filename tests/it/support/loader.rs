@@ -11,7 +11,7 @@ use referral_events::storage::{Database, entity::referral_event};
 use sea_orm::EntityTrait;
 use serde_json::Value;
 
-use super::{Ended, Process, Setup, Workplace};
+use super::{Ended, OnTerminal, Process, Setup, Workplace};
 
 const PASSWORD: &str = "seven green kettles";
 
@@ -66,6 +66,17 @@ impl Loader {
     /// Begins to load.
     pub fn begin(&self, arguments: &[&str]) -> Child {
         self.workplace.spawn(&Self::arguments(&self.url(), arguments), Stdio::null(), Stdio::piped())
+    }
+
+    /// Begins to load what is given to it bit by bit.
+    pub fn begin_with_input(&self, arguments: &[&str]) -> Child {
+        let url = self.url();
+        self.workplace.spawn_with_input(&Self::arguments(&url, arguments), Stdio::null(), Stdio::piped())
+    }
+
+    /// Begins to load where somebody sits at a terminal.
+    pub fn begin_on_terminal(&self, server: &str, arguments: &[&str]) -> OnTerminal {
+        OnTerminal::start(&self.workplace, &Self::arguments(server, arguments))
     }
 
     pub fn url(&self) -> String {

@@ -39,6 +39,7 @@ pub mod small_world;
 mod statement_log;
 pub mod tables;
 mod templates;
+mod terminal;
 pub mod times;
 pub mod tls;
 mod until;
@@ -72,6 +73,7 @@ pub use server::Server;
 pub use small_disk::SmallDisk;
 pub use statement_log::StatementLog;
 pub use templates::{Beginning, fill};
+pub use terminal::OnTerminal;
 pub use until::{until, until_waiting_for_a_lock};
 pub use world::{EVENT_FIELDS, event};
 
