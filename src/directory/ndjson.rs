@@ -24,19 +24,20 @@ pub fn read_row(checker: &Checker, line: u64, bytes: &[u8]) -> Result<Row, Fault
 }
 
 /// Reads the values of columns into a row, each by the text that a CSV cell would hold, or says why it is none.
-pub fn read_members<V>(
+pub fn read_members<N: AsRef<str>, V>(
     checker: &Checker,
     line: u64,
-    members: &[(String, V)],
+    members: &[(N, V)],
     text: impl Fn(Content, &V) -> Option<String>,
 ) -> Result<Row, Fault> {
     let mut row = checker.row(line);
     for (name, value) in members {
+        let name = name.as_ref();
         let Some(position) = checker.kind.position(name) else {
-            if ERROR_COLUMNS.contains(&name.as_str()) {
+            if ERROR_COLUMNS.contains(&name) {
                 continue;
             }
-            let suspect = checker.kind.other_of(&members.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>());
+            let suspect = checker.kind.other_of(&members.iter().map(|(name, _)| name.as_ref()).collect::<Vec<_>>());
             return Err(
                 Fault::new(Code::UnknownColumn, format!("{}: no such column", quoted(name))).suspecting(suspect)
             );

@@ -10,7 +10,6 @@ use std::{
     rc::Rc,
 };
 
-use prost_reflect::DynamicMessage;
 use serde::{
     Deserializer,
     de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
@@ -18,6 +17,7 @@ use serde::{
 use serde_json::value::RawValue;
 
 use super::{
+    attributes::Values,
     chunks::{Chunks, Flow},
     csv_rows::unreadable,
     fault::{Code, Fault, Trouble},
@@ -28,7 +28,7 @@ use crate::{
     rows::{
         ERROR_COLUMNS, MAXIMUM_ROW_BYTES,
         csv::count_line_ends,
-        ndjson::{Line, Lines, Object},
+        ndjson::{Line, Lines, Object, Text},
         refused::Format,
     },
 };
@@ -95,34 +95,36 @@ fn event(mapping: &Mapping, raw: &[u8], number: u64) -> Result<ReferralCustomerE
 }
 
 /// Gives an event what an object holds, whose name and a dot are `prefix`.
-fn give_object(mapping: &Mapping, event: &mut DynamicMessage, prefix: &str, text: &str) -> Result<(), Fault> {
+fn give_object(mapping: &Mapping, event: &mut Values, prefix: &str, text: &str) -> Result<(), Fault> {
     // The parser's own message could quote the line, and with it a secret.
-    let object: Object<Box<RawValue>> = serde_json::from_str(text).map_err(|error| {
+    let object: Object<&RawValue> = serde_json::from_str(text).map_err(|error| {
         let place = if error.column() == 0 { String::new() } else { format!(" (column {})", error.column()) };
         Fault::new(Code::NotAnObject, format!("{prefix}not a JSON object{place}"))
     })?;
     for (name, value) in object.0 {
-        if prefix.is_empty() && ERROR_COLUMNS.contains(&name.as_str()) {
+        if prefix.is_empty() && ERROR_COLUMNS.contains(&name.as_ref()) {
             continue;
         }
-        let path = format!("{prefix}{name}");
-        if mapping.passes_over(&path) {
+        let path = if prefix.is_empty() { name } else { [prefix, &name].concat().into() };
+        let attributes = mapping.attributes_of(&path);
+        if attributes.is_some_and(<[_]>::is_empty) {
             continue;
         }
+        let mut give = |text: &str| mapping.give_named(event, (&path, attributes), text);
         let wrong = || Fault::new(Code::WrongType, format!("{path}: of the wrong type"));
         let value = value.get();
         match value.as_bytes().first() {
-            Some(b'{') => give_object(mapping, event, &format!("{path}."), value)?,
+            Some(b'{') => give_object(mapping, event, &[&path, "."].concat(), value)?,
             Some(b'[') => return Err(wrong()),
             Some(b'n') => {}
             Some(b'"') => {
-                let text: String = serde_json::from_str(value).map_err(|_| wrong())?;
+                let Text(text) = serde_json::from_str(value).map_err(|_| wrong())?;
                 if !text.is_empty() {
-                    mapping.give_named(event, &path, &text)?;
+                    give(&text)?;
                 }
             }
             // Numbers and flags are taken for texts too, as programs that write JSON make them of codes.
-            _ => mapping.give_named(event, &path, value)?,
+            _ => give(value)?,
         }
     }
     Ok(())

@@ -1,13 +1,14 @@
 //! What the columns of a file are, and its rows into events.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
 
-use prost::Message;
-use prost_reflect::DynamicMessage;
 use sha2::{Digest, Sha256};
 
 use super::{
-    attributes::{Attribute, Attributes, Content, Given},
+    attributes::{Attribute, Attributes, Content, Given, Values},
     dates::Dates,
     fault::{Code, Fault},
 };
@@ -37,17 +38,13 @@ pub enum Reference {
 
 pub struct Mapping {
     pub attributes: Attributes,
-    /// By the file's own names, in lower case.
-    columns: BTreeMap<String, Own>,
-    constants: DynamicMessage,
+    /// What the names that a file may have are, in lower case; nothing where they are passed over.
+    names: HashMap<String, Vec<Arc<Attribute>>>,
+    /// Those that the command names and a file has to have.
+    named: Vec<String>,
+    constants: Values,
     reference: Option<Reference>,
     dates: Dates,
-}
-
-struct Own {
-    /// As it was given.
-    name: String,
-    attribute: Option<Arc<Attribute>>,
 }
 
 /// A column of a file.
@@ -65,23 +62,32 @@ impl Mapping {
     pub fn new(named: Named, dates: Dates) -> Result<Self, String> {
         let attributes = Attributes::of_the_contract()?;
         let find = |path: &str| attributes.find(path.trim()).cloned().ok_or_else(|| attributes.unknown(path.trim()));
-        let mut columns = BTreeMap::new();
+        let mut own = HashMap::new();
+        let mut all_named = Vec::new();
         for (name, path) in named.columns {
             let attribute = if path.trim().is_empty() { None } else { Some(find(&path)?) };
-            let key = key(&name);
-            if columns.insert(key, Own { name: name.clone(), attribute }).is_some() {
-                return Err(format!("the column {} is named twice", quoted(&name)));
-            }
+            match own.entry(key(&name)) {
+                Entry::Occupied(_) => return Err(format!("the column {} is named twice", quoted(&name))),
+                Entry::Vacant(entry) => entry.insert(attribute.into_iter().collect()),
+            };
+            all_named.push(name);
         }
-        let mut constants = attributes.event();
+        let mut names: HashMap<_, _> =
+            attributes.all().map(|attribute| (attribute.path.clone(), vec![attribute.clone()])).collect();
+        names.extend(own);
+        if let Some(Reference::Column(name)) = &named.reference {
+            names.entry(key(name)).or_default().push(find(REFERENCE)?);
+            all_named.push(name.clone());
+        }
+        let mut constants = attributes.values();
         for (path, value) in &named.constants {
             let attribute = find(path)?;
             let given = read(&dates, &attribute, value).map_err(|fault| format!("--set {path}: {}", fault.reason))?;
-            if !attribute.give(&mut constants, given) {
+            if !constants.give(&attribute, given) {
                 return Err(format!("{path} is set twice"));
             }
         }
-        let mapping = Self { attributes, columns, constants, reference: named.reference, dates };
+        let mapping = Self { attributes, names, named: all_named, constants, reference: named.reference, dates };
         if mapping.reference.is_some() && mapping.is_set(REFERENCE) {
             return Err(format!("--reference-from and --set both give {REFERENCE}: leave one out"));
         }
@@ -90,27 +96,13 @@ impl Mapping {
 
     /// Whether all events have it.
     fn is_set(&self, path: &str) -> bool {
-        self.constants.has_field_by_name(path)
+        self.attributes.find(path).is_some_and(|attribute| self.constants.has(attribute))
     }
 
-    /// What a name of the file is, where it is known.
-    fn attributes_of(&self, name: &str) -> Option<Vec<Arc<Attribute>>> {
-        let key = key(name);
-        let own = self.columns.get(&key);
-        let mut attributes: Vec<Arc<Attribute>> = match own {
-            Some(own) => own.attribute.iter().cloned().collect(),
-            None => self.attributes.find(&key).into_iter().cloned().collect(),
-        };
-        let gives_reference = matches!(&self.reference, Some(Reference::Column(column)) if self::key(column) == key);
-        if gives_reference {
-            attributes.extend(self.attributes.find(REFERENCE).cloned());
-        }
-        (own.is_some() || !attributes.is_empty()).then_some(attributes)
-    }
-
-    /// Whether the command says so.
-    pub fn passes_over(&self, name: &str) -> bool {
-        self.attributes_of(name).is_some_and(|attributes| attributes.is_empty())
+    /// What a name of the file is, where it is known; nothing where it is passed over.
+    pub fn attributes_of(&self, name: &str) -> Option<&[Arc<Attribute>]> {
+        let attributes = self.names.get(name).or_else(|| self.names.get(&key(name)));
+        attributes.map(Vec::as_slice)
     }
 
     pub fn is_known(&self, name: &str) -> bool {
@@ -122,20 +114,20 @@ impl Mapping {
         let mut columns: Vec<Column> = Vec::new();
         for name in names.iter().map(|name| name.trim()) {
             let is_of_errors = is_error_column(name);
-            let attributes = if is_of_errors { Some(Vec::new()) } else { self.attributes_of(name) };
+            let attributes = if is_of_errors { Some(&[][..]) } else { self.attributes_of(name) };
             let attributes = attributes.ok_or_else(|| self.unknown(name, names))?;
-            for attribute in &attributes {
+            for attribute in attributes {
                 let is_it = |other: &Arc<Attribute>| other.path == attribute.path;
                 if let Some(other) = columns.iter().find(|column| column.attributes.iter().any(is_it)) {
                     let (path, other) = (&attribute.path, quoted(&other.name));
                     return Err(format!("the columns {other} and {} are both {path}", quoted(name)));
                 }
-                if attribute.is_given(&self.constants) {
+                if self.constants.has(attribute) {
                     let path = &attribute.path;
                     return Err(format!("the column {} is {path}, which --set gives too: leave one out", quoted(name)));
                 }
             }
-            columns.push(Column { name: name.to_owned(), attributes, is_of_errors });
+            columns.push(Column { name: name.to_owned(), attributes: attributes.to_vec(), is_of_errors });
         }
         self.check_columns(&columns)?;
         Ok(columns)
@@ -157,19 +149,14 @@ impl Mapping {
 
     /// Whether what the command names is there.
     fn check_columns(&self, columns: &[Column]) -> Result<(), String> {
-        let of_reference = match &self.reference {
-            Some(Reference::Column(name)) => Some(name.as_str()),
-            _ => None,
-        };
-        let named = self.columns.values().map(|own| own.name.as_str()).chain(of_reference);
-        for name in named {
+        for name in &self.named {
             if !columns.iter().any(|column| key(&column.name) == key(name)) {
                 let names: Vec<_> = columns.iter().map(|column| quoted(&column.name)).collect();
                 return Err(format!("the file has no column {}; it has {}", quoted(name), names.join(", ")));
             }
         }
         let has = |path: &str| columns.iter().flat_map(|column| &column.attributes).any(|other| other.path == path);
-        if of_reference.is_some() && !self.is_set(SYSTEM) && !has(SYSTEM) {
+        if self.lacks_system() && !has(SYSTEM) {
             return Err(NO_SYSTEM.to_owned());
         }
         if self.reference == Some(Reference::Hash) {
@@ -184,8 +171,12 @@ impl Mapping {
 
     /// The same for a file without a header.
     pub fn check_objects(&self) -> Result<(), String> {
-        let lacks_system = matches!(self.reference, Some(Reference::Column(_))) && !self.is_set(SYSTEM);
-        if lacks_system { Err(NO_SYSTEM.to_owned()) } else { Ok(()) }
+        if self.lacks_system() { Err(NO_SYSTEM.to_owned()) } else { Ok(()) }
+    }
+
+    /// Whether the file has to say whose numbers its references are.
+    fn lacks_system(&self) -> bool {
+        matches!(self.reference, Some(Reference::Column(_))) && !self.is_set(SYSTEM)
     }
 
     /// Whoever may read an event sees its reference, and could try codes until one gives that hash.
@@ -197,41 +188,47 @@ impl Mapping {
         Ok(())
     }
 
-    /// An event that has what all have.
-    pub fn begin(&self) -> DynamicMessage {
+    /// What all events have.
+    pub fn begin(&self) -> Values {
         self.constants.clone()
     }
 
     /// Gives an event what a cell holds.
-    pub fn give(&self, event: &mut DynamicMessage, attribute: &Attribute, text: &str) -> Result<(), Fault> {
-        if attribute.give(event, read(&self.dates, attribute, text)?) {
+    pub fn give(&self, event: &mut Values, attribute: &Attribute, text: &str) -> Result<(), Fault> {
+        if event.give(attribute, read(&self.dates, attribute, text)?) {
             return Ok(());
         }
         Err(Fault::new(Code::RepeatedAttribute, format!("{}: given twice", attribute.path)))
     }
 
-    /// The same of a name whose meaning is not known yet.
-    pub fn give_named(&self, event: &mut DynamicMessage, name: &str, text: &str) -> Result<(), Fault> {
-        let attributes = self.attributes_of(name);
+    /// The same of a name with what it is.
+    pub fn give_named(
+        &self,
+        event: &mut Values,
+        (name, attributes): (&str, Option<&[Arc<Attribute>]>),
+        text: &str,
+    ) -> Result<(), Fault> {
         let unknown = || Fault::new(Code::UnknownAttribute, self.attributes.unknown(name));
         for attribute in attributes.ok_or_else(unknown)? {
-            self.check_secret(&attribute).map_err(|reason| Fault::new(Code::SecretInHash, reason))?;
-            self.give(event, &attribute, text)?;
+            self.check_secret(attribute).map_err(|reason| Fault::new(Code::SecretInHash, reason))?;
+            self.give(event, attribute, text)?;
         }
         Ok(())
     }
 
     /// Ends the event of the row of that number.
-    pub fn finish(&self, mut event: DynamicMessage, number: u64) -> Result<ReferralCustomerEvent, Fault> {
-        if self.reference == Some(Reference::Hash) && !event.has_field_by_name(REFERENCE) {
-            let named = event.take_field_by_name(IDENTIFIER);
-            // The contract's messages are written in one way only, so that the same row has the same hash in any file.
-            let hash = hex::encode(&Sha256::digest(event.encode_to_vec())[..16]);
-            event.set_field_by_name(REFERENCE, prost_reflect::Value::String(hash));
-            named.into_iter().for_each(|named| event.set_field_by_name(IDENTIFIER, named));
+    pub fn finish(&self, mut values: Values, number: u64) -> Result<ReferralCustomerEvent, Fault> {
+        if self.reference == Some(Reference::Hash)
+            && let (Some(reference), Some(identifier)) =
+                (self.attributes.find(REFERENCE), self.attributes.find(IDENTIFIER))
+            && !values.has(reference)
+        {
+            // A message is written in one way only, so that the same row has the same hash in any file.
+            let hash = Sha256::digest(self.attributes.encode(&values.without(identifier)));
+            values.give(reference, Given::Text(hex::encode(&hash[..16])));
         }
-        let mut event: ReferralCustomerEvent =
-            event.transcode_to().map_err(|error| Fault::new(Code::WrongType, error.to_string()))?;
+        let event = self.attributes.event(&values);
+        let mut event = event.map_err(|cause| Fault::new(Code::WrongType, cause.to_string()))?;
         event.request_unique_identifier.get_or_insert_with(|| number.to_string());
         Ok(event)
     }

@@ -1,12 +1,16 @@
 //! NDJSON, a line at a time.
 
 use std::{
+    borrow::Cow,
     fmt,
     io::{self, BufRead},
     marker::PhantomData,
 };
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::{
+    Deserialize,
+    de::{Deserializer, MapAccess, Visitor},
+};
 use serde_json::{json, value::RawValue};
 
 use super::{ERROR_COLUMNS, MAXIMUM_ROW_BYTES};
@@ -73,12 +77,12 @@ pub fn write_refused<'a>(text: &mut Vec<u8>, error: impl Iterator<Item = (&'stat
     let row = row.trim_ascii();
     let mut members: Vec<Vec<u8>> =
         error.map(|(name, value)| format!("{}:{}", json!(name), json!(value)).into()).collect();
-    let object: Option<Object<Box<RawValue>>> = serde_json::from_slice(row).ok();
+    let object: Option<Object<&RawValue>> = serde_json::from_slice(row).ok();
     let end: &[u8] = if object.is_some() || row.is_empty() { b"}\n" } else { b"\n" };
     match object {
         Some(Object(own)) => members.extend(
             own.iter()
-                .filter(|(name, _)| !ERROR_COLUMNS.contains(&name.as_str()))
+                .filter(|(name, _)| !ERROR_COLUMNS.contains(&name.as_ref()))
                 .map(|(name, value)| format!("{}:{}", json!(name), value.get()).into()),
         ),
         None if row.is_empty() => {}
@@ -90,9 +94,14 @@ pub fn write_refused<'a>(text: &mut Vec<u8>, error: impl Iterator<Item = (&'stat
 }
 
 /// An object with its names in order and any name given twice still twice, which a map would hide.
-pub struct Object<V>(pub Vec<(String, V)>);
+pub struct Object<'a, V>(pub Vec<(Cow<'a, str>, V)>);
 
-impl<'de, V: Deserialize<'de>> Deserialize<'de> for Object<V> {
+/// A text of JSON; not copied where it has no escape.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
+
+impl<'de, V: Deserialize<'de>> Deserialize<'de> for Object<'de, V> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(ObjectVisitor(PhantomData))
     }
@@ -101,16 +110,16 @@ impl<'de, V: Deserialize<'de>> Deserialize<'de> for Object<V> {
 struct ObjectVisitor<V>(PhantomData<V>);
 
 impl<'de, V: Deserialize<'de>> Visitor<'de> for ObjectVisitor<V> {
-    type Value = Object<V>;
+    type Value = Object<'de, V>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<V>, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut members = Vec::new();
-        while let Some(member) = map.next_entry()? {
-            members.push(member);
+        while let Some((Text(name), value)) = map.next_entry()? {
+            members.push((name, value));
         }
         Ok(Object(members))
     }

@@ -133,8 +133,8 @@ fn code_of(trouble: &Trouble) -> u8 {
 
 fn print_attributes() -> Result<u8, Trouble> {
     let attributes = Attributes::of_the_contract().map_err(Trouble::unusable)?;
-    let width = attributes.iter().map(|attribute| attribute.path.len()).max().unwrap_or_default();
-    for attribute in attributes.iter() {
+    let width = attributes.all().map(|attribute| attribute.path.len()).max().unwrap_or_default();
+    for attribute in attributes.all() {
         let secret = if attribute.is_secret { "; a secret" } else { "" };
         say(&format!("{:width$}  {}{secret}", attribute.path, attribute.content.description()));
     }
