@@ -91,6 +91,9 @@ pub enum Trouble {
     /// It stopped; the same command goes on.
     #[error("{0}")]
     Stopped(String),
+    /// The same, as somebody wanted it.
+    #[error("stopped")]
+    ToldToStop,
 }
 
 impl Trouble {

@@ -65,7 +65,7 @@ impl Run {
     ) -> Result<(), Trouble> {
         let ended = select! {
             ended = self.send_all(client, parts, &mut tell) => ended,
-            () = stop => Err(Trouble::stopped("stopped")),
+            () = stop => Err(Trouble::ToldToStop),
         };
         let written = self.write();
         ended.and(written)

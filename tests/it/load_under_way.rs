@@ -13,7 +13,7 @@ tests! {
         a_load_by_tls_trusts_the_authority_that_is_named,
         on_a_terminal_a_bar_is_as_far_as_the_answers_are,
         a_terminal_that_can_show_no_bar_is_told_in_lines,
-        until_a_load_has_ended_nobody_is_told_to_mend_its_failed_rows,
+        who_stops_a_load_is_told_of_no_error_and_to_mend_nothing_yet,
         a_token_that_ends_on_the_way_stops_a_load_which_goes_on_with_another,
         who_logs_in_with_a_password_does_so_again_where_the_token_ends;
 }
@@ -123,7 +123,7 @@ fn rows(numbers: RangeInclusive<usize>) -> String {
     referrals(numbers).split_once('\n').expect("a header").1.to_owned()
 }
 
-async fn until_a_load_has_ended_nobody_is_told_to_mend_its_failed_rows(setup: Setup) {
+async fn who_stops_a_load_is_told_of_no_error_and_to_mend_nothing_yet(setup: Setup) {
     let loader = Loader::new(setup, 3 * CHUNK);
     let file = referrals([9999]) + &rows(1..=2 * CHUNK);
     let load = UnderWay::begin(&loader, loader.begin_with_input(&FROM_INPUT), &file).await;
@@ -131,6 +131,7 @@ async fn until_a_load_has_ended_nobody_is_told_to_mend_its_failed_rows(setup: Se
     let (code, said) = load.end("");
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("the failed rows are in failed.csv\n"), "{said}");
+    assert!(said.contains("\nstopped\nthe same command goes on after ") && !said.contains("error"), "{said}");
     let ended = loader.load_input(&file, &FROM_INPUT);
     assert_eq!(ended.code, Some(3), "{ended:?}");
     assert!(

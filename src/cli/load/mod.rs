@@ -127,7 +127,7 @@ pub async fn run(arguments: LoadArguments) -> Result<ExitCode, Failure> {
 fn code_of(trouble: &Trouble) -> u8 {
     match trouble {
         Trouble::Unusable(_) => UNUSABLE,
-        Trouble::Stopped(_) => CAN_GO_ON,
+        Trouble::Stopped(_) | Trouble::ToldToStop => CAN_GO_ON,
     }
 }
 

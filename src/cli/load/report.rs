@@ -32,8 +32,9 @@ pub fn print(run: &Run, ended: &Result<(), Trouble>, code: u8, as_json: bool) ->
         writeln!(errors, "the created events are in {}", created.display())?;
     }
     if let Err(trouble) = ended {
-        writeln!(errors, "error: {trouble}")?;
-        if let (Trouble::Stopped(_), Some(journal)) = (trouble, &run.journal_path) {
+        let begin = if let Trouble::ToldToStop = trouble { "" } else { "error: " };
+        writeln!(errors, "{begin}{trouble}")?;
+        if let Some(journal) = &run.journal_path {
             writeln!(
                 errors,
                 "the same command goes on after {} rows, by {}",
