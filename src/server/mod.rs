@@ -155,7 +155,7 @@ pub async fn run(
 
     let grpc = grpc_router(&api, health_service)?;
     let grpc_web = GrpcWebLayer::new().layer(grpc.clone());
-    let rest = rest::router(api, responder).merge(health.probes()).merge(pages::router(responder)).layer(compressed());
+    let rest = rest::router(api, responder).merge(health.probes()).layer(compressed()).merge(pages::router(responder));
 
     // Outermost first: name the request, log it, answer for a panic; let browsers ask first; let a refusal be seen; then
     // the protocol that it speaks.

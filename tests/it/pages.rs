@@ -1,5 +1,8 @@
 //! What a browser is shown: pages that need nothing from outside, and no token.
 
+use std::io::Read;
+
+use flate2::read::GzDecoder;
 use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
 
@@ -10,7 +13,8 @@ tests! {
         pages_load_nothing_from_anywhere_else,
         whoever_asks_for_json_is_told_what_is_where,
         the_description_is_served_as_it_is_documented,
-        a_page_is_packed_for_who_takes_it_so,
+        a_large_page_is_packed_for_who_takes_it_so,
+        no_page_is_packed_anew_for_who_asks,
         pages_are_read_and_nothing_else,
         pages_are_counted_by_their_paths;
 }
@@ -23,6 +27,10 @@ const PAGES: [(&str, &str); 6] = [
     ("docs/swagger-ui-bundle.js", "text/javascript; charset=utf-8"),
     ("openapi.json", "application/json"),
 ];
+
+/// Those that are asked for in two forms, and what each begins with.
+const LARGE: [(&str, &str); 3] =
+    [("docs/swagger-ui.css", ".swagger-ui"), ("docs/swagger-ui-bundle.js", "/*!"), ("openapi.json", "{\"")];
 
 async fn ask(server: &Server, path: &str, headers: &[(&str, &str)]) -> Response {
     let mut request = Client::new().get(server.url(path));
@@ -71,16 +79,28 @@ async fn the_description_is_served_as_it_is_documented(setup: Setup) {
     assert_eq!(served, documented);
 }
 
-async fn a_page_is_packed_for_who_takes_it_so(setup: Setup) {
+async fn a_large_page_is_packed_for_who_takes_it_so(setup: Setup) {
     let server = Server::start(setup).await;
-    for path in ["docs/swagger-ui.css", "docs/swagger-ui-bundle.js"] {
-        let packed = ask(&server, path, &[("accept-encoding", "gzip, br")]).await;
+    for (path, beginning) in LARGE {
+        let packed = ask(&server, path, &[("accept-encoding", "br, gzip;q=0.8")]).await;
         assert_eq!((header(&packed, "content-encoding"), header(&packed, "vary")), ("gzip", "accept-encoding"));
         let packed = packed.bytes().await.expect("a body");
-        let plain = ask(&server, path, &[("accept-encoding", "identity")]).await;
-        assert_eq!(header(&plain, "content-encoding"), "");
+        let plain = ask(&server, path, &[("accept-encoding", "gzip;q=0, identity")]).await;
+        assert_eq!((header(&plain, "content-encoding"), header(&plain, "vary")), ("", "accept-encoding"));
         let plain = plain.text().await.expect("a text");
-        assert!(plain.len() > 3 * packed.len() && plain.contains("swagger-ui"), "{path}");
+        assert!(plain.starts_with(beginning), "{path}");
+        let mut unpacked = String::new();
+        GzDecoder::new(&packed[..]).read_to_string(&mut unpacked).expect("gzip");
+        assert!(unpacked == plain && plain.len() > 3 * packed.len(), "{path}");
+    }
+}
+
+/// Anybody may ask for them, as often as they like.
+async fn no_page_is_packed_anew_for_who_asks(setup: Setup) {
+    let server = Server::start(setup).await;
+    for (path, _) in PAGES {
+        let page = ask(&server, path, &[("accept", "text/html,*/*;q=0.8"), ("accept-encoding", "br, zstd")]).await;
+        assert_eq!((page.status().as_u16(), header(&page, "content-encoding")), (200, ""), "{path}");
     }
 }
 

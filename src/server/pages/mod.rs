@@ -1,9 +1,11 @@
 //! What a browser is shown: what is where, and the description of the API with a page to try it on, which is Swagger UI.
 //! All of it is in the program, the same for everybody, and loads nothing from anywhere else.
 
-use std::sync::LazyLock;
+use std::{
+    io::Read,
+    sync::{Arc, LazyLock},
+};
 
-use async_compression::tokio::bufread::GzipDecoder;
 use axum::{
     Router,
     body::{Body, Bytes},
@@ -12,8 +14,11 @@ use axum::{
     response::IntoResponse,
     routing::{MethodRouter, get},
 };
+use flate2::{
+    Compression,
+    read::{GzDecoder, GzEncoder},
+};
 use serde_json::json;
-use tokio_util::io::ReaderStream;
 
 use super::health;
 use crate::{
@@ -53,11 +58,11 @@ pub fn router(responder: Responder) -> Router {
     let [_, _, _, start, style, bundle] = ROUTES;
     Router::new()
         .route(ROOT, page(get(root)))
-        .route(OPENAPI, page(get(openapi)))
+        .route(OPENAPI, document("application/json", openapi))
         .route(DOCS, page(get(async || file(HTML, include_str!("docs.html")))))
         .route(start, page(get(async || file(JAVASCRIPT, include_str!("start.js")))))
-        .route(style, packed(CSS, include_bytes!("swagger-ui/swagger-ui.css.gz")))
-        .route(bundle, packed(JAVASCRIPT, include_bytes!("swagger-ui/swagger-ui-bundle.js.gz")))
+        .route(style, document(CSS, || Forms::unpacked(include_bytes!("swagger-ui/swagger-ui.css.gz"))))
+        .route(bundle, document(JAVASCRIPT, || Forms::unpacked(include_bytes!("swagger-ui/swagger-ui-bundle.js.gz"))))
         .with_state(responder)
 }
 
@@ -69,21 +74,56 @@ fn file(content_type: &'static str, content: impl Into<Body>) -> Response<Body> 
     ([(header::CONTENT_TYPE, content_type)], HEADERS, content.into()).into_response()
 }
 
-/// A file that is packed once and for all: to pack it for each who asks would be work for anybody's asking.
-fn packed(content_type: &'static str, gzip: &'static [u8]) -> MethodRouter<Responder> {
-    page(get(async move |headers: HeaderMap| {
-        let mut response = match takes_gzip(&headers) {
-            true => ([(header::CONTENT_ENCODING, "gzip")], file(content_type, gzip)).into_response(),
-            false => file(content_type, Body::from_stream(ReaderStream::new(GzipDecoder::new(gzip)))),
+/// The forms in which a large document is asked for.
+struct Forms {
+    plain: Bytes,
+    gzip: Bytes,
+}
+
+impl Forms {
+    fn packed(plain: String) -> Result<Self, String> {
+        let mut gzip = Vec::new();
+        let read = GzEncoder::new(plain.as_bytes(), Compression::best()).read_to_end(&mut gzip);
+        read.map_err(|cause| cause.to_string())?;
+        Ok(Self { plain: plain.into(), gzip: gzip.into() })
+    }
+
+    fn unpacked(gzip: &'static [u8]) -> Result<Self, String> {
+        let mut plain = Vec::new();
+        GzDecoder::new(gzip).read_to_end(&mut plain).map_err(|cause| cause.to_string())?;
+        Ok(Self { plain: plain.into(), gzip: Bytes::from_static(gzip) })
+    }
+}
+
+/// A document whose forms are made once, when it is first asked for: to pack or unpack it for each who asks would be work at
+/// anybody's asking.
+fn document(content_type: &'static str, make: fn() -> Result<Forms, String>) -> MethodRouter<Responder> {
+    let forms = Arc::new(LazyLock::new(make));
+    page(get(async move |State(responder): State<Responder>, headers: HeaderMap| {
+        let mut response = match &**forms {
+            Ok(Forms { gzip, .. }) if takes_gzip(&headers) => {
+                ([(header::CONTENT_ENCODING, "gzip")], file(content_type, gzip.clone())).into_response()
+            }
+            Ok(Forms { plain, .. }) => file(content_type, plain.clone()),
+            Err(cause) => responder.refuse(&Error::internal(cause.clone()), &RequestId::of(&headers)),
         };
         response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept-encoding"));
         response
     }))
 }
 
+fn openapi() -> Result<Forms, String> {
+    Forms::packed(description::openapi()?.to_string())
+}
+
+/// Whether gzip is among the encodings, with a weight or without, but for that of zero.
 fn takes_gzip(headers: &HeaderMap) -> bool {
     let encodings = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
-    encodings.flat_map(|value| value.split(',')).any(|encoding| encoding.trim() == "gzip")
+    encodings.flat_map(|value| value.split(',')).any(|encoding| {
+        let (name, weight) = encoding.split_once(';').unwrap_or((encoding, "q=1"));
+        let weight = weight.trim().trim_start_matches("q=").parse::<f32>();
+        name.trim().eq_ignore_ascii_case("gzip") && weight.is_ok_and(|weight| weight > 0.0)
+    })
 }
 
 /// What is where: a page for browsers, the envelope for all others.
@@ -95,13 +135,4 @@ async fn root(State(responder): State<Responder>, headers: HeaderMap) -> Respons
     };
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
     response
-}
-
-async fn openapi(State(responder): State<Responder>, headers: HeaderMap) -> Response<Body> {
-    static DOCUMENT: LazyLock<Result<Bytes, String>> =
-        LazyLock::new(|| description::openapi().map(|document| document.to_string().into()));
-    match &*DOCUMENT {
-        Ok(document) => file("application/json", document.clone()),
-        Err(cause) => responder.refuse(&Error::internal(cause.clone()), &RequestId::of(&headers)),
-    }
 }
