@@ -217,6 +217,12 @@ impl Error {
         self
     }
 
+    /// Names the message of the request in which that attribute is.
+    pub fn within(mut self, message: &str) -> Self {
+        self.field = self.field.map(|field| format!("{message}.{field}").into_boxed_str());
+        self
+    }
+
     /// Adds something that is wrong with an attribute: its path, and a sentence.
     pub fn with_violation(mut self, field: impl Into<String>, description: impl Into<String>) -> Self {
         self.violations.push((field.into(), description.into()));

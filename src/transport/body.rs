@@ -159,6 +159,12 @@ impl HttpBody for Answers {
             }
         }
     }
+
+    /// A refusal has nothing after its headers, and has to end with them: gRPC's C core takes an empty piece after them for
+    /// a fault of the connection.
+    fn is_end_stream(&self) -> bool {
+        self.current.is_none() && self.body.is_end_stream()
+    }
 }
 
 /// An answer that is on its way.

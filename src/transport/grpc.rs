@@ -21,7 +21,7 @@ use super::{
     head::{Head, Method, Stream, too_large},
     import::ImportStream,
     load::{Incoming, LoadStream},
-    packed::{self, Message, PREFIX},
+    packed::{self, Message, PREFIX, packed_unannounced},
     protocol::Protocol,
     raw::{BulkCreateReferralEventsRequest, CreateReferralEventRequest, LoadReferralEventsRequest, RawEvent},
     request::{self, IDEMPOTENCY_REPLAYED_HEADER, RequestId},
@@ -313,6 +313,10 @@ impl Begun {
         <[u8; 4]>::try_from(length).ok().map(|length| u32::from_be_bytes(length) as usize)
     }
 
+    fn is_packed(&self) -> bool {
+        self.prefix.first() == Some(&1)
+    }
+
     fn is_whole(&self) -> bool {
         self.length().is_some_and(|length| self.received >= PREFIX + length)
     }
@@ -325,6 +329,10 @@ async fn next_piece(reader: &mut Reader, begun: &mut Begun, limit: usize) -> Res
         return if begun.is_whole() { Ok(None) } else { Err(Error::new(ErrorKind::MalformedRequest, message)) };
     };
     begun.note(&piece);
+    if begun.is_packed() {
+        // What is packed as the call says is unpacked before; tonic would call the rest a failure of ours.
+        return Err(packed_unannounced());
+    }
     match begun.length() {
         Some(length) if length > limit => Err(too_large(limit)),
         _ => Ok(Some(piece)),

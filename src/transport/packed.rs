@@ -113,6 +113,11 @@ impl Encoding {
     }
 }
 
+/// The refusal of a message that says it is compressed where its call does not say how.
+pub fn packed_unannounced() -> Error {
+    Error::new(ErrorKind::MalformedRequest, "A message is compressed, and grpc-encoding does not say how.")
+}
+
 /// The pieces of a body that is packed.
 type Pieces = BoxStream<'static, io::Result<Bytes>>;
 

@@ -4,6 +4,7 @@ use std::{ops::Range, time::Duration};
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use tonic_types::StatusExt;
 
 use crate::support::{Loading, Server, Setup, event, method, tests};
 
@@ -23,6 +24,7 @@ tests! {
         a_load_names_the_fields_that_it_wants,
         a_load_is_forgotten_after_its_time,
         a_stream_begins_with_its_opening,
+        a_refusal_names_the_attribute_by_its_path_from_the_message_on,
         a_chunk_has_the_limits_of_a_call,
         the_events_of_a_load_tell_its_request;
 }
@@ -313,6 +315,31 @@ async fn a_stream_begins_with_its_opening(setup: Setup) {
     load.send(json!({"open": {"load_id": "file"}}));
     assert_eq!(load.answer().await.data["next_offset"], 0);
     load.end().await;
+}
+
+async fn a_refusal_names_the_attribute_by_its_path_from_the_message_on(setup: Setup) {
+    let server = Server::start(setup).await;
+    let open = |open: Value| (json!({"open": open}), Value::Null);
+    let chunk = |chunk: Value| (json!({"open": {"load_id": "file", "token": server.token}}), json!({"chunk": chunk}));
+    for ((first, second), path) in [
+        (open(json!({"token": server.token})), "open.load_id"),
+        (open(json!({"token": server.token, "load_id": "a file"})), "open.load_id"),
+        (open(json!({"token": server.token, "load_id": "file", "fields_set": ["nonsense"]})), "open.fields_set"),
+        (chunk(json!({"referral_customer_events_set": events(0..1)})), "chunk.offset"),
+        (chunk(json!({"offset": 7, "referral_customer_events_set": events(0..1)})), "chunk.offset"),
+        (chunk(json!({"offset": 0})), "chunk.referral_customer_events_set"),
+    ] {
+        let mut load = Loading::begin(server.channel(), &[]).await.expect("a stream");
+        load.send(first);
+        if !second.is_null() {
+            assert_eq!(load.answer().await.code, "OK");
+            load.send(second);
+        }
+        let refused = load.next().await.expect("an answer").expect_err("a refusal");
+        let details = refused.get_error_details();
+        let violations = &details.bad_request().expect("a BadRequest").field_violations;
+        assert_eq!(violations.iter().map(|violation| violation.field.as_str()).collect::<Vec<_>>(), [path]);
+    }
 }
 
 async fn a_chunk_has_the_limits_of_a_call(setup: Setup) {

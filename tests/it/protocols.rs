@@ -2,9 +2,13 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::{Buf, Bytes};
+use http_body_util::Full;
+use hyper::body::Body;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
 use referral_events::contract::{BulkCreateReferralEventsRequest, BulkCreateReferralEventsResponse};
 use serde_json::json;
+use tokio::net::TcpStream;
 use tonic::Code;
 use tonic_types::StatusExt;
 
@@ -15,6 +19,8 @@ tests! {
         a_call_by_grpc_web_is_answered_whole,
         a_refused_call_by_grpc_web_says_why,
         a_call_without_a_whole_message_is_the_callers_mistake,
+        a_message_that_is_packed_nobody_says_how_is_the_callers_mistake,
+        a_refused_stream_ends_with_its_headers,
         what_calls_itself_grpc_and_is_none_is_refused_before_it_does_anything,
         an_unknown_method_is_named,
         too_much_metadata_is_refused_and_leaves_the_connection;
@@ -113,6 +119,42 @@ async fn a_call_without_a_whole_message_is_the_callers_mistake(setup: Setup) {
         assert_eq!(status.get_error_details().error_info().expect("ErrorInfo").reason, "MalformedRequestException");
     }
     assert!(server.stored_events().await.is_empty());
+}
+
+async fn a_message_that_is_packed_nobody_says_how_is_the_callers_mistake(setup: Setup) {
+    let server = Server::start(setup).await;
+    let mut message = framed(&server, "01");
+    message[0] = 1;
+    let response = send_web(&server, "application/grpc-web", message, &server.token).await;
+    let status = tonic::Status::from_header_map(response.headers()).expect("a refusal");
+    assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
+    assert_eq!(status.get_error_details().error_info().expect("ErrorInfo").reason, "MalformedRequestException");
+    assert!(server.stored_events().await.is_empty());
+}
+
+/// gRPC's C core takes an empty piece after the headers for a fault of the connection, and tells its caller UNKNOWN.
+async fn a_refused_stream_ends_with_its_headers(setup: Setup) {
+    let server = Server::start(setup).await;
+    let stream = TcpStream::connect(server.address).await.expect("a connection");
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("HTTP/2");
+    tokio::spawn(connection);
+    for (rpc, encoding, code) in [
+        ("DirectoryService/ImportDirectory", "identity", Code::Unauthenticated),
+        ("DirectoryService/ImportDirectory", "deflate", Code::Unimplemented),
+        ("ReferralEventService/LoadReferralEvents", "deflate", Code::Unimplemented),
+    ] {
+        let request = hyper::Request::post(format!("http://localhost/referral.v1.{rpc}"))
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .header("grpc-encoding", encoding)
+            .body(Full::new(Bytes::from_static(&[0, 0, 0, 0, 0])))
+            .expect("a request");
+        let response = sender.send_request(request).await.expect("an answer");
+        let status = tonic::Status::from_header_map(response.headers()).expect("a refusal");
+        assert_eq!(status.code(), code, "{rpc}, {encoding}: {status:?}");
+        assert!(response.body().is_end_stream(), "{rpc}, {encoding}");
+    }
 }
 
 async fn what_calls_itself_grpc_and_is_none_is_refused_before_it_does_anything(setup: Setup) {

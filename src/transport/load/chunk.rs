@@ -57,7 +57,7 @@ impl LoadId {
         let is_fine = id.len() <= MAXIMUM_ID_LENGTH && id.bytes().all(|byte| byte.is_ascii_graphic());
         is_fine.then_some(Self(id)).ok_or_else(|| {
             let message = format!("The load_id is one text of 1 to {MAXIMUM_ID_LENGTH} characters of visible ASCII.");
-            Error::new(ErrorKind::MalformedRequest, message).at_field("open.load_id")
+            Error::new(ErrorKind::MalformedRequest, message).at_field("load_id")
         })
     }
 
@@ -172,5 +172,5 @@ impl Api {
 
 fn out_of_range(offset: u64, next_offset: u64) -> Error {
     let message = format!("The load goes on at the offset {next_offset}; no chunk of it begins at {offset}.");
-    Error::new(ErrorKind::OffsetOutOfRange, message).at_field("chunk.offset").next_is(next_offset)
+    Error::new(ErrorKind::OffsetOutOfRange, message).at_field("offset").next_is(next_offset)
 }

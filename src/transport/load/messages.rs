@@ -10,7 +10,7 @@ use super::super::{
     body::unreadable,
     budget::crowded_out,
     head::{Head, too_large},
-    packed::{Encoding, PREFIX},
+    packed::{Encoding, PREFIX, packed_unannounced},
 };
 use crate::error::{Error, ErrorKind, Result};
 
@@ -49,9 +49,7 @@ impl Messages {
             head.charge.settle();
             return Ok(message);
         }
-        let unknown =
-            || Error::new(ErrorKind::MalformedRequest, "A message is compressed, and grpc-encoding is not given.");
-        self.encoding.ok_or_else(unknown)?.unpack(Body::from(message), limit, head).await
+        self.encoding.ok_or_else(packed_unannounced)?.unpack(Body::from(message), limit, head).await
     }
 
     /// So many bytes of what comes.

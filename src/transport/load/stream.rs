@@ -140,10 +140,14 @@ impl LoadStream {
         let request = LoadReferralEventsRequest::decode(message)
             .map_err(|cause| malformed(format!("The message cannot be read: {cause}.")))?;
         match (request.message, &mut self.load) {
-            (Some(LoadMessage::Open(open)), None) => Ok(Answer::Opened(self.open(head, open).await?)),
+            (Some(LoadMessage::Open(open)), None) => {
+                let opened = self.open(head, open).await.map_err(|error| error.within("open"))?;
+                Ok(Answer::Opened(opened))
+            }
             (Some(LoadMessage::Chunk(chunk)), Some(load)) => {
                 head.known = self.api.recognise(&head.headers, Access::Creators).await?;
-                Ok(Answer::Answer(load.answer(&self.api, head, chunk_of(chunk)?).await?))
+                let answered = async { load.answer(&self.api, head, chunk_of(chunk)?).await };
+                Ok(Answer::Answer(answered.await.map_err(|error| error.within("chunk"))?))
             }
             (_, None) => {
                 // Who has no token is told nothing else.
