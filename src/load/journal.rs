@@ -1,7 +1,8 @@
 //! How far a load came, in a file beside the one that is loaded, so that the same command goes on.
 //!
 //! It is written aside, brought to the disk and renamed: whatever happens, a whole one is there. The files of outcomes are
-//! brought to the disk before it, and cut to the lengths that it has when the load goes on.
+//! brought to the disk before it, and cut to the lengths that it has when the load goes on; what is not as the load left it
+//! is somebody else's, and stays as it is.
 
 use std::{
     collections::BTreeMap,
@@ -14,10 +15,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{chunks::Position, fault::Trouble};
+use super::{chunks::Position, fault::Trouble, outcomes::Written};
 
 /// Of the form below, and of the way in which chunks are cut.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Journal {
@@ -31,9 +32,10 @@ pub struct Journal {
     /// How many events the server has answered under the id.
     pub offset: u64,
     pub counts: Counts,
-    /// The bytes of the file of failed rows, and of that of created events.
-    pub failed_length: u64,
-    pub created_length: u64,
+    /// What the load has written of the file of failed rows, and of that of created events; `None` of one that it was not
+    /// to write.
+    pub failed: Option<Written>,
+    pub created: Option<Written>,
 }
 
 /// What became of rows.
@@ -73,8 +75,8 @@ impl Journal {
             position: Position::default(),
             offset: 0,
             counts: Counts::default(),
-            failed_length: 0,
-            created_length: 0,
+            failed: None,
+            created: None,
         }
     }
 

@@ -73,6 +73,50 @@ pub fn read_body(source: impl BufRead, chunks: &mut Chunks<'_>) -> Result<(), Tr
     }
 }
 
+/// Refuses a body that asks for what no load does. What else is wrong with it is told once it is read.
+pub fn check_flags(source: impl BufRead) -> Result<(), Trouble> {
+    let mut flags = Flags::default();
+    _ = serde_json::Deserializer::from_reader(source).deserialize_any(&mut flags);
+    flags.asks_for.map_or(Ok(()), |name| Err(Trouble::unusable(not_from_a_file(name))))
+}
+
+/// The attributes of a body that say what is done with its events.
+const FLAGS: [&str; 2] = ["validate_only", "all_or_nothing"];
+
+fn flag(name: &str) -> Option<&'static str> {
+    FLAGS.into_iter().find(|flag| *flag == name)
+}
+
+fn not_from_a_file(flag: &str) -> String {
+    let instead = if flag == FLAGS[0] { ": leave it out, and say --dry-run" } else { "" };
+    format!("the file asks for {flag}, which no load does from a file{instead}")
+}
+
+/// Looks for a flag that is set.
+#[derive(Default)]
+struct Flags {
+    asks_for: Option<&'static str>,
+}
+
+impl<'de> Visitor<'de> for &mut Flags {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the body of a call")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(name) = map.next_key::<String>()? {
+            match flag(&name) {
+                Some(flag) if map.next_value::<Option<bool>>()? == Some(true) => self.asks_for = Some(flag),
+                Some(_) => {}
+                None => _ = map.next_value::<IgnoredAny>()?,
+            }
+        }
+        Ok(())
+    }
+}
+
 fn begin(chunks: &mut Chunks<'_>) -> Flow {
     chunks.mapping.check_objects().map_err(Trouble::unusable)?;
     Ok(chunks.begin(b"", Format::Ndjson, Vec::new()))
@@ -186,15 +230,17 @@ impl<'de> Visitor<'de> for &mut Body<'_, '_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(name) = map.next_key::<String>()? {
-            match name.as_str() {
-                EVENTS => map.next_value_seed(&mut *self)?,
-                "validate_only" | "all_or_nothing" if map.next_value::<Option<bool>>()? == Some(true) => {
-                    let instead = if name == "validate_only" { ": leave it out, and say --dry-run" } else { "" };
-                    let sentence = format!("the file asks for {name}, which no load does from a file{instead}");
-                    return self.stop(Err(Trouble::unusable(sentence)));
+            match flag(&name) {
+                Some(flag) if map.next_value::<Option<bool>>()? == Some(true) => {
+                    let sentence = not_from_a_file(flag);
+                    return self.stop(Err(match self.has_events {
+                        true => Trouble::stopped(format!("{sentence}; the events before it are loaded")),
+                        false => Trouble::unusable(sentence),
+                    }));
                 }
-                "validate_only" | "all_or_nothing" => {}
-                _ => _ = map.next_value::<IgnoredAny>()?,
+                Some(_) => {}
+                None if name == EVENTS => map.next_value_seed(&mut *self)?,
+                None => _ = map.next_value::<IgnoredAny>()?,
             }
         }
         Ok(())

@@ -12,7 +12,11 @@ use super::{
     dates::Dates,
     fault::{Code, Fault},
 };
-use crate::{contract::ReferralCustomerEvent, rows::delimiter::is_error_column, text::quoted};
+use crate::{
+    contract::ReferralCustomerEvent,
+    rows::delimiter::is_error_column,
+    text::{printable, quoted},
+};
 
 const IDENTIFIER: &str = "request_unique_identifier";
 const SYSTEM: &str = "external_system";
@@ -135,15 +139,15 @@ impl Mapping {
 
     fn unknown(&self, name: &str, all: &[&str]) -> String {
         let unknown = self.attributes.unknown(name);
-        let own = quoted(name);
+        let (own, shown) = (quoted(name), printable(name));
         let delimiter = if all.len() == 1 {
             "; a delimiter other than , ; and tab is told by --delimiter, or by a first line such as sep=|"
         } else {
             ""
         };
         format!(
-            "the column {own}: {unknown}. Say what it is with --column '{name}=ATTRIBUTE' (load --attributes has them), or \
-             pass over it with --column '{name}='{delimiter}"
+            "the column {own}: {unknown}. Say what it is with --column '{shown}=ATTRIBUTE' (load --attributes has them), or \
+             pass over it with --column '{shown}='{delimiter}"
         )
     }
 

@@ -2,11 +2,15 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Seek, SeekFrom, Write},
+    io::{self, Read, Seek, SeekFrom, Write},
     mem,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
+
+use rustix::fs::{Access, access};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::fault::Trouble;
 
@@ -18,8 +22,18 @@ pub struct Outcomes {
     text: Vec<u8>,
     /// With what is not written yet.
     length: u64,
+    /// Of all of it.
+    hash: Sha256,
     /// Whether something could not be written: what is in the file then is not known.
     is_broken: bool,
+}
+
+/// What a load has written of such a file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Written {
+    path: PathBuf,
+    length: u64,
+    hash: String,
 }
 
 impl Outcomes {
@@ -32,7 +46,19 @@ impl Outcomes {
             );
             return Err(Trouble::unusable(sentence));
         }
-        Ok(Self { path: path.to_owned(), file: None, text: Vec::new(), length: 0, is_broken: false })
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        access(folder, Access::WRITE_OK).map_err(|cause| {
+            Trouble::unusable(format!(
+                "no file can be made in {} ({cause}): name files in another folder with --journal, --failed and --created",
+                folder.display()
+            ))
+        })?;
+        Ok(Self::new(path))
+    }
+
+    fn new(path: &Path) -> Self {
+        let (text, hash) = (Vec::new(), Sha256::new());
+        Self { path: path.to_owned(), file: None, text, length: 0, hash, is_broken: false }
     }
 
     /// A new one in place of an earlier one.
@@ -45,28 +71,55 @@ impl Outcomes {
         }
     }
 
-    /// One that goes on after `length` bytes; what is after them was not known to the journal yet.
-    pub fn go_on(path: &Path, length: u64) -> Result<Self, Trouble> {
-        let mut outcomes = Self { path: path.to_owned(), file: None, text: Vec::new(), length, is_broken: false };
-        if length == 0 {
-            return Ok(outcomes);
+    /// One that goes on after what was written; what is after that was not known to the journal yet. Where the file was moved
+    /// away, a new one begins.
+    pub fn go_on(path: &Path, written: &Written) -> Result<Self, Trouble> {
+        if written.length == 0 && written.path != absolute(path) {
+            return Self::begin(path);
         }
-        let open = || -> io::Result<File> {
-            let mut file = OpenOptions::new().write(true).open(path)?;
-            if file.metadata()?.len() < length {
-                return Err(io::Error::other("it is shorter than the journal has it"));
+        let mut outcomes = Self::new(path);
+        let mut open = || -> io::Result<Option<File>> {
+            let mut file = match OpenOptions::new().read(true).write(true).open(path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                opened => opened?,
+            };
+            outcomes.read_known((&file).take(written.length))?;
+            if (outcomes.length, outcomes.hash()) != (written.length, written.hash.clone()) {
+                return Err(io::Error::other(
+                    "it is not as the load left it. If it was mended, move it away and load it by itself: rows that fail \
+                     from now on go to a new one",
+                ));
             }
-            file.set_len(length)?;
+            file.set_len(written.length)?;
             file.seek(SeekFrom::End(0))?;
-            Ok(file)
+            Ok(Some(file))
         };
-        let opened = open().map_err(|cause| {
-            let sentence =
-                format!("{} is part of this load and cannot be gone on with: {cause}; put it back", path.display());
-            Trouble::unusable(sentence)
-        });
-        outcomes.file = Some(opened?);
+        let opened = open();
+        outcomes.file = opened.map_err(|cause| {
+            Trouble::unusable(format!("{} is part of this load and cannot be gone on with: {cause}", path.display()))
+        })?;
         Ok(outcomes)
+    }
+
+    fn read_known(&mut self, mut known: impl Read) -> io::Result<()> {
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            let read = known.read(&mut buffer)?;
+            if read == 0 {
+                return Ok(());
+            }
+            self.hash.update(&buffer[..read]);
+            self.length += read as u64;
+        }
+    }
+
+    /// For the journal.
+    pub fn written(&self) -> Written {
+        Written { path: absolute(&self.path), length: self.length, hash: self.hash() }
+    }
+
+    fn hash(&self) -> String {
+        hex::encode(self.hash.clone().finalize())
     }
 
     pub fn path(&self) -> &Path {
@@ -82,6 +135,7 @@ impl Outcomes {
         let before = self.text.len();
         write(&mut self.text);
         self.length += (self.text.len() - before) as u64;
+        self.hash.update(&self.text[before..]);
     }
 
     /// Brings all of it to the disk. Where that has failed once it fails again.
@@ -108,4 +162,9 @@ impl Outcomes {
         file.write_all(&mem::take(&mut self.text))?;
         file.sync_data()
     }
+}
+
+/// As it stands where nothing of it is there.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }

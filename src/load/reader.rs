@@ -1,7 +1,7 @@
 //! A file into chunks, on a thread of its own.
 
 use std::{
-    io::{BufReader, Cursor, Read},
+    io::{BufRead, BufReader, Cursor, Read},
     sync::Arc,
     thread,
 };
@@ -40,6 +40,7 @@ pub struct Reading {
 
 /// Begins to read; what is not received stays unread, but for a chunk.
 pub fn start(source: &Source, reading: Reading) -> Result<Receiver<Result<Part, Trouble>>, Trouble> {
+    check_flags(source, &reading)?;
     let bytes = source.bytes().map_err(unreadable)?;
     let (sender, receiver) = mpsc::channel(1);
     let bytes_read = source.read.clone();
@@ -61,8 +62,37 @@ pub async fn format(parts: &mut Receiver<Result<Part, Trouble>>) -> Result<Arc<R
     }
 }
 
+/// Refuses a body that asks, wherever in it, for what no load does, before any of it is sent. What can be read but once is
+/// refused where it says so.
+fn check_flags(source: &Source, reading: &Reading) -> Result<(), Trouble> {
+    if !source.is_file() {
+        return Ok(());
+    }
+    let text = begin(source.bytes().map_err(unreadable)?, reading.encoding)?;
+    if let Format::Body = text.format {
+        json_rows::check_flags(text.source)?;
+    }
+    source.rewind().map_err(unreadable)
+}
+
 fn read(bytes: Box<dyn Read + Send>, reading: &Reading, chunks: &mut Chunks<'_>) -> Result<(), Trouble> {
-    let mut text = decode(bytes, reading.encoding).map_err(|cause| {
+    let Text { format, source, needs_mark } = begin(bytes, reading.encoding)?;
+    match format {
+        Format::Csv => csv_rows::read(Records::new(source, 1), chunks, reading.delimiter, needs_mark),
+        Format::Lines => json_rows::read_lines(source, chunks),
+        Format::Body => json_rows::read_body(source, chunks),
+    }
+}
+
+/// A file in UTF-8, of which no more is read than tells its format.
+struct Text<R> {
+    format: Format,
+    source: R,
+    needs_mark: bool,
+}
+
+fn begin(bytes: Box<dyn Read + Send>, encoding: Option<Encoding>) -> Result<Text<impl BufRead>, Trouble> {
+    let mut text = decode(bytes, encoding).map_err(|cause| {
         let sentence = format!("the file cannot be read: {cause}");
         Trouble::unusable(sentence)
     })?;
@@ -70,11 +100,7 @@ fn read(bytes: Box<dyn Read + Send>, reading: &Reading, chunks: &mut Chunks<'_>)
     text.source.by_ref().take(BEGINNING).read_to_end(&mut beginning).map_err(unreadable)?;
     let format = Format::of(&beginning)?;
     let source = BufReader::with_capacity(1 << 16, Cursor::new(beginning).chain(text.source));
-    match format {
-        Format::Csv => csv_rows::read(Records::new(source, 1), chunks, reading.delimiter, text.needs_mark),
-        Format::Lines => json_rows::read_lines(source, chunks),
-        Format::Body => json_rows::read_body(source, chunks),
-    }
+    Ok(Text { format, source, needs_mark: text.needs_mark })
 }
 
 enum Format {

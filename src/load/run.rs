@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    mem,
+    io, mem,
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
@@ -244,16 +244,18 @@ impl Run {
 
     /// Brings the files of outcomes and then the journal to the disk.
     fn write(&mut self) -> Result<(), Trouble> {
-        let full = |what: String, cause| {
+        let full = |what: String, cause: io::Error| {
+            let mended = if cause.kind() == io::ErrorKind::StorageFull { "there is room" } else { "that is mended" };
             Trouble::stopped(format!(
-                "{what} cannot be written: {cause}. Nothing is lost: once there is room, run the same command again"
+                "{what} cannot be written: {cause}. Nothing is lost: once {mended}, run the same command again"
             ))
         };
         for outcomes in [&mut self.failed, &mut self.created].into_iter().flatten() {
             outcomes.sync().map_err(|cause| full(outcomes.path().display().to_string(), cause))?;
         }
-        self.journal.failed_length = self.failed.as_ref().map_or(0, Outcomes::length);
-        self.journal.created_length = self.created.as_ref().map_or(0, Outcomes::length);
+        // Where there is no such file this time, that of the time before may go on the next.
+        self.journal.failed = self.failed.as_ref().map(Outcomes::written).or(self.journal.failed.take());
+        self.journal.created = self.created.as_ref().map(Outcomes::written).or(self.journal.created.take());
         if let Some(path) = &self.journal_path {
             self.journal.write(path).map_err(|cause| full(format!("the journal {}", path.display()), cause))?;
         }

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{File, Metadata, TryLockError},
-    io::{self, Cursor, Read},
+    io::{self, Cursor, Read, Seek},
     os::{fd::AsFd, unix::fs::MetadataExt},
     path::Path,
     sync::{
@@ -48,6 +48,18 @@ impl Source {
             // Where files cannot be locked there is no such help.
             _ => Ok(()),
         }
+    }
+
+    /// Whether it can be read more than once.
+    pub fn is_file(&self) -> bool {
+        self.metadata.is_some()
+    }
+
+    /// Has its bytes begin again.
+    pub fn rewind(&self) -> io::Result<()> {
+        (&self.file).rewind()?;
+        self.read.store(0, Ordering::Relaxed);
+        Ok(())
     }
 
     /// In bytes, where it is known.

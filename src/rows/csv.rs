@@ -153,7 +153,9 @@ impl<R: Read> Records<R> {
             if read > MAXIMUM_ROW_BYTES {
                 (self.length, self.cell_count) = (read, 0);
                 // Of the last of them the rest may not be there.
-                self.lines = count_line_ends(&self.window[self.start..self.start + read]);
+                let raw = &self.window[self.start..self.start + read];
+                let is_whole = matches!(result, ReadRecordResult::Record);
+                self.lines = count_line_ends(if is_whole { without_end(raw) } else { raw });
                 return Ok(Next::TooLong);
             }
             match result {
@@ -169,7 +171,7 @@ impl<R: Read> Records<R> {
         }
         (self.length, self.cell_count) = (read, ended);
         let raw = &self.window[self.start..self.start + read];
-        self.lines = 1 + count_line_ends(raw.strip_suffix(b"\n").or(raw.strip_suffix(b"\r")).unwrap_or(raw));
+        self.lines = 1 + count_line_ends(without_end(raw));
         Ok(Next::Record)
     }
 
@@ -300,6 +302,10 @@ impl<R: Read> Records<R> {
 
 fn is_line_end(byte: &u8) -> bool {
     matches!(byte, b'\r' | b'\n')
+}
+
+fn without_end(raw: &[u8]) -> &[u8] {
+    raw.strip_suffix(b"\n").or(raw.strip_suffix(b"\r")).unwrap_or(raw)
 }
 
 /// How many lines end in `bytes`: with a line feed, a carriage return, or both.

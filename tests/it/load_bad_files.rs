@@ -195,9 +195,14 @@ async fn a_file_that_cannot_be_read_on_tells_what_comes_before(_: Setup) {
 }
 
 async fn a_line_of_any_length_takes_no_memory(_: Setup) {
+    for length in [1 << 20, 1_500_000, 2_000_000, 5 << 20] {
+        let long = "x".repeat(length);
+        let file = format!("performed_on,description\n2016-06-22T15:00:00,{long}\n2016-06-22T15:00:00,x\n");
+        assert_eq!(faults(&file, &[]), [(2, "ROW_TOO_LONG".to_owned()), (3, "event".to_owned())], "{length}");
+        let last = file.split_inclusive('\n').take(2).collect::<String>();
+        assert_eq!(faults(last, &[]), [(2, "ROW_TOO_LONG".to_owned())], "{length}");
+    }
     let long = "x".repeat(5 << 20);
-    let file = format!("performed_on,description\n2016-06-22T15:00:00,{long}\n2016-06-22T15:00:00,x\n");
-    assert_eq!(faults(file, &[]), [(2, "ROW_TOO_LONG".to_owned()), (3, "event".to_owned())]);
     let file = format!("{{\"description\": \"{long}\"}}\n{{\"description\": \"x\"}}\n");
     assert_eq!(faults(file, &[]), [(1, "ROW_TOO_LONG".to_owned()), (2, "event".to_owned())]);
     let file = format!("[{{\"description\": \"x\"}},\n{{\"description\": \"{long}\"}}]");

@@ -87,6 +87,7 @@ mod load_files;
 mod load_kills;
 mod load_limits;
 mod load_moves;
+mod load_own_files;
 mod load_runs;
 mod load_stops;
 mod load_under_way;
@@ -231,6 +232,7 @@ fn main() {
         load_kills::tests(),
         load_limits::tests(),
         load_moves::tests(),
+        load_own_files::tests(),
         load_runs::tests(),
         load_stops::tests(),
         load_under_way::tests(),

@@ -5,13 +5,16 @@ use std::io::{self, Write};
 use serde_json::{Map, Value, json};
 
 use super::FINISHED_WITH_FAILURES;
-use crate::load::{
-    attributes::Attributes,
-    chunks::{Part, Position},
-    fault::{Fault, Trouble},
-    mapping::Column,
-    reader::{self, Reading},
-    source::Source,
+use crate::{
+    load::{
+        attributes::Attributes,
+        chunks::{Part, Position},
+        fault::{Fault, Trouble},
+        mapping::Column,
+        reader::{self, Reading},
+        source::Source,
+    },
+    text::printable,
 };
 
 /// How many rows are looked at.
@@ -71,16 +74,16 @@ fn told(
 
 fn print(columns: &[Column], rows: &[Row]) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    let width = columns.iter().map(|column| column.name.chars().count()).max().unwrap_or_default();
+    let width = columns.iter().map(|column| printable(&column.name).chars().count()).max().unwrap_or_default();
     for column in columns {
         let paths: Vec<&str> = column.attributes.iter().map(|attribute| attribute.path.as_str()).collect();
         let is = if paths.is_empty() { "(passed over)".to_owned() } else { paths.join(", ") };
-        writeln!(out, "{:width$}  {is}", column.name)?;
+        writeln!(out, "{:width$}  {is}", printable(&column.name))?;
     }
     // Under its column's name, which is shorter, and which whoever made the file knows.
     let heading = |path: &str| {
         let column = columns.iter().find(|column| column.attributes.iter().any(|attribute| attribute.path == path));
-        column.map_or(path, |column| column.name.as_str()).to_owned()
+        column.map_or(path.to_owned(), |column| printable(&column.name))
     };
     let mut paths: Vec<&str> = Vec::new();
     for (path, _) in rows.iter().flat_map(|row| row.becomes.iter().flatten()) {

@@ -24,7 +24,7 @@ use crate::{
         chunks::Position,
         fault::Trouble,
         journal::Journal,
-        outcomes::Outcomes,
+        outcomes::{Outcomes, Written},
         reader::{self, Reading},
         run::Run,
         source::Source,
@@ -152,7 +152,6 @@ async fn load(arguments: &LoadArguments, file: &Path) -> Result<u8, Trouble> {
         source.lock()?;
     }
     let (journal_path, kept) = arguments.journal(file)?;
-    let is_new = kept.is_none();
     let mut journal = match kept {
         Some(journal) => journal,
         None => Journal::new(arguments.settings()?),
@@ -163,7 +162,13 @@ async fn load(arguments: &LoadArguments, file: &Path) -> Result<u8, Trouble> {
     let rows_before = journal.position.rows;
     let mut parts = reader::start(&source, arguments.reading(journal.position.clone())?)?;
     let format = reader::format(&mut parts).await?;
-    let [failed, created] = arguments.outcomes(file, &format, &journal, is_new)?;
+    let [failed, created] = arguments.outcomes(file, &format, &journal)?;
+    check_apart([
+        ("the file", (file != Path::new("-")).then_some(file)),
+        ("--journal", journal_path.as_deref()),
+        ("--failed", failed.as_ref().map(Outcomes::path)),
+        ("--created", created.as_ref().map(Outcomes::path)),
+    ])?;
     let telling = Telling::new(source.length(), rows_before, arguments.json);
     let of_retries = telling.clone();
     let client = arguments.server.client(move |retry| of_retries.tell_retry(retry)).await?;
@@ -221,25 +226,45 @@ impl LoadArguments {
     }
 
     /// The files of failed rows and of created events, where there are to be any.
-    fn outcomes(
-        &self,
-        file: &Path,
-        format: &Format,
-        journal: &Journal,
-        is_new: bool,
-    ) -> Result<[Option<Outcomes>; 2], Trouble> {
-        let open = |path: &Path, length: u64| match (self.dry_run, is_new) {
-            (true, _) => Outcomes::begin_anew(path),
-            (_, true) => Outcomes::begin(path),
-            _ => Outcomes::go_on(path, length),
+    fn outcomes(&self, file: &Path, format: &Format, journal: &Journal) -> Result<[Option<Outcomes>; 2], Trouble> {
+        let open = |path: &Path, written: Option<&Written>| match written {
+            None => Outcomes::begin(path),
+            Some(written) => Outcomes::go_on(path, written),
         };
-        let what = if self.dry_run { "rehearsed" } else { "failed" };
-        let failed = self.failed.clone().or_else(|| beside(file, &format!(".{what}.{}", format.extension())));
-        let failed = failed.map(|path| open(&path, journal.failed_length)).transpose()?;
+        let beside = |what| beside(file, &format!(".{what}.{}", format.extension()));
+        let failed = match &self.failed {
+            Some(path) => Some(open(path, journal.failed.as_ref())),
+            // One rehearsal after another leaves but one such file.
+            None if self.dry_run => beside("rehearsed").map(|path| Outcomes::begin_anew(&path)),
+            None => beside("failed").map(|path| open(&path, journal.failed.as_ref())),
+        };
         let created = self.created.as_ref().filter(|_| !self.dry_run);
-        let created = created.map(|path| open(path, journal.created_length)).transpose()?;
+        let created = created.map(|path| open(path, journal.created.as_ref())).transpose()?;
+        let failed = failed.transpose()?;
         Ok([failed, created])
     }
+}
+
+/// Refuses a command that would write one of its files over another.
+fn check_apart(files: [(&str, Option<&Path>); 4]) -> Result<(), Trouble> {
+    let mut seen: Vec<(&str, PathBuf)> = Vec::new();
+    for (name, path) in files.into_iter().filter_map(|(name, path)| Some((name, path?))) {
+        let place = place(path);
+        if let Some((other, _)) = seen.iter().find(|(_, other)| *other == place) {
+            return Err(Trouble::unusable(format!("{other} and {name} are both {}: name another one", path.display())));
+        }
+        seen.push((name, place));
+    }
+    Ok(())
+}
+
+/// Where a file is, or is to be, whatever links lead to it.
+fn place(path: &Path) -> PathBuf {
+    let place = path.canonicalize().or_else(|_| {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Ok::<_, io::Error>(folder.canonicalize()?.join(path.file_name().unwrap_or_default()))
+    });
+    place.unwrap_or_else(|_| path.to_owned())
 }
 
 /// A file beside the one that is loaded; standard input has none.

@@ -28,13 +28,16 @@ pub fn print(run: &Run, ended: &Result<(), Trouble>, code: u8, as_json: bool) ->
         let advice = if run.is_rehearsal || ended.is_err() { "" } else { ": mend it, and load it the same way" };
         writeln!(errors, "the failed rows are in {}{advice}", failed.display())?;
     }
+    if run.failed.is_none() && counts.failed > 0 {
+        writeln!(errors, "the failed rows are kept nowhere; --failed FILE keeps them")?;
+    }
     if let Some(created) = made(run.created.as_ref()) {
         writeln!(errors, "the created events are in {}", created.display())?;
     }
     if let Err(trouble) = ended {
         let begin = if let Trouble::ToldToStop = trouble { "" } else { "error: " };
         writeln!(errors, "{begin}{trouble}")?;
-        if let Some(journal) = &run.journal_path {
+        if let Some(journal) = run.journal_path.as_ref().filter(|journal| journal.exists()) {
             writeln!(
                 errors,
                 "the same command goes on after {} rows, by {}",
