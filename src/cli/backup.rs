@@ -39,11 +39,15 @@ pub async fn run(arguments: BackupArguments, settings: &Settings) -> Result<Exit
             "backup is for SQLite; a database of PostgreSQL is copied with pg_dump --format=custom, as docs/backup.md says",
         ));
     };
-    if !database.is_file() {
-        return Err(refused(format!("there is no database {}: --database-url names it", database.display())));
-    }
+    settings.require_file()?;
     let copy = target(&database, arguments.target);
     let (keys, copied_keys) = (key_files::beside(&database), key_files::beside(&copy));
+    for own in OF_ANOTHER.map(|ending| beside(&database, ending)).iter().chain([&keys]) {
+        if identity(&copy).is_some_and(|copy| Some(copy) == identity(own)) {
+            let own = own.display();
+            return Err(refused(format!("{own} belongs to the database itself: name another file for the copy")));
+        }
+    }
     check_target(&database, &copy, arguments.overwrite)?;
     check_target(&keys, &copied_keys, arguments.overwrite)?;
 
@@ -85,18 +89,27 @@ fn target(database: &Path, target: PathBuf) -> PathBuf {
 /// What SQLite would take for the log of a database that is put there.
 const OF_ANOTHER: [&str; 3] = ["-wal", "-shm", "-journal"];
 
+fn beside(file: &Path, ending: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}
+
+/// What tells a file that is there from all others, whatever names it has.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino())).ok()
+}
+
 fn check_target(original: &Path, copy: &Path, overwrite: bool) -> Result<(), Failure> {
     for ending in OF_ANOTHER {
-        let mut log = copy.as_os_str().to_owned();
-        log.push(ending);
-        if Path::new(&log).exists() {
-            let log = log.to_string_lossy();
+        let log = beside(copy, ending);
+        if log.exists() {
+            let log = log.display();
             return Err(refused(format!(
                 "there is {log}, which belongs to a database that is in use, or was: name another file"
             )));
         }
     }
-    let identity = |path: &Path| fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino())).ok();
     match identity(copy) {
         None => Ok(()),
         there if there == identity(original) => {

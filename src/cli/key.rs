@@ -100,7 +100,16 @@ async fn rotate(which: Which, settings: &Settings) -> Result<(), Failure> {
     if let (Which::Hash, Some(dropped)) = (which, dropped) {
         let database = settings.open(COMMAND_TIME_LIMIT).await?;
         let stored = access_tokens::count_hashes(database.reader()).await?;
+        let known = key_checks::find_all(database.reader()).await?;
         database.close().await?;
+        // A server that was not started since hashes with the one that would go, and nothing else has it.
+        if !known.contains_key(&ring.first.number) {
+            return Err(SettingError::new(format!(
+                "the hash key {} is not in use yet: start `serve` again for it to take effect, and rotate after that",
+                ring.first.number
+            ))
+            .into());
+        }
         if let Some(hashes) = stored.get(&dropped) {
             return Err(SettingError::new(format!(
                 "there are two hash keys, and {hashes} codes are hashed with the older one, {dropped}, still: import \
@@ -121,7 +130,10 @@ async fn rotate(which: Which, settings: &Settings) -> Result<(), Failure> {
     if let Some(dropped) = dropped {
         say(&format!("the {name} key {dropped} is gone"));
     }
-    say("start `serve` again for it to take effect; keep a copy of the file with those of the database");
+    say(
+        "start `serve` again for it to take effect, before anything is imported; keep a copy of the file with those of the \
+         database",
+    );
     Ok(())
 }
 

@@ -20,7 +20,7 @@ pub async fn open(
     time_limit: Duration,
 ) -> Result<(Database, Keys), Failure> {
     let key_settings = KeySettings::read(&settings.keys, &settings.database_url, missing)?;
-    let database = settings.open(time_limit).await?;
+    let database = settings.open_or_make(time_limit).await?;
     let known = key_checks::find_all(database.reader()).await?;
     if let Some(file) = key_settings.hash_key_to_make()
         && !known.is_empty()

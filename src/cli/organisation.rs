@@ -45,10 +45,13 @@ pub enum OrganisationCommand {
 }
 
 pub async fn run(command: OrganisationCommand, settings: &Settings) -> Result<(), Failure> {
-    if let OrganisationCommand::Add { name } = &command {
-        check_name(name)?;
-    }
-    let database = settings.open(COMMAND_TIME_LIMIT).await?;
+    let database = match &command {
+        OrganisationCommand::Add { name } => {
+            check_name(name)?;
+            settings.open_or_make(COMMAND_TIME_LIMIT).await?
+        }
+        _ => settings.open(COMMAND_TIME_LIMIT).await?,
+    };
     match command {
         OrganisationCommand::List { json } => list(&database, json).await?,
         OrganisationCommand::Add { name } => {

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     config::SettingError,
     logging,
-    storage::{Database, PoolOptions},
+    storage::{Database, PoolOptions, sqlite_file},
 };
 
 const OF_THE_DATABASE: &str = "Settings of the database";
@@ -117,9 +117,26 @@ impl Settings {
         Ok(Database::connect_with(&self.database_url, options).await?)
     }
 
+    /// Refuses a database of SQLite that is not there: who looks at one wants none to be made.
+    pub fn require_file(&self) -> Result<(), Failure> {
+        match sqlite_file(&self.database_url)? {
+            Some(file) if !file.exists() => {
+                let message = format!("there is no database {}: --database-url names it", file.display());
+                Err(SettingError::new(message).into())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The database, its schema up to date: SQLite is brought there, PostgreSQL must be already. One that is newer is
     /// taken where this program can use it.
     pub async fn open(&self, time_limit: Duration) -> Result<Database, Failure> {
+        self.require_file()?;
+        self.open_or_make(time_limit).await
+    }
+
+    /// The same of a database of SQLite that need not be there yet.
+    pub async fn open_or_make(&self, time_limit: Duration) -> Result<Database, Failure> {
         let database = self.connect(time_limit).await?;
         if database.is_sqlite() {
             database.migrate().await?;

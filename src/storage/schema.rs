@@ -144,7 +144,7 @@ async fn check_rights<C: ConnectionTrait>(connection: &C) -> Result<Option<Strin
         ),
         (Some(schema), Some(tables)) => format!(
             "the database user {this_user} may not read {tables}: as the owner of the tables, run: GRANT SELECT, INSERT, \
-             UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {this_user}; GRANT USAGE ON ALL SEQUENCES IN SCHEMA \
+             UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {this_user}; GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA \
              {schema} TO {this_user}"
         ),
         (Some(schema), None) => {

@@ -179,6 +179,10 @@ async fn a_copy_takes_no_place_that_is_taken_and_leaves_nothing_where_it_fails(_
     for (arguments, message) in [
         (&["copy.db"][..], "copy.db is there already: name another file, or give --overwrite"),
         (&["referral-events.db", "--overwrite"], "referral-events.db is the original: name another file for the copy"),
+        (
+            &["referral-events.db.keys", "--overwrite"],
+            "referral-events.db.keys belongs to the database itself: name another file for the copy",
+        ),
         (&["nowhere/copy.db"], "nowhere/copy.db cannot be written: No such file or directory (os error 2)"),
     ] {
         let before = names(&folder);

@@ -115,7 +115,7 @@ async fn what_a_user_may_not_do_is_told_with_the_grants_that_mend_it(_: Setup) {
         "service may use no schema: as its owner, run: GRANT USAGE ON SCHEMA public TO service",
     );
     let remedy = "as the owner of the tables, run: GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO \
-                  service; GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO service";
+                  service; GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO service";
     execute(
         &owner,
         &[

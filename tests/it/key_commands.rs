@@ -110,6 +110,13 @@ async fn the_keys_beside_sqlite_are_rotated(_: Setup) {
     workplace.run_well(&["import", "--organisation", "acme", "access_tokens", "-"], rows);
     let said = rotate("hash");
     assert!(said.contains("the hash key 3 is the first") && said.contains("the hash key 1 is gone\n"), "{said}");
+    // A server that runs hashes with the key that would go next, and nothing else has it then.
+    let before = fs::read_to_string(workplace.path(FILE)).expect("a file");
+    let sentence =
+        "error: the hash key 3 is not in use yet: start `serve` again for it to take effect, and rotate after that\n";
+    let ended = workplace.run(&["key", "rotate", "hash"]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(1), sentence));
+    assert_eq!(fs::read_to_string(workplace.path(FILE)).expect("a file"), before);
     drop(workplace.serve(&[]));
     assert!(check().contains("1 codes are hashed with the hash key 2\n"));
 }

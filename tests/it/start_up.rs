@@ -266,7 +266,7 @@ async fn a_user_without_rights_is_told_which_are_missing(_: Setup) {
     workplace.run_well(&["migrate", "--database-url", &owner], "");
     let unreadable = format!(
         "error: the database user service may not read {}: as the owner of the tables, run: GRANT SELECT, INSERT, UPDATE, \
-         DELETE ON ALL TABLES IN SCHEMA public TO service; GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO service\n",
+         DELETE ON ALL TABLES IN SCHEMA public TO service; GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO service\n",
         schema::TABLES.join(", ")
     );
     for command in [&serve[..], &["migrate"], &["migrate", "--status"], &["organisation", "add", "acme"]] {

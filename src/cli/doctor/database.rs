@@ -1,6 +1,8 @@
 //! The database: whether it is there and takes writes, what this user may do in it, and how its server is set.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
+
+use rustix::fs::{Access, access};
 
 use super::{super::Settings, finding::Finding};
 use crate::storage::{Database, Fault, sqlite_file};
@@ -22,7 +24,15 @@ pub async fn open(settings: &Settings, time_limit: Duration) -> (Finding, Option
     let missing = file.as_ref().filter(|file| !file.exists());
     if let Some((file, folder)) = missing.and_then(|file| Some((file, file.parent()?))) {
         // Of a folder that is not there, opening says how to make it.
-        if folder.as_os_str().is_empty() || folder.is_dir() {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        if folder.is_dir() {
+            if let Err(cause) = access(folder, Access::WRITE_OK) {
+                return failed(format!(
+                    "there is no file {} yet, and this user may make none there ({cause}): open its folder to them, or run \
+                     this as another",
+                    file.display()
+                ));
+            }
             return (
                 Finding::warning(DATABASE, format!("there is no file {} yet: serve makes it", file.display())),
                 None,
@@ -103,7 +113,7 @@ async fn grants(database: &Database) -> Finding {
             GRANTS,
             format!(
                 "{user} lacks {missing}: as the owner of the tables, run: GRANT SELECT, INSERT, UPDATE, DELETE ON ALL \
-                 TABLES IN SCHEMA {schema} TO {user}; GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {user}"
+                 TABLES IN SCHEMA {schema} TO {user}; GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA {schema} TO {user}"
             ),
         ),
         (Some(_), None) => Finding::ok(GRANTS, format!("{user} may read and write the tables that are there")),

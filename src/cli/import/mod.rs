@@ -84,6 +84,7 @@ pub async fn run(arguments: ImportArguments, settings: &Settings) -> Result<Exit
     let ImportArguments { organisation: Some(organisation), kind: Some(kind), file: Some(file), .. } = arguments else {
         return Ok(ExitCode::SUCCESS);
     };
+    settings.require_file()?;
     let (database, keys) = keys::open(settings, MissingKeys::KeepBesideDatabase, COMMAND_TIME_LIMIT).await?;
     let hasher = CodeHasher::new(&keys.hash);
     let organisation = organisation::find(&database, &organisation).await?;

@@ -19,7 +19,6 @@ use crate::{
         number_ranges::NumberRange,
         participants::{self, Participant},
         referral_events::{self, EventName},
-        sqlite_file,
         unprocessed_events::{self, UnprocessedEvent, UnprocessedFilter},
     },
     text::shown,
@@ -120,11 +119,7 @@ fn not_found(command: &ShowCommand) -> String {
 
 /// The database as it is: it is neither made nor brought up to date.
 async fn open(settings: &Settings) -> Result<Database, Failure> {
-    if let Some(file) = sqlite_file(&settings.database_url)?
-        && !file.exists()
-    {
-        return Err(SettingError::new(format!("there is no database {}", file.display())).into());
-    }
+    settings.require_file()?;
     let database = settings.connect(COMMAND_TIME_LIMIT).await?;
     check_schema(&database).await?;
     Ok(database)
