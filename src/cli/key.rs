@@ -7,7 +7,7 @@ use clap::{Subcommand, ValueEnum};
 use super::{
     COMMAND_TIME_LIMIT, Failure, Settings, key_files,
     key_settings::{FoundKeys, KeySettings, MissingKeys, Source},
-    keys::{find_wrong_key, missing_key},
+    keys::{check_in_use, find_wrong_key, missing_key},
     say,
 };
 use crate::{
@@ -103,13 +103,7 @@ async fn rotate(which: Which, settings: &Settings) -> Result<(), Failure> {
         let known = key_checks::find_all(database.reader()).await?;
         database.close().await?;
         // A server that was not started since hashes with the one that would go, and nothing else has it.
-        if !known.contains_key(&ring.first.number) {
-            return Err(SettingError::new(format!(
-                "the hash key {} is not in use yet: start `serve` again for it to take effect, and rotate after that",
-                ring.first.number
-            ))
-            .into());
-        }
+        check_in_use(&known, &ring, "rotate")?;
         if let Some(hashes) = stored.get(&dropped) {
             return Err(SettingError::new(format!(
                 "there are two hash keys, and {hashes} codes are hashed with the older one, {dropped}, still: import \
@@ -130,10 +124,7 @@ async fn rotate(which: Which, settings: &Settings) -> Result<(), Failure> {
     if let Some(dropped) = dropped {
         say(&format!("the {name} key {dropped} is gone"));
     }
-    say(
-        "start `serve` again for it to take effect, before anything is imported; keep a copy of the file with those of the \
-         database",
-    );
+    say("start `serve` again for it to take effect; keep a copy of the file with those of the database");
     Ok(())
 }
 

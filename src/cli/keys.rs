@@ -12,11 +12,21 @@ use crate::{
     storage::{Database, access_tokens, key_checks},
 };
 
+/// What becomes of a first hash key, of two, that is new to a database which knows others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NewKey {
+    /// It is in use from now on.
+    Use,
+    /// A server has to use it first: what is hashed with it before identifies nobody there.
+    Refuse,
+}
+
 /// The database, its schema up to date, and the keys, of which the hash keys are those that the database's codes were
 /// stored with.
 pub async fn open(
     settings: &Settings,
     missing: MissingKeys,
+    new: NewKey,
     time_limit: Duration,
 ) -> Result<(Database, Keys), Failure> {
     let key_settings = KeySettings::read(&settings.keys, &settings.database_url, missing)?;
@@ -33,6 +43,9 @@ pub async fn open(
         .into());
     }
     let FoundKeys { keys, hash_source, .. } = key_settings.keys()?;
+    if new == NewKey::Refuse && keys.hash.second.is_some() && !known.is_empty() {
+        check_in_use(&known, &keys.hash, "import")?;
+    }
     check_hash_keys(&database, known, &keys.hash, &hash_source).await?;
     for flag in &settings.keys.shown {
         tracing::warn!("{flag} stands on the command line, where whoever lists the processes sees it: use {flag}-file");
@@ -71,6 +84,17 @@ async fn check_hash_keys(
         key_checks::forget(database.writer(), number).await?;
     }
     Ok(())
+}
+
+/// Refuses a first hash key that no server has used yet; `act` is what waits for it.
+pub fn check_in_use(known: &BTreeMap<u16, String>, keys: &KeyRing, act: &str) -> Result<(), SettingError> {
+    let number = keys.first.number;
+    if known.contains_key(&number) {
+        return Ok(());
+    }
+    Err(SettingError::new(format!(
+        "the hash key {number} is not in use yet: start `serve` again for it to take effect, and {act} after that"
+    )))
 }
 
 /// What is said where one of the keys is not the one of its number that the database knows.

@@ -15,7 +15,8 @@ use super::{
     admin::{self, AdminArguments},
     demo,
     key_settings::{KeyArguments, MissingKeys},
-    keys, say,
+    keys::{self, NewKey},
+    say,
     tls::TlsArguments,
     traces::TraceArguments,
     unprocessed::UnprocessedSettings,
@@ -285,7 +286,7 @@ pub async fn run(arguments: ServeArguments, mut settings: Settings) -> Result<()
     let missing = if is_loopback { MissingKeys::KeepBesideDatabase } else { MissingKeys::Refuse };
     let connections = arguments.connections(settings.database_connections)?;
     let time_limit = Duration::from_secs(arguments.time_limit);
-    let (database, keys) = keys::open(&settings, missing, time_limit).await?;
+    let (database, keys) = keys::open(&settings, missing, NewKey::Use, time_limit).await?;
     let listener = admin::listen(&addresses).await?;
     let address = listener.local_addr()?;
     let admin = arguments.admin.listen().await?;

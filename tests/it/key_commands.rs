@@ -114,8 +114,13 @@ async fn the_keys_beside_sqlite_are_rotated(_: Setup) {
     let before = fs::read_to_string(workplace.path(FILE)).expect("a file");
     let sentence =
         "error: the hash key 3 is not in use yet: start `serve` again for it to take effect, and rotate after that\n";
-    let ended = workplace.run(&["key", "rotate", "hash"]);
-    assert_eq!((ended.code, ended.stderr.as_str()), (Some(1), sentence));
+    let import = ["import", "--organisation", "acme", "accounts_receivable", "-"];
+    // Nor does an import make it one that is in use.
+    for dry_run in [&[][..], &["--dry-run"]] {
+        let ended = workplace.run_with_input(&[&import, dry_run].concat(), "number\nB2\n");
+        assert_eq!((ended.code, ended.stderr), (Some(1), sentence.replace("rotate after", "import after")));
+        assert_failed(&workplace.run(&["key", "rotate", "hash"]), sentence);
+    }
     assert_eq!(fs::read_to_string(workplace.path(FILE)).expect("a file"), before);
     drop(workplace.serve(&[]));
     assert!(check().contains("1 codes are hashed with the hash key 2\n"));

@@ -213,6 +213,11 @@ async fn a_hash_key_that_codes_need_is_not_left_out(setup: Setup) {
     set_keys(&mut workplace, &[2, 1]);
     let checked = workplace.run_well(&["key", "check"], "").stdout;
     assert!(checked.contains("the hash key 2 is new to the database"), "{checked}");
+    let ended = workplace.run_with_input(&["import", "--organisation", "acme", "access_tokens", "-"], TOKENS);
+    let sentence =
+        "error: the hash key 2 is not in use yet: start `serve` again for it to take effect, and import after that\n";
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(1), sentence));
+    drop(workplace.serve(&[]));
     let two_of_them: String = TOKENS.split_inclusive('\n').take(3).collect();
     assert!(import(&workplace, "access_tokens", &two_of_them).starts_with("inserted 0, updated 2, unchanged 0"));
     assert_eq!(counted(&workplace), ["3 of 1", "6 of 2"]);
@@ -301,6 +306,7 @@ async fn a_used_one_time_password_stays_used_under_a_new_key(setup: Setup) {
 async fn a_code_is_of_one_access_token_under_whichever_key(setup: Setup) {
     let mut workplace = workplace(setup.engine);
     set_keys(&mut workplace, &[2, 1]);
+    drop(workplace.serve(&[]));
     let rows = "identifier,authentication_code,one_time_password,rewards_participant_number\n\
                 T4,code-1,,R1\nT5,,200002,R2\nT6,code-6,600006,R3\n";
     let ended = workplace.run_with_input(&["import", "--organisation", "acme", "access_tokens", "-"], rows);

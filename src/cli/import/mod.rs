@@ -15,7 +15,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::{
     COMMAND_TIME_LIMIT, Failure, Settings,
     key_settings::MissingKeys,
-    keys, operator, organisation, say,
+    keys::{self, NewKey},
+    operator, organisation, say,
     stop::{STOPPED, told_to_stop},
 };
 use crate::{
@@ -85,7 +86,8 @@ pub async fn run(arguments: ImportArguments, settings: &Settings) -> Result<Exit
         return Ok(ExitCode::SUCCESS);
     };
     settings.require_file()?;
-    let (database, keys) = keys::open(settings, MissingKeys::KeepBesideDatabase, COMMAND_TIME_LIMIT).await?;
+    let (database, keys) =
+        keys::open(settings, MissingKeys::KeepBesideDatabase, NewKey::Refuse, COMMAND_TIME_LIMIT).await?;
     let hasher = CodeHasher::new(&keys.hash);
     let organisation = organisation::find(&database, &organisation).await?;
     let target = Target { database: &database, hasher: &hasher, organisation_id: organisation.id, kind };
