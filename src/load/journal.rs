@@ -1,8 +1,8 @@
 //! How far a load came, in a file beside the one that is loaded, so that the same command goes on.
 //!
 //! It is written aside, brought to the disk and renamed: whatever happens, a whole one is there. The files of outcomes are
-//! brought to the disk before it, and cut to the lengths that it has when the load goes on; what is not as the load left it
-//! is somebody else's, and stays as it is.
+//! brought to the disk before it, and cut to the lengths that it has where a load goes on that was cut off; what is not as
+//! the load left it is somebody else's, and stays as it is.
 
 use std::{
     collections::BTreeMap,
@@ -36,6 +36,9 @@ pub struct Journal {
     /// to write.
     pub failed: Option<Written>,
     pub created: Option<Written>,
+    /// Whether nothing was written after it: the load ended or stopped by itself, and was not cut off.
+    #[serde(default)]
+    pub is_at_rest: bool,
 }
 
 /// What became of rows.
@@ -77,6 +80,7 @@ impl Journal {
             counts: Counts::default(),
             failed: None,
             created: None,
+            is_at_rest: false,
         }
     }
 

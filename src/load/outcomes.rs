@@ -71,9 +71,9 @@ impl Outcomes {
         }
     }
 
-    /// One that goes on after what was written; what is after that was not known to the journal yet. Where the file was moved
-    /// away, a new one begins.
-    pub fn go_on(path: &Path, written: &Written) -> Result<Self, Trouble> {
+    /// One that goes on after what was written. What is after that is of a load that was cut off, for its journal did not know
+    /// of it yet, or is somebody else's where the load was at rest. Where the file was moved away, a new one begins.
+    pub fn go_on(path: &Path, written: &Written, was_at_rest: bool) -> Result<Self, Trouble> {
         if written.length == 0 && written.path != absolute(path) {
             return Self::begin(path);
         }
@@ -84,7 +84,8 @@ impl Outcomes {
                 opened => opened?,
             };
             outcomes.read_known((&file).take(written.length))?;
-            if (outcomes.length, outcomes.hash()) != (written.length, written.hash.clone()) {
+            let is_longer = was_at_rest && file.metadata()?.len() > written.length;
+            if is_longer || outcomes.length != written.length || outcomes.hash() != written.hash {
                 return Err(io::Error::other(
                     "it is not as the load left it. If it was mended, move it away and load it by itself: rows that fail \
                      from now on go to a new one",

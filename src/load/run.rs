@@ -63,10 +63,12 @@ impl Run {
         stop: impl Future<Output = ()>,
         mut tell: impl FnMut(&Self),
     ) -> Result<(), Trouble> {
+        self.journal.is_at_rest = false;
         let ended = select! {
             ended = self.send_all(client, parts, &mut tell) => ended,
             () = stop => Err(Trouble::ToldToStop),
         };
+        self.journal.is_at_rest = true;
         let written = self.write();
         ended.and(written)
     }

@@ -229,7 +229,7 @@ impl LoadArguments {
     fn outcomes(&self, file: &Path, format: &Format, journal: &Journal) -> Result<[Option<Outcomes>; 2], Trouble> {
         let open = |path: &Path, written: Option<&Written>| match written {
             None => Outcomes::begin(path),
-            Some(written) => Outcomes::go_on(path, written),
+            Some(written) => Outcomes::go_on(path, written, journal.is_at_rest),
         };
         let beside = |what| beside(file, &format!(".{what}.{}", format.extension()));
         let failed = match &self.failed {
