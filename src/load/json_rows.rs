@@ -61,6 +61,19 @@ pub fn read_body(source: impl BufRead, chunks: &mut Chunks<'_>) -> Result<(), Tr
     if begin(chunks)?.is_break() {
         return Ok(());
     }
+    read_through(source, Some(chunks))
+}
+
+/// Refuses a body that asks, wherever in it, for what no load does. What else is wrong with it is told once it is read.
+pub fn check_flags(source: impl BufRead) -> Result<(), Trouble> {
+    match read_through(source, None) {
+        Err(Trouble::Unusable(sentence)) => Err(Trouble::Unusable(sentence)),
+        _ => Ok(()),
+    }
+}
+
+/// Reads a body to its end; its events are passed over where no chunks take them.
+fn read_through(source: impl BufRead, chunks: Option<&mut Chunks<'_>>) -> Result<(), Trouble> {
     let place = Place::default();
     let mut deserializer = serde_json::Deserializer::from_reader(Watched { source, place: place.clone() });
     let mut body = Body { chunks, place: &place, end: None, has_events: false };
@@ -73,13 +86,6 @@ pub fn read_body(source: impl BufRead, chunks: &mut Chunks<'_>) -> Result<(), Tr
     }
 }
 
-/// Refuses a body that asks for what no load does. What else is wrong with it is told once it is read.
-pub fn check_flags(source: impl BufRead) -> Result<(), Trouble> {
-    let mut flags = Flags::default();
-    _ = serde_json::Deserializer::from_reader(source).deserialize_any(&mut flags);
-    flags.asks_for.map_or(Ok(()), |name| Err(Trouble::unusable(not_from_a_file(name))))
-}
-
 /// The attributes of a body that say what is done with its events.
 const FLAGS: [&str; 2] = ["validate_only", "all_or_nothing"];
 
@@ -90,31 +96,6 @@ fn flag(name: &str) -> Option<&'static str> {
 fn not_from_a_file(flag: &str) -> String {
     let instead = if flag == FLAGS[0] { ": leave it out, and say --dry-run" } else { "" };
     format!("the file asks for {flag}, which no load does from a file{instead}")
-}
-
-/// Looks for a flag that is set.
-#[derive(Default)]
-struct Flags {
-    asks_for: Option<&'static str>,
-}
-
-impl<'de> Visitor<'de> for &mut Flags {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the body of a call")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(name) = map.next_key::<String>()? {
-            match flag(&name) {
-                Some(flag) if map.next_value::<Option<bool>>()? == Some(true) => self.asks_for = Some(flag),
-                Some(_) => {}
-                None => _ = map.next_value::<IgnoredAny>()?,
-            }
-        }
-        Ok(())
-    }
 }
 
 fn begin(chunks: &mut Chunks<'_>) -> Flow {
@@ -206,7 +187,8 @@ impl<R: Read> Read for Watched<R> {
 
 /// Takes the events out of a body.
 struct Body<'a, 'b> {
-    chunks: &'a mut Chunks<'b>,
+    /// Where the events go.
+    chunks: Option<&'a mut Chunks<'b>>,
     place: &'a Place,
     /// What ends the reading before the end of the body.
     end: Option<Result<(), Trouble>>,
@@ -233,7 +215,7 @@ impl<'de> Visitor<'de> for &mut Body<'_, '_> {
             match flag(&name) {
                 Some(flag) if map.next_value::<Option<bool>>()? == Some(true) => {
                     let sentence = not_from_a_file(flag);
-                    return self.stop(Err(match self.has_events {
+                    return self.stop(Err(match self.has_events && self.chunks.is_some() {
                         true => Trouble::stopped(format!("{sentence}; the events before it are loaded")),
                         false => Trouble::unusable(sentence),
                     }));
@@ -249,11 +231,17 @@ impl<'de> Visitor<'de> for &mut Body<'_, '_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut events: A) -> Result<(), A::Error> {
         self.has_events = true;
         self.place.bytes.set(0);
+        let Some(chunks) = &mut self.chunks else {
+            while let Some(IgnoredAny) = events.next_element()? {
+                self.place.bytes.set(0);
+            }
+            return Ok(());
+        };
         while let Some(event) = events.next_element::<Box<RawValue>>()? {
             self.place.bytes.set(0);
             let raw = event.get().as_bytes();
             let line = 1 + self.place.lines.get() - count_line_ends(raw);
-            match add(self.chunks, line, raw) {
+            match add(chunks, line, raw) {
                 Ok(ControlFlow::Continue(())) => {}
                 Ok(ControlFlow::Break(())) => return self.stop(Ok(())),
                 Err(trouble) => return self.stop(Err(trouble)),
