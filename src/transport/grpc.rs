@@ -314,7 +314,7 @@ impl Begun {
     }
 
     fn is_packed(&self) -> bool {
-        self.prefix.first() == Some(&1)
+        self.prefix.first().is_some_and(|flag| *flag != 0)
     }
 
     fn is_whole(&self) -> bool {

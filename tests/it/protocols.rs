@@ -112,9 +112,9 @@ async fn a_call_without_a_message_that_can_be_read_is_the_callers_mistake(setup:
     let server = Server::start(setup).await;
     let whole = framed(&server, "01");
     let parts = [0, 1, 4, 5, whole.len() - 1].map(|end| whole[..end].to_vec());
-    let mut packed_nobody_says_how = whole.clone();
-    packed_nobody_says_how[0] = 1;
-    for message in parts.into_iter().chain([packed_nobody_says_how]) {
+    // Packed, which nobody says how, and neither packed nor plain.
+    let flagged = [1, 2].map(|flag| [&[flag], &whole[1..]].concat());
+    for message in parts.into_iter().chain(flagged) {
         let response = send_web(&server, "application/grpc-web", message.clone(), &server.token).await;
         let status = tonic::Status::from_header_map(response.headers()).expect("a refusal");
         assert_eq!(status.code(), Code::InvalidArgument, "{message:?}: {status:?}");
