@@ -211,6 +211,13 @@ async fn a_copy_takes_no_place_that_is_taken_and_leaves_nothing_where_it_fails(_
     assert!(ended.stderr.starts_with("error: the database damaged.db cannot be copied: "), "{ended:?}");
     assert_eq!(names(&folder), before);
 
+    {
+        let _server = workplace.serve(&[]);
+        refused(
+            &["referral-events.db-wal", "--overwrite"],
+            "referral-events.db-wal belongs to the database itself: name another file for the copy",
+        );
+    }
     workplace.run_well(&["backup", "copy.db", "--overwrite"], "");
     assert_ne!(fs::read(workplace.path("copy.db")).expect("a copy"), first);
     assert_eq!(check(&workplace.path("copy.db")), "ok");
@@ -280,6 +287,9 @@ async fn the_recipe_for_sqlite_leads_back_to_what_was_there(_: Setup) {
     let number = create(&server, &token, 1).await;
     let event = show(&server, &token, &number).await;
     workplace.run_script(&recipe("SQLite", 0));
+    // There may be others, from before.
+    fs::write(workplace.path("backups/referral-events-20200101T000000Z.db"), "an older one").expect("a file");
+    fs::write(workplace.path("backups/referral-events-20200101T000000Z.db.keys"), "its keys").expect("a file");
     let lost = create(&server, &token, 2).await;
     drop(server);
 

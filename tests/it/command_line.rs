@@ -17,7 +17,6 @@ tests! {
         a_name_is_taken_once,
         a_user_needs_a_role_an_organisation_and_a_password,
         migrating_twice_does_no_harm,
-        a_command_that_looks_makes_no_database,
         a_database_that_cannot_be_opened_is_named_without_its_password,
         an_address_in_use_is_named,
         every_setting_is_documented_with_its_variable,
@@ -241,24 +240,6 @@ async fn migrating_twice_does_no_harm(_: Setup) {
     let second = workplace.run_well(&["migrate"], "").stdout;
     assert_eq!(second, "applied 0 steps; the schema is up to date\n");
     workplace.serve(&[]).login("seven green kettles").await;
-}
-
-async fn a_command_that_looks_makes_no_database(_: Setup) {
-    let workplace = Workplace::new();
-    for command in [
-        "organisation list",
-        "organisation disable acme",
-        "user list --organisation acme",
-        "audit list --organisation acme",
-        "events archive --organisation acme --before 2020-01-01 --dry-run",
-        "import --organisation acme units --dry-run -",
-        "backup copy.db",
-    ] {
-        let ended = workplace.run(&command.split(' ').collect::<Vec<_>>());
-        let sentence = "error: there is no database referral-events.db: --database-url names it\n";
-        assert_eq!((ended.code, ended.stderr.as_str()), (Some(1), sentence), "{command}");
-        assert_eq!(fs::read_dir(workplace.path("")).expect("a folder").count(), 0, "{command}");
-    }
 }
 
 async fn a_database_that_cannot_be_opened_is_named_without_its_password(_: Setup) {

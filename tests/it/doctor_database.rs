@@ -6,7 +6,7 @@ use migrations::{Migrator, MigratorTrait};
 use referral_events::storage::{Database, schema};
 use sea_orm::ConnectionTrait;
 
-use crate::support::{Bouncer, Cluster, Engine, Setup, Workplace, doctor::Report, tests};
+use crate::support::{Bouncer, Cluster, Engine, Setup, Workplace, doctor::Report, postgres, tests};
 
 tests! {
     Once:
@@ -139,6 +139,10 @@ async fn what_a_user_may_not_do_is_told_with_the_grants_that_mend_it(_: Setup) {
     let report = Report::of(&workplace, &[]);
     report.expect("grants", "ok", "service may read and write the tables that are there");
     assert_eq!(report.code, 0);
+    // And lets the service's user copy the database.
+    let programs = postgres::programs().map_or_else(String::new, |folder| format!("{}:", folder.display()));
+    let url = owner.replace("postgres@", "service@");
+    workplace.run_script(&format!("PATH=\"{programs}$PATH\" pg_dump --format=custom --file=service.dump '{url}'"));
 }
 
 async fn a_clock_and_settings_of_the_server_that_spoil_what_is_kept_are_warned_of(_: Setup) {

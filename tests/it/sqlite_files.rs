@@ -1,4 +1,5 @@
-//! Whatever becomes of SQLite's files: nothing is acknowledged that nobody would find, and the service says so.
+//! Whatever becomes of SQLite's files: nothing is acknowledged that nobody would find, and the service says so; nor is one
+//! made by the way.
 
 use std::{
     fs,
@@ -9,7 +10,7 @@ use serde_json::json;
 use sqlx::{Connection, Executor, SqliteConnection};
 
 use crate::support::{
-    Server, Setup,
+    Server, Setup, Workplace,
     faults::{assert_creation_unavailable, assert_readable, assert_unavailable, assert_well},
     method, tests,
 };
@@ -20,6 +21,8 @@ tests! {
         nothing_is_acknowledged_into_a_file_that_is_gone,
         nothing_is_acknowledged_into_a_file_that_another_took_the_place_of,
         nothing_is_acknowledged_into_a_log_that_is_gone;
+    Once:
+        a_command_that_looks_makes_no_database;
 }
 
 async fn a_lock_that_another_holds_for_long_makes_the_service_unavailable(setup: Setup) {
@@ -79,4 +82,22 @@ async fn nothing_is_acknowledged_into_a_file_that_another_took_the_place_of(setu
 async fn nothing_is_acknowledged_into_a_log_that_is_gone(setup: Setup) {
     let take_away = |file: &Path| fs::rename(log_of(file), aside(file)).expect("a file");
     without_its_files(setup, take_away, |file| fs::rename(aside(file), log_of(file)).expect("a file")).await;
+}
+
+async fn a_command_that_looks_makes_no_database(_: Setup) {
+    let workplace = Workplace::new();
+    for command in [
+        "organisation list",
+        "organisation disable acme",
+        "user list --organisation acme",
+        "audit list --organisation acme",
+        "events archive --organisation acme --before 2020-01-01 --dry-run",
+        "import --organisation acme units --dry-run -",
+        "backup copy.db",
+    ] {
+        let ended = workplace.run(&command.split(' ').collect::<Vec<_>>());
+        let sentence = "error: there is no database referral-events.db: --database-url names it\n";
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(1), sentence), "{command}");
+        assert_eq!(fs::read_dir(workplace.path("")).expect("a folder").count(), 0, "{command}");
+    }
 }
