@@ -36,6 +36,19 @@ pub fn shown(value: &str) -> Cow<'_, str> {
     if !value.is_empty() && value.chars().all(is_plain) { value.into() } else { format!("{value:?}").into() }
 }
 
+/// The same of a value of any length, of which a sentence has the beginning.
+pub fn shown_short(value: &str) -> String {
+    shown(&printable(value)).into_owned()
+}
+
+/// Names in a sentence: `a, b and c`.
+pub fn listed(names: &[&str]) -> String {
+    match names {
+        [first @ .., before, last] if !first.is_empty() => format!("{}, {before} and {last}", first.join(", ")),
+        names => names.join(" and "),
+    }
+}
+
 /// Of the names that there are, the one that was probably meant.
 pub fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     /// Beyond it, names have little in common.

@@ -43,7 +43,10 @@ impl Schemas {
         attributes: &[FieldDescriptor],
         optional: Option<&str>,
     ) -> Value {
-        let properties = self.properties(attributes, Way::Read);
+        let mut properties = self.properties(attributes, Way::Read);
+        if let Some(schema) = optional.and_then(|name| properties.get_mut(name)) {
+            *schema = json!({"type": ["string", "null"], "description": "Optional here, and has no meaning."});
+        }
         let is_mandatory = |field: &&FieldDescriptor| optional != Some(field.name()) && is_mandatory(field);
         let mandatory: Vec<&str> = attributes.iter().filter(is_mandatory).map(FieldDescriptor::name).collect();
         self.object(name, comment, properties, &mandatory, Way::Read);

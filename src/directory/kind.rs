@@ -131,9 +131,9 @@ impl DirectoryKind {
         }
     }
 
-    /// The position of a column; `None` where the kind hasn't got it.
+    /// The position of a column, by its name in any case; `None` where the kind hasn't got it.
     pub(super) fn position(self, name: &str) -> Option<usize> {
-        self.columns().iter().position(|column| column.name == name)
+        self.columns().iter().position(|column| column.name.eq_ignore_ascii_case(name))
     }
 
     /// The states that its rows can be in.

@@ -49,6 +49,28 @@ impl EntryKind {
     }
 }
 
+impl EntryField {
+    /// Those by which an entry of this kind is named.
+    pub fn of(kind: EntryKind) -> &'static [Self] {
+        match kind {
+            EntryKind::Device => &[Self::Id, Self::Code],
+            EntryKind::BusinessUnit | EntryKind::Unit | EntryKind::Tap | EntryKind::Classification => {
+                &[Self::Id, Self::Name, Self::Code]
+            }
+        }
+    }
+
+    /// The documented name.
+    pub fn name(self, kind: EntryKind) -> &'static str {
+        match (kind, self) {
+            (_, Self::Id) => "id",
+            (_, Self::Name) => "name",
+            (EntryKind::Unit | EntryKind::Classification, Self::Code) => "alternative_code",
+            (_, Self::Code) => "code",
+        }
+    }
+}
+
 impl GivenEntry {
     /// The path of the attribute that names the entry.
     pub fn path(&self) -> String {
@@ -57,12 +79,7 @@ impl GivenEntry {
 
     /// The documented name of the field.
     pub fn field(&self) -> &'static str {
-        match (self.kind, self.by) {
-            (_, EntryField::Id) => "id",
-            (_, EntryField::Name) => "name",
-            (EntryKind::Unit | EntryKind::Classification, EntryField::Code) => "alternative_code",
-            (_, EntryField::Code) => "code",
-        }
+        self.by.name(self.kind)
     }
 }
 

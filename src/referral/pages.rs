@@ -53,7 +53,7 @@ impl PageTokens {
 pub fn number_of_results(validator: &mut Validator, given: Option<u32>) -> usize {
     let number = given.unwrap_or(DEFAULT_NUMBER_OF_RESULTS);
     if !(1..=MAXIMUM_NUMBER_OF_RESULTS).contains(&number) {
-        let description = format!("The number is not 1 to {MAXIMUM_NUMBER_OF_RESULTS}");
+        let description = format!("{number} is not 1 to {MAXIMUM_NUMBER_OF_RESULTS}");
         validator.violations.push(Violation::invalid_value("number_of_results", &description));
     }
     number as usize

@@ -8,7 +8,7 @@ pub use crate::error::ViolationKind;
 use crate::{
     error::{Error, ErrorKind},
     guessing::Wait,
-    text::shown,
+    text::{listed, shown},
 };
 
 /// One thing that is wrong with one event.
@@ -76,9 +76,9 @@ impl Violation {
         match fields {
             [] => Self::missing(""),
             [field] => Self::missing(field),
-            [first @ .., last] => Self {
-                description: format!("One of the attributes {} and {last} is mandatory", first.join(", ")),
-                ..Self::missing(first.first().copied().unwrap_or_default())
+            [first, ..] => Self {
+                description: format!("One of the attributes {} is mandatory", listed(fields)),
+                ..Self::missing(first)
             },
         }
     }

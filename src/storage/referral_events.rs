@@ -177,12 +177,12 @@ pub enum EventName {
 pub async fn find<C: ConnectionTrait>(
     connection: &C,
     organisation_id: OrganisationId,
-    name: EventName,
+    name: &EventName,
 ) -> Result<Option<Model>, DbErr> {
     let of_organisation = Entity::find().filter(Column::OrganisationId.eq(organisation_id));
     let named = match name {
-        EventName::Id(id) => of_organisation.filter(Column::Id.eq(id)),
-        EventName::Number(number) => of_organisation.filter(Column::Number.eq(number)),
+        EventName::Id(id) => of_organisation.filter(Column::Id.eq(*id)),
+        EventName::Number(number) => of_organisation.filter(Column::Number.eq(*number)),
         EventName::ExternalReference(system, number) => of_organisation
             .filter(Column::ExternalSystem.eq(system))
             .filter(Column::ExternalSystemReferenceNumber.eq(number)),

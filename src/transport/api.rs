@@ -28,7 +28,9 @@ use crate::{
     directory::Directory,
     error::{Error, ErrorKind, Result},
     metrics::{CallRecord, Step},
-    referral::{Answered, Idempotency, Options, ReferralEvents, Report, Sender, event::EventRequest},
+    referral::{
+        Answered, Idempotency, Options, ReferralEvents, Report, Sender, event::EventRequest, violation::Violation,
+    },
     secret::Secret,
 };
 
@@ -306,6 +308,6 @@ pub(super) fn mandatory(field: &str, value: Option<String>) -> Result<String> {
 }
 
 pub(super) fn missing(field: &str) -> Error {
-    let message = format!("The attribute {field} is missing or empty.");
+    let message = Violation::missing(field).error_description();
     Error::new(ErrorKind::MissingMandatoryAttribute, message).at_field(field)
 }

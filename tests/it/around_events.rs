@@ -212,7 +212,7 @@ async fn a_name_that_does_not_exist_leads_to_the_right_one(setup: Setup) {
             r#"{"performed_on": "2016-06-22T15:00:00"}"#,
             "does not exist; it belongs one level down, as in referral_customer_events_set.",
         ),
-        (BULK, r#"{"colour": "red"}"#, "The attribute colour does not exist."),
+        (BULK, r#"{"colour": "red"}"#, "The attribute colour does not exist; what there is here is token, "),
         (LIST, r#"{"performedOnFrom": 1}"#, "does not exist; perhaps performed_on_from is meant"),
     ] {
         let answer = post(&server, path, body).await;

@@ -46,7 +46,7 @@ async fn every_kind_is_read_from_csv(setup: Setup) {
 async fn every_kind_is_read_from_ndjson(setup: Setup) {
     let directory = Directory::new(setup).await;
     for (kind, row) in [
-        ("business_units", r#"{"id": "b1", "code": "B1", "name": "Retail"}"#),
+        ("business_units", r#"{"ID": "b1", "Code": "B1", "name": "Retail"}"#),
         ("units", r#"{"name": "Shop", "id": "u1", "alternative_code": "U1", "business_unit_code": "B1"}"#),
         (
             "taps",

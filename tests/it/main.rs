@@ -116,6 +116,7 @@ mod protocols;
 mod races;
 mod reading_bounds;
 mod referral_trees;
+mod refusal_sentences;
 mod refusals;
 mod rehearsal;
 mod releases;
@@ -261,6 +262,7 @@ fn main() {
         races::tests(),
         reading_bounds::tests(),
         referral_trees::tests(),
+        refusal_sentences::tests(),
         refusals::tests(),
         rehearsal::tests(),
         releases::tests(),

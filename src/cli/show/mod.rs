@@ -211,7 +211,7 @@ async fn one_event<C: ConnectionTrait>(
     organisation_id: OrganisationId,
     name: EventName,
 ) -> Result<Option<CustomerEvent>, Failure> {
-    let row = referral_events::find(connection, organisation_id, name).await?;
+    let row = referral_events::find(connection, organisation_id, &name).await?;
     Ok(describe(connection, organisation_id, row.into_iter().collect()).await?.pop())
 }
 

@@ -16,6 +16,7 @@ use crate::{
     error::Result,
     referral::{Sender, rules::validate::given, violation::Violation},
     storage::to_its_end,
+    text::shown_short,
 };
 
 /// What a row has in the columns of its kind, as text; `None` where it cannot be read.
@@ -39,7 +40,7 @@ impl Directory {
         let kind: String = given(kind).ok_or_else(|| Violation::missing("kind"))?;
         let kind = kind.parse().map_err(|_| {
             let names = DirectoryKind::ALL.map(DirectoryKind::name).join(", ");
-            Violation::invalid_value("kind", &format!("The kind is not one of {names}"))
+            Violation::invalid_value("kind", &format!("{} is not one of {names}", shown_short(&kind)))
         })?;
         Ok(DirectoryImport {
             directory: self.clone(),

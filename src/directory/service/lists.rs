@@ -17,6 +17,7 @@ use crate::{
         directory_rows::{self, BusinessUnit, DirectoryRow, RowFilter, Unit},
         to_its_end,
     },
+    text::shown_short,
 };
 
 /// Which page of which list, as it was sent.
@@ -113,7 +114,7 @@ pub(super) fn check_state(validator: &mut Validator, kind: DirectoryKind, state:
     let states = kind.states().unwrap_or_default();
     let known = states.iter().copied().find(|known| *known == state);
     if known.is_none() {
-        let description = format!("The state is not one of {}", states.join(", "));
+        let description = format!("{} is not one of {}", shown_short(&state), states.join(", "));
         validator.violations.push(Violation::invalid_value("state", &description));
     }
     known

@@ -172,7 +172,8 @@ pub(super) fn access_token_name(name: Option<AccessTokenName>, validator: &mut V
         (Some(id), None) => Some(GivenToken::Id(id)),
         (None, Some(identifier)) => Some(GivenToken::Identifier(identifier)),
         (id, _) => {
-            validator.violations.push(one_field_expected(ACCESS_TOKEN, 2 * usize::from(id.is_some())));
+            let fields = ["id", "identifier"].map(|name| (name, id.is_some()));
+            validator.violations.push(one_field_expected(ACCESS_TOKEN, &fields));
             None
         }
     };

@@ -15,7 +15,7 @@ use crate::{
         event::EventIdentity,
         pages::{PageTokens, number_of_results, refuse, refuse_first},
         referral_events::ReferralEvents,
-        rules::validate::{Validator, given},
+        rules::validate::{Validator, are_given, given},
         violation::Violation,
     },
     storage::{
@@ -25,6 +25,7 @@ use crate::{
         referral_events::{self, EventName},
         to_its_end,
     },
+    text::{printable, shown, shown_short},
 };
 
 /// What names an event, as it was sent.
@@ -74,16 +75,16 @@ impl ReferralEvents {
         identifier: Option<EventIdentifier>,
         permit: impl Send + 'static,
     ) -> Result<CustomerEvent> {
-        let name = event_name(identifier, &mut Validator::new(self.clock.now(), self.settings.release))?;
+        let given = given_event(identifier, &mut Validator::new(self.clock.now(), self.settings.release))?;
         let database = self.database.clone();
         let find = async move {
             let _permit = permit;
             let transaction = database.begin_read().await?;
-            let found = referral_events::find(&transaction, organisation_id, name).await?;
-            let row = found.ok_or_else(not_found)?;
+            let found = referral_events::find(&transaction, organisation_id, &given.name).await?;
+            let row = found.ok_or_else(|| given.not_found())?;
             let event = describe(&transaction, organisation_id, vec![row]).await?.pop();
             transaction.commit().await?;
-            event.ok_or_else(not_found)
+            event.ok_or_else(|| given.not_found())
         };
         to_its_end(find, |_| 0).await
     }
@@ -158,13 +159,14 @@ impl ReferralEvents {
         let now = self.clock.now();
         let mut validator = Validator::new(now, self.settings.release);
         validator.optional_text("cancellation_reason", reason.as_deref());
-        let name = event_name(identifier, &mut validator)?;
+        let given = given_event(identifier, &mut validator)?;
         let database = self.database.clone();
         let cancel = async move {
             let _permit = permit;
             let Sender { organisation_id, user_name, request_id, .. } = sender;
             let transaction = database.begin_turn(organisation_id).await?;
-            let event = referral_events::find(&transaction, organisation_id, name).await?.ok_or_else(not_found)?;
+            let found = referral_events::find(&transaction, organisation_id, &given.name).await?;
+            let event = found.ok_or_else(|| given.not_found())?;
             let is_in_force = event.in_force.is_some();
             if is_in_force {
                 referral_events::cancel(&transaction, organisation_id, event.id, now, reason).await?;
@@ -185,21 +187,54 @@ fn order(validator: &mut Validator, order: Option<&str>) -> Order {
     match order {
         None | Some(NEWEST_FIRST) => Order::NewestFirst,
         Some(OLDEST_FIRST) => Order::OldestFirst,
-        Some(_) => {
-            let description = format!("The order is neither {NEWEST_FIRST} nor {OLDEST_FIRST}");
+        Some(order) => {
+            let description = format!("{} is neither {NEWEST_FIRST} nor {OLDEST_FIRST}", shown_short(order));
             validator.violations.push(Violation::invalid_value("order", &description));
             Order::NewestFirst
         }
     }
 }
 
-fn not_found() -> Error {
-    Error::new(ErrorKind::CustomerEventNotFound, "The customer event does not exist.")
+const ATTRIBUTE: &str = "customer_event_identifier";
+
+/// An event as a caller names it, well-formed.
+struct GivenEvent {
+    name: EventName,
+    /// The field that names it.
+    field: &'static str,
+    /// The event for a sentence.
+    label: String,
+}
+
+impl GivenEvent {
+    fn by_id(id: &str) -> Option<Self> {
+        let is_id = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let name = is_id.then(|| Uuid::try_parse(id).ok()).flatten().map(|id| EventName::Id(EventId(id)))?;
+        Some(Self { name, field: "id", label: format!("of id {id}") })
+    }
+
+    fn by_number(number: &str) -> Option<Self> {
+        let is_number = number.bytes().all(|byte| byte.is_ascii_digit());
+        // One that is too large is the number of no event.
+        let name = is_number.then(|| EventName::Number(EventNumber(number.parse().unwrap_or(i64::MAX))))?;
+        Some(Self { name, field: "number", label: format!("of number {}", printable(number)) })
+    }
+
+    fn by_reference(number: String, system: Option<String>) -> Self {
+        let of_system = system.as_deref().map_or("no external system".to_owned(), |system| shown(system).into_owned());
+        let label = format!("of external system reference number {} of {of_system}", shown(&number));
+        let name = EventName::ExternalReference(system.unwrap_or_default(), number);
+        Self { name, field: "external_system_reference_number", label }
+    }
+
+    fn not_found(&self) -> Error {
+        let message = format!("The customer event {} does not exist.", self.label);
+        Error::new(ErrorKind::CustomerEventNotFound, message).at_field(format!("{ATTRIBUTE}.{}", self.field))
+    }
 }
 
 /// What the identifier names; what is wrong with it, or was wrong before, refuses the call.
-fn event_name(identifier: Option<EventIdentifier>, validator: &mut Validator) -> Result<EventName> {
-    const ATTRIBUTE: &str = "customer_event_identifier";
+fn given_event(identifier: Option<EventIdentifier>, validator: &mut Validator) -> Result<GivenEvent> {
     let Some(identifier) = identifier else {
         validator.violations.push(Violation::missing(ATTRIBUTE));
         return Err(refuse_first(std::mem::take(&mut validator.violations)));
@@ -210,31 +245,33 @@ fn event_name(identifier: Option<EventIdentifier>, validator: &mut Validator) ->
     let path = |field: &str| format!("{ATTRIBUTE}.{field}");
     validator.optional_text(path("external_system_reference_number"), reference.as_deref());
     validator.optional_text(path("external_system"), system.as_deref());
-    let mut invalid = |field: &str, description: &str| {
-        validator.violations.push(Violation::invalid_value(&path(field), description));
+    let mut invalid = |field: &str, value: &str, expected: &str| {
+        let description = format!("{} is not {expected}", shown_short(value));
+        validator.violations.push(Violation::invalid_value(&path(field), &description));
         None
     };
-    let name = match (id, number, reference, system) {
-        (Some(id), None, None, None) => {
-            let is_id = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-            let id = is_id.then(|| Uuid::try_parse(&id).ok()).flatten().map(EventId);
-            id.map(EventName::Id).or_else(|| invalid("id", "The id is not 32 hexadecimal digits"))
+    let event = match (id, number, reference, system) {
+        (Some(id), None, None, None) => GivenEvent::by_id(&id).or_else(|| invalid("id", &id, "32 hexadecimal digits")),
+        (None, Some(number), None, None) => {
+            GivenEvent::by_number(&number).or_else(|| invalid("number", &number, "decimal digits"))
         }
-        (None, Some(number), None, None) if number.bytes().all(|byte| byte.is_ascii_digit()) => {
-            // One that is too large is the number of no event.
-            Some(EventName::Number(EventNumber(number.parse().unwrap_or(i64::MAX))))
-        }
-        (None, Some(_), None, None) => invalid("number", "The number is not decimal digits"),
-        (None, None, Some(reference), system) => {
-            Some(EventName::ExternalReference(system.unwrap_or_default(), reference))
-        }
-        _ => {
-            let description = "Exactly one of an id, a number and an external system reference number, which alone can \
-                               have its external system, is expected";
-            validator.violations.push(Violation::invalid_identifier(ATTRIBUTE, description));
+        (None, None, Some(reference), system) => Some(GivenEvent::by_reference(reference, system)),
+        (id, number, reference, system) => {
+            let fields = [
+                ("id", id.is_some()),
+                ("number", number.is_some()),
+                ("external_system_reference_number", reference.is_some()),
+                ("external_system", system.is_some()),
+            ];
+            let description = format!(
+                "One of id, number, and external_system_reference_number, which alone can have its external_system, is \
+                 expected, and {}",
+                are_given(&fields)
+            );
+            validator.violations.push(Violation::invalid_identifier(ATTRIBUTE, &description));
             None
         }
     };
     refuse(std::mem::take(&mut validator.violations))?;
-    name.ok_or_else(|| Error::internal("an identifier that is well-formed names nothing"))
+    event.ok_or_else(|| Error::internal("an identifier that is well-formed names nothing"))
 }

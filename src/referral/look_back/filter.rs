@@ -19,6 +19,7 @@ use crate::{
     },
     secret::CodeHasher,
     storage::event_pages::EventFilter,
+    text::shown_short,
 };
 
 /// A filter as it was sent: what is not given is met by every event.
@@ -83,8 +84,8 @@ impl FilterRequest {
             "POSTED" => Some(true),
             "CANCELLED" => Some(false),
             _ => {
-                let description = "The life cycle state is neither POSTED nor CANCELLED";
-                validator.violations.push(Violation::invalid_value("life_cycle_state", description));
+                let description = format!("{} is neither POSTED nor CANCELLED", shown_short(&state));
+                validator.violations.push(Violation::invalid_value("life_cycle_state", &description));
                 None
             }
         });

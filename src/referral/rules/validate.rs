@@ -265,7 +265,9 @@ impl Validator {
             self.text(format_args!("{attribute}.{}", entry.field()), &entry.value);
         }
         if entries.len() != 1 {
-            self.violations.push(one_field_expected(attribute, entries.len()));
+            let is_given = |field: &EntryField| (field.name(kind), entries.iter().any(|entry| entry.by == *field));
+            let fields: Vec<_> = EntryField::of(kind).iter().map(is_given).collect();
+            self.violations.push(one_field_expected(attribute, &fields));
         }
         entries.pop()
     }
@@ -282,7 +284,8 @@ impl Validator {
             (Some(account), Some(participant)) => {
                 self.violations.push(Violation::invalid_identifier(
                     party_attribute(role, PartyKind::RewardsParticipant),
-                    "Both an accounts receivable identifier and a rewards participant identifier are given",
+                    "Both an accounts receivable identifier and a rewards participant identifier are given, where one \
+                     of them is expected",
                 ));
                 // What is wrong with their texts has precedence.
                 self.party_identifier(party_attribute(role, PartyKind::AccountsReceivable), *account);
@@ -299,16 +302,20 @@ impl Validator {
         let number = given(identifier.number);
         self.optional_text(format_args!("{attribute}.id"), id.as_deref());
         self.optional_text(format_args!("{attribute}.number"), number.as_deref());
-        let fields = [id.is_some(), number.is_some(), identifier.access_token.is_some()];
-        let count = fields.into_iter().filter(|given| *given).count();
-        if count != 1 {
-            self.violations.push(one_field_expected(attribute, count));
+        let fields = [
+            ("id", id.is_some()),
+            ("number", number.is_some()),
+            ("access_token_identifier", identifier.access_token.is_some()),
+        ];
+        let is_one = fields.iter().filter(|(_, is_given)| *is_given).count() == 1;
+        if !is_one {
+            self.violations.push(one_field_expected(attribute, &fields));
         }
         // Looked at even so, for what is wrong with its texts has precedence.
         let token = identifier.access_token;
         let by_token =
             token.and_then(|token| self.access_token(&format!("{attribute}.access_token_identifier"), token));
-        if count != 1 {
+        if !is_one {
             return None;
         }
         by_token.or(id.map(PartyBy::Id)).or(number.map(PartyBy::Number))
@@ -329,26 +336,36 @@ impl Validator {
         for (field, text) in texts {
             self.optional_text(format_args!("{attribute}.{field}"), text);
         }
+        let fields = texts.map(|(name, text)| (name, text.is_some()));
         match (authentication_code, identifier, pass_code, one_time_password) {
             (Some(code), None, None, None) => Some(PartyBy::AuthenticationCode(code)),
             (None, Some(identifier), Some(pass_code), None) => Some(PartyBy::PassCode { identifier, pass_code }),
             (None, None, None, Some(password)) => Some(PartyBy::OneTimePassword(password)),
             _ => {
-                let description = "Exactly one of an authentication code, an identifier with its pass code and a \
-                                   one-time password is expected";
-                self.violations.push(Violation::invalid_identifier(attribute, description));
+                let description = format!(
+                    "One of authentication_code, identifier with pass_code, and one_time_password is expected, and {}",
+                    are_given(&fields)
+                );
+                self.violations.push(Violation::invalid_identifier(attribute, &description));
                 None
             }
         }
     }
 }
 
-/// What is wrong with an identifier of which so many fields are given.
-pub fn one_field_expected(attribute: &str, count: usize) -> Violation {
-    let description = if count == 0 {
-        "None of the identifier's fields is given"
-    } else {
-        "More than one of the identifier's fields is given"
-    };
-    Violation::invalid_identifier(attribute, description)
+/// What is wrong with an identifier of whose fields not exactly one is given; each comes with whether it is.
+pub fn one_field_expected(attribute: &str, fields: &[(&str, bool)]) -> Violation {
+    let names: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
+    let description = format!("One of {} is expected, and {}", text::listed(&names), are_given(fields));
+    Violation::invalid_identifier(attribute, &description)
+}
+
+/// Which of an identifier's fields are there, for a sentence.
+pub fn are_given(fields: &[(&str, bool)]) -> String {
+    let given: Vec<&str> = fields.iter().filter(|(_, is_given)| *is_given).map(|(name, _)| *name).collect();
+    match &given[..] {
+        [] => "none is given".to_owned(),
+        [name] => format!("{name} alone is given"),
+        names => format!("{} are given", text::listed(names)),
+    }
 }

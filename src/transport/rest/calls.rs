@@ -1,7 +1,7 @@
 //! The two calls that create events, from JSON: what is around the events is read here, the events later.
 
 use axum::body::Bytes;
-use prost_reflect::{Kind, MessageDescriptor};
+use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::value::RawValue;
 
 use super::{
@@ -98,24 +98,23 @@ pub fn create_call(body: &[u8], in_query: &str) -> Result<CreateCall<EventReques
     let kind = descriptor::<CreateReferralEventRequest>().map_err(Error::internal)?;
     let kind_of_event = descriptor::<ReferralCustomerEvent>().map_err(Error::internal)?;
     // The attributes of the event stand in the place of the event.
-    let is_of_call = |name: &str| {
-        kind.get_field_by_name(name).is_some_and(|attribute| !matches!(attribute.kind(), Kind::Message(_)))
-    };
+    let is_message = |field: &FieldDescriptor| matches!(field.kind(), Kind::Message(_));
+    let is_of_call = |name: &str| kind.get_field_by_name(name).is_some_and(|attribute| !is_message(&attribute));
     let in_query = query::to_json(in_query)?;
     let mut request = Object::new(kind.clone());
     let mut reader = Reading::default();
-    let mut event = None;
+    let mut event = Event::new(kind_of_event);
+    event.reader.in_place_of = kind.fields().find(is_message);
     members(in_query.as_bytes(), |name, value| reader.member(name, value, &mut request))?;
     members(body, |name, value| {
         if serde_json::from_str(name.get()).is_ok_and(|Text(name)| is_of_call(&name)) {
             reader.member(name, value, &mut request);
         } else {
-            event.get_or_insert_with(|| Event::new(kind_of_event.clone())).member(name, value);
+            event.member(name, value);
         }
     })?;
     refuse_violations(reader.into_violations())?;
     let CreateReferralEventRequest { token, fields_set, validate_only, .. } = request.message()?;
-    let events: Vec<EventRequest> = event.into_iter().map(Into::into).collect();
     let options = Options { validate_only: validate_only.unwrap_or_default(), ..Options::default() };
-    Ok(CreateCall { token, number_of_events: events.len(), events, fields_set, options })
+    Ok(CreateCall { token, number_of_events: 1, events: vec![event.into()], fields_set, options })
 }

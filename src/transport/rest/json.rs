@@ -26,7 +26,7 @@ use crate::{
     date::{self, NotADate},
     error::{Error, ErrorKind, Result},
     referral::violation::{Violation, ViolationKind},
-    text::{nearest, printable},
+    text::{is_blank, listed, nearest, printable, shown_short},
     transport::fields::MAXIMUM_NAMES,
 };
 
@@ -34,6 +34,8 @@ use crate::{
 const MAXIMUM_VIOLATIONS: usize = 100;
 const DATE_EXPECTED: &str = "A date and time is expected, such as 2016-06-22T15:00:00, with a fraction if need be, and with Z \
                              or an offset such as +02:00 where it is not UTC";
+/// Of so many attributes at most all are named to who gives one that does not exist.
+const FEW: usize = 5;
 const REQUEST_UNIQUE_IDENTIFIER: &str = "request_unique_identifier";
 
 /// Where in the document the reading is, and what was wrong so far.
@@ -47,6 +49,8 @@ pub struct Reading<'a> {
     pub set: Option<Set<'a>>,
     /// The message that the one being read stands in.
     pub around: Option<MessageDescriptor>,
+    /// The attribute in whose place stand those of its message.
+    pub in_place_of: Option<FieldDescriptor>,
 }
 
 /// A set of messages, each a piece of the text.
@@ -107,15 +111,23 @@ impl<'a> Reading<'a> {
         if self.around.as_ref().is_some_and(|around| around.get_field_by_name(name).is_some()) {
             return Some("it belongs one level up".to_owned());
         }
-        let has_it = |field: &FieldDescriptor| {
-            let inner = field.kind().as_message().filter(|inner| inner.package_name() == kind.package_name()).cloned();
-            inner.is_some_and(|inner| inner.get_field_by_name(name).is_some())
+        if self.in_place_of.as_ref().is_some_and(|field| field.name() == name) {
+            return Some("its attributes stand by themselves here".to_owned());
+        }
+        let fields: Vec<FieldDescriptor> = kind.fields().collect();
+        let inner = |field: &FieldDescriptor| {
+            field.kind().as_message().filter(|inner| inner.package_name() == kind.package_name()).cloned()
         };
-        if let Some(field) = kind.fields().find(has_it) {
+        if let Some(field) =
+            fields.iter().find(|field| inner(field).is_some_and(|inner| inner.get_field_by_name(name).is_some()))
+        {
             return Some(format!("it belongs one level down, as in {}", field.name()));
         }
-        let names: Vec<String> = kind.fields().map(|field| field.name().to_owned()).collect();
-        nearest(name, names.iter().map(String::as_str)).map(|meant| format!("perhaps {meant} is meant"))
+        let names: Vec<&str> = fields.iter().map(FieldDescriptor::name).collect();
+        match nearest(name, names.iter().copied()) {
+            Some(meant) => Some(format!("perhaps {meant} is meant")),
+            None => (names.len() <= FEW).then(|| format!("what there is here is {}", listed(&names))),
+        }
     }
 
     /// Adds a violation. Of too many, one that comes later in the catalogue gives way, if there is one.
@@ -199,13 +211,18 @@ impl<'a> Reading<'a> {
         Some(wire)
     }
 
+    /// Reads a date; a blank text is none.
     fn date(&mut self, name: &str, text: &str) -> Option<Timestamp> {
-        let text = serde_json::from_str::<String>(text).unwrap_or_default();
+        let Ok(text) = serde_json::from_str::<String>(text) else {
+            self.malformed(name, DATE_EXPECTED);
+            return None;
+        };
         match date::read(&text) {
             Ok(date) => return Some(timestamp(date)),
+            Err(_) if is_blank(&text) => {}
             Err(NotADate::Form) => self.malformed(name, DATE_EXPECTED),
             Err(fault) => self.add(ViolationKind::InvalidAttributeValue, |reader| {
-                Violation::invalid_value(&reader.path_of(name), &format!("The text is {fault}"))
+                Violation::invalid_value(&reader.path_of(name), &format!("{} is {fault}", shown_short(&text)))
             }),
         }
         None
@@ -276,7 +293,10 @@ fn string(name: &str, text: &str) -> Read<String> {
         return Ok(text.to_owned());
     }
     if !text.starts_with('"') {
-        return Err("A text is expected");
+        return Err(match name {
+            MAY_BE_A_NUMBER => "A text or a whole number in digits is expected",
+            _ => "A text is expected",
+        });
     }
     serde_json::from_str(text).or(Err("The text is not valid Unicode"))
 }
