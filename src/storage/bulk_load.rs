@@ -1,19 +1,19 @@
-//! Loading event rows the way each database loads fastest: PostgreSQL by binary COPY, or one row by an INSERT; SQLite by
-//! one prepared INSERT that is stepped row after row.
+//! Loading event rows the way each database loads fastest: PostgreSQL by binary COPY, or few rows by an INSERT, which can go
+//! with the COMMIT; SQLite by one prepared INSERT that is stepped row after row.
 
 use std::{ffi::c_int, time::Duration};
 
 use rusqlite::ffi;
-use sea_orm::{ActiveModelTrait, DbErr, Iden, IntoActiveModel, Iterable, Value, Values};
-use sea_query_sqlx::SqlxValues;
-use sqlx::{AssertSqlSafe, PgConnection, Postgres, SqliteConnection};
+use sea_orm::{ActiveModelTrait, DbErr, Iden, IntoActiveModel, Iterable, Value};
+use sqlx::{AssertSqlSafe, Executor, PgConnection, SqliteConnection};
 use uuid::Uuid;
 
 use super::{
     entity::referral_event::{Column, Model},
     error::{is_unique_violation, sqlite_failure},
+    literals,
     session::Connection,
-    transaction::Transaction,
+    transaction::{Along, Transaction},
 };
 
 /// What the statement that loads events into PostgreSQL begins with.
@@ -32,19 +32,47 @@ pub(super) fn end_stalled_loads(patience: Duration) -> String {
     )
 }
 
+/// So many rows at most are few: an INSERT saves them the two round trips of a COPY, and costs the database more for each.
+const FEW: usize = 4;
+
+/// Whether so many rows had better be left to go with the COMMIT, by [`super::calls::commit_with`].
+pub fn go_with_commit(transaction: &Transaction, rows: usize) -> bool {
+    rows <= FEW && transaction.tells_why()
+}
+
+/// The statement of PostgreSQL that inserts these rows. Columns that none of them has a value in are left out, for each takes
+/// its time.
+pub(super) fn insertion(events: Vec<Model>) -> Result<Along, DbErr> {
+    let literals = |event| values(event).map(literals::postgres).collect::<Option<Vec<Option<String>>>>();
+    let rows: Option<Vec<_>> = events.into_iter().map(literals).collect();
+    let rows = rows.ok_or_else(|| DbErr::Type(UNEXPECTED.to_owned()))?;
+    let columns = Column::iter().enumerate().filter(|(n, _)| rows.iter().any(|row| row[*n].is_some()));
+    let columns: Vec<(usize, String)> = columns.map(|(n, column)| (n, column.to_string())).collect();
+    let listed = |texts: Vec<&str>| format!("({})", texts.join(", "));
+    let values =
+        |row: &Vec<Option<String>>| listed(columns.iter().map(|(n, _)| row[*n].as_deref().unwrap_or("NULL")).collect());
+    let names = listed(columns.iter().map(|(_, name)| name.as_str()).collect());
+    let rows: Vec<String> = rows.iter().map(values).collect();
+    Ok(Along { told: INSERT.to_owned(), text: format!("{INSERT} {names} VALUES {}", rows.join(", ")) })
+}
+
+const INSERT: &str = "INSERT INTO referral_events";
+
 /// Inserts `events` and answers whether all of them went in. Where one did not, for another event has its number, its
 /// referred account or its external reference, the transaction can only be rolled back.
 pub async fn insert_events(transaction: &Transaction, events: Vec<Model>) -> Result<bool, DbErr> {
     let names: Vec<String> = Column::iter().map(|column| column.to_string()).collect();
     let names = names.join(", ");
-    let mut talk = transaction.talk("INSERT INTO referral_events").await?;
+    let mut talk = transaction.talk(INSERT).await?;
     let loaded = talk.session().converse(|connection| async move {
         match connection {
             Connection::Sqlite(connection) => insert_sqlite(connection, &names, events).await,
             Connection::Postgres(connection) => {
-                let loaded = match <[Model; 1]>::try_from(events) {
-                    Ok([event]) => insert_postgres(connection, &names, event).await,
-                    Err(events) => copy_in(connection, &names, events).await,
+                let loaded = if events.len() <= FEW {
+                    let insertion = insertion(events).map_err(|error| sqlx::Error::Encode(error.into()))?;
+                    connection.execute(sqlx::raw_sql(AssertSqlSafe(insertion.text))).await.map(|_| ())
+                } else {
+                    copy_in(connection, &names, events).await
                 };
                 loaded.map(|()| Ok(true))
             }
@@ -81,7 +109,7 @@ async fn insert_sqlite(
     events: Vec<Model>,
 ) -> Result<Result<bool, DbErr>, sqlx::Error> {
     let binds = vec!["?"; Column::iter().count()].join(", ");
-    let insert = format!("INSERT INTO referral_events ({columns}) VALUES ({binds})");
+    let insert = format!("{INSERT} ({columns}) VALUES ({binds})");
     let mut handle = connection.lock_handle().await?;
     let insert_all = || -> rusqlite::Result<()> {
         // SAFETY: the handle stays locked, so that sqlx does not touch the connection, until this connection, which
@@ -117,15 +145,6 @@ async fn insert_sqlite(
 
 /// Why a value of another type than those of the columns is not loaded.
 const UNEXPECTED: &str = "a column of referral_events has a type that is not known here";
-
-/// One row by a statement, which takes one round trip where a COPY takes two.
-async fn insert_postgres(connection: &mut PgConnection, columns: &str, event: Model) -> Result<(), sqlx::Error> {
-    let binds: Vec<String> = (1..=Column::iter().count()).map(|number| format!("${number}")).collect();
-    let insert = format!("INSERT INTO referral_events ({columns}) VALUES ({})", binds.join(", "));
-    let values = SqlxValues(Values(values(event).collect()));
-    sqlx::query_with::<Postgres, _>(AssertSqlSafe(insert), values).execute(connection).await?;
-    Ok(())
-}
 
 async fn copy_in(connection: &mut PgConnection, columns: &str, events: Vec<Model>) -> Result<(), sqlx::Error> {
     let mut sink = connection.copy_in_raw(&format!("{COPY}{columns}) FROM STDIN (FORMAT binary)")).await?;

@@ -5,12 +5,15 @@
 
 use std::fmt::Write;
 
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, FromQueryResult};
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 
 use super::{
+    bulk_load,
+    entity::referral_event::Model,
+    literals,
     number_ranges::NumberRange,
     sql::{Sql, key_array},
-    transaction::Transaction,
+    transaction::{Along, Transaction, Uncommitted},
 };
 use crate::id::{EventNumber, OrganisationId};
 
@@ -23,37 +26,34 @@ pub struct Call<'a> {
     pub created_by: &'a str,
 }
 
-/// Commits what the calls created, and keeps the calls with it, which costs no round trip of its own.
+/// Commits what the calls created, with the `rows` that were left for this, and keeps the calls with it; none of it costs a
+/// round trip of its own.
 pub async fn commit_with(
     transaction: Transaction,
     organisation_id: OrganisationId,
     calls: &[Call<'_>],
-) -> Result<(), DbErr> {
+    rows: Vec<Model>,
+) -> Result<(), Uncommitted> {
     if calls.is_empty() {
-        return transaction.commit().await;
+        return transaction.commit_after(&[]).await;
     }
     let backend = transaction.get_database_backend();
+    let mut along = Vec::with_capacity(2);
+    if !rows.is_empty() {
+        along.push(bulk_load::insertion(rows).map_err(Uncommitted::RolledBack)?);
+    }
     let mut insert = format!("{INSERT} (organisation_id, first_number, last_number, request_id, created_by) VALUES");
     for (n, Call { first, last, request_id, created_by }) in calls.iter().enumerate() {
         let comma = if n == 0 { "" } else { "," };
-        let (request_id, created_by) = (literal(backend, request_id), literal(backend, created_by));
+        let [request_id, created_by] = [request_id, created_by].map(|text| literals::text(backend, text));
         // Writing to a text cannot fail.
         _ = write!(insert, "{comma} ({organisation_id}, {first}, {last}, {request_id}, {created_by})");
     }
-    transaction.commit_after(INSERT, &insert).await
+    along.push(Along { told: INSERT.to_owned(), text: insert });
+    transaction.commit_after(&along).await
 }
 
 const INSERT: &str = "INSERT INTO calls";
-
-/// A text within a statement that is sent without parameters. In hexadecimal digits it is nothing but a text, whatever
-/// its characters and the settings of the session.
-fn literal(backend: DbBackend, text: &str) -> String {
-    let digits = hex::encode(text);
-    match backend {
-        DbBackend::Postgres => format!("convert_from(decode('{digits}', 'hex'), 'UTF8')"),
-        _ => format!("CAST(x'{digits}' AS TEXT)"),
-    }
-}
 
 const CANCEL: Sql = Sql::of_both(
     "INSERT INTO cancellations (organisation_id, number, request_id, cancelled_by) VALUES ($1, $2, $3, $4) \

@@ -13,7 +13,7 @@ use super::{
     session::{Connection, PROOF, Session},
     settings::{self, Access, Limits},
     sql::Columns,
-    transaction::{Along, Observer, Transaction},
+    transaction::{Along, Observer, Terms, Transaction},
 };
 use crate::id::OrganisationId;
 
@@ -21,14 +21,13 @@ use crate::id::OrganisationId;
 pub struct Pool {
     connection: DatabaseConnection,
     limits: Limits,
-    condition: Condition,
+    terms: Terms,
     /// What begins a transaction that writes, and one that reads.
     begin: [Arc<str>; 2],
     /// Whether another transaction of the same connection may run in another session of the database, as behind a
     /// pooler. What sqlx prepares then lasts no longer than the transaction; a statement by itself has one of its own,
     /// for sqlx prepares it in one round trip and runs it in the next.
     shares_sessions: bool,
-    observer: Option<Observer>,
 }
 
 impl Pool {
@@ -36,7 +35,8 @@ impl Pool {
     /// later can be refused it.
     pub(super) fn sqlite(connection: DatabaseConnection, limits: Limits, condition: Condition) -> Self {
         let begin = ["BEGIN IMMEDIATE".into(), "BEGIN".into()];
-        Self { connection, limits, condition, begin, shares_sessions: false, observer: None }
+        let terms = Terms { backend: DbBackend::Sqlite, is_citus: false, condition, observer: None };
+        Self { connection, limits, terms, begin, shares_sessions: false }
     }
 
     pub(super) fn postgres(
@@ -48,7 +48,8 @@ impl Pool {
     ) -> Self {
         let begin = [Access::Write, Access::Read]
             .map(|access| settings::begin(access, limits, is_citus, shares_sessions).into());
-        Self { connection, limits, condition, begin, shares_sessions, observer: None }
+        let terms = Terms { backend: DbBackend::Postgres, is_citus, condition, observer: None };
+        Self { connection, limits, terms, begin, shares_sessions }
     }
 
     pub(super) fn connection(&self) -> &DatabaseConnection {
@@ -88,7 +89,7 @@ impl Pool {
     }
 
     pub(super) fn observe(&mut self, observer: Observer) {
-        self.observer = Some(observer);
+        self.terms.observer = Some(observer);
     }
 
     /// Begins a transaction on a connection that is taken for it.
@@ -139,14 +140,13 @@ impl Pool {
         begin: &str,
         along: &[Along],
     ) -> Result<(Transaction, Vec<QueryResult>), DbErr> {
-        let (backend, condition) = (self.get_database_backend(), self.condition.clone());
-        Transaction::begin(session, begin, along, backend, condition, self.observer.clone()).await
+        Transaction::begin(session, begin, along, self.terms.clone()).await
     }
 
     /// Takes a connection. Until it has one, it may be dropped.
     pub(super) async fn session(&self) -> Result<Session, DbErr> {
         let connection = Callers::current().unless_gone(self.acquire()).await?;
-        Ok(Session::new(connection, self.limits.patience(), self.condition.clone()))
+        Ok(Session::new(connection, self.limits.patience(), self.terms.condition.clone()))
     }
 
     /// Takes a connection; fails at once where the database is known to be out of reach, or is found to be meanwhile.
@@ -155,8 +155,8 @@ impl Pool {
             DbBackend::Sqlite => true,
             _ => self.connection.get_postgres_connection_pool().num_idle() > 0,
         };
-        let count = |fault: &Fault| self.condition.failures().count_fault(*fault);
-        self.condition.check(has_connection).inspect_err(count)?;
+        let count = |fault: &Fault| self.terms.condition.failures().count_fault(*fault);
+        self.terms.condition.check(has_connection).inspect_err(count)?;
         let acquired = async {
             match self.get_database_backend() {
                 DbBackend::Sqlite => {
@@ -168,14 +168,14 @@ impl Pool {
         tokio::select! {
             biased;
             acquired = acquired => acquired.map_err(|error| {
-                self.condition.failures().count(&error);
+                self.terms.condition.failures().count(&error);
                 DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error)))
             }),
-            fault = self.condition.out_of_reach() => {
+            fault = self.terms.condition.out_of_reach() => {
                 count(&fault);
                 Err(fault.into())
             }
-            fault = self.condition.stays_exhausted(PROOF) => {
+            fault = self.terms.condition.stays_exhausted(PROOF) => {
                 count(&fault);
                 Err(fault.into())
             }
@@ -183,7 +183,7 @@ impl Pool {
     }
 
     fn observe_statement(&self, statement: &str) {
-        if let Some(observer) = &self.observer {
+        if let Some(observer) = &self.terms.observer {
             observer(statement);
         }
     }
@@ -226,7 +226,7 @@ impl ConnectionTrait for Pool {
         let executed: Result<_, DbErr> = run!(self.execute_raw(statement));
         let executed = executed?;
         // What it wrote is committed.
-        self.condition.check_files()?;
+        self.terms.condition.check_files()?;
         Ok(executed)
     }
 

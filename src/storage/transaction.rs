@@ -21,11 +21,22 @@ const COMMIT: &str = "COMMIT";
 /// Is told the text of every statement.
 pub type Observer = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// A statement without parameters that is run along with the one that begins a transaction, and answers one row.
+/// A statement without parameters that is run along with the one that begins a transaction, where it answers one row, or
+/// with the one that ends it.
 pub(super) struct Along {
     /// What the observer is told.
     pub told: String,
     pub text: String,
+}
+
+/// Why a transaction is not committed, as far as that is known.
+#[derive(Debug, thiserror::Error)]
+pub enum Uncommitted {
+    /// A statement that went with the COMMIT failed, and all is as it was before.
+    #[error("rolled back: {0}")]
+    RolledBack(DbErr),
+    #[error("in doubt: {0}")]
+    InDoubt(DbErr),
 }
 
 /// An open transaction. Dropped without an end, it is rolled back in a task of its own.
@@ -33,10 +44,18 @@ pub(super) struct Along {
 /// Its statements, and its COMMIT, fail where nobody waits for the call any more (see [`super::to_its_end`]).
 pub struct Transaction {
     talk: Mutex<Talk>,
-    backend: DbBackend,
-    observer: Option<Observer>,
+    terms: Terms,
     callers: Callers,
-    condition: Condition,
+}
+
+/// What holds for all transactions of a pool.
+#[derive(Clone)]
+pub(super) struct Terms {
+    pub backend: DbBackend,
+    /// Whether the database is a cluster of Citus, which says little of why it refuses.
+    pub is_citus: bool,
+    pub condition: Condition,
+    pub observer: Option<Observer>,
 }
 
 /// The session of a transaction.
@@ -53,16 +72,12 @@ impl Transaction {
         session: Session,
         begin: &str,
         along: &[Along],
-        backend: DbBackend,
-        condition: Condition,
-        observer: Option<Observer>,
+        terms: Terms,
     ) -> Result<(Self, Vec<QueryResult>), DbErr> {
         let mut transaction = Self {
             talk: Mutex::new(Talk { session, is_open: false, has_failed: false }),
-            backend,
-            observer,
+            terms,
             callers: Callers::current(),
-            condition,
         };
         transaction.check()?;
         transaction.observe("BEGIN");
@@ -87,32 +102,48 @@ impl Transaction {
 
     /// On SQLite it fails also where what was committed is in a file that nobody finds any more.
     pub async fn commit(self) -> Result<(), DbErr> {
-        self.end(COMMIT, COMMIT).await
+        self.commit_after(&[]).await.map_err(|uncommitted| match uncommitted {
+            Uncommitted::RolledBack(error) | Uncommitted::InDoubt(error) => error,
+        })
     }
 
-    /// The same once another statement was run, in the same round trip; it is told by what it begins with.
-    pub(super) async fn commit_after(self, begin: &str, statement: &str) -> Result<(), DbErr> {
-        self.end(&format!("{begin}; {COMMIT}"), &format!("{statement}; {COMMIT}")).await
-    }
-
-    async fn end(mut self, told: &str, commit: &str) -> Result<(), DbErr> {
-        self.check()?;
+    /// The same once other statements were run, in the same round trip.
+    pub(super) async fn commit_after(mut self, along: &[Along]) -> Result<(), Uncommitted> {
+        self.check().map_err(Uncommitted::InDoubt)?;
         if self.talk.get_mut().cannot_be_committed() {
-            self.rollback().await?;
-            return Err(DbErr::Custom("a transaction in which a statement failed is not committed".to_owned()));
+            self.rollback().await.map_err(Uncommitted::InDoubt)?;
+            let error = DbErr::Custom("a transaction in which a statement failed is not committed".to_owned());
+            return Err(Uncommitted::InDoubt(error));
         }
-        self.observe(told);
+        let (told, texts): (Vec<&str>, Vec<&str>) =
+            along.iter().map(|Along { told, text }| (told.as_str(), text.as_str())).chain([(COMMIT, COMMIT)]).unzip();
+        self.observe(&told.join("; "));
         self.note(Outcome::InDoubt);
+        let may_be_told = !along.is_empty() && self.tells_why();
         let talk = self.talk.get_mut();
         talk.is_open = false;
-        let ended = talk.session.run(commit).await;
-        match ended {
-            Ok(_) => self.note(Outcome::Committed),
-            Err(_) => talk.session.spoil(),
+        match talk.session.run(&texts.join("; ")).await {
+            Ok(_) => {
+                self.note(Outcome::Committed);
+                self.terms.condition.check_files().map_err(|fault| Uncommitted::InDoubt(fault.into()))
+            }
+            // The session goes on, so it was a statement that was refused, and COMMIT with it.
+            Err(error) if may_be_told && talk.session.is_clean() => {
+                self.note(Outcome::RolledBack);
+                _ = roll_back(&mut self.talk.get_mut().session).await;
+                Err(Uncommitted::RolledBack(error))
+            }
+            Err(error) => {
+                talk.session.spoil();
+                // At COMMIT it is a worker of Citus that was lost.
+                Err(Uncommitted::InDoubt(if is_unclear(&error) { of_the_connection(error) } else { error }))
+            }
         }
-        // At COMMIT it is a worker of Citus that was lost.
-        ended.map_err(|error| if is_unclear(&error) { of_the_connection(error) } else { error })?;
-        Ok(self.condition.check_files()?)
+    }
+
+    /// Whether the database says why a statement failed that went with a COMMIT, and nothing of it is there then.
+    pub(super) fn tells_why(&self) -> bool {
+        self.terms.backend == DbBackend::Postgres && !self.terms.is_citus
     }
 
     pub async fn rollback(mut self) -> Result<(), DbErr> {
@@ -135,7 +166,7 @@ impl Transaction {
     }
 
     fn observe(&self, statement: &str) {
-        if let Some(observer) = &self.observer {
+        if let Some(observer) = &self.terms.observer {
             observer(statement);
         }
     }
@@ -195,7 +226,7 @@ impl Drop for Transaction {
 #[async_trait::async_trait]
 impl ConnectionTrait for Transaction {
     fn get_database_backend(&self) -> DbBackend {
-        self.backend
+        self.terms.backend
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
@@ -205,7 +236,7 @@ impl ConnectionTrait for Transaction {
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        self.execute_raw(Statement::from_string(self.backend, sql)).await
+        self.execute_raw(Statement::from_string(self.terms.backend, sql)).await
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {

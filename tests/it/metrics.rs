@@ -148,8 +148,9 @@ async fn known_calls_are_counted_by_what_became_of_them(setup: Setup) {
             && steps("resolve") == 3.0
             && steps("turn") == 2.0
             && steps("decide") == 2.0
-            && steps("load") >= 1.0
-            && steps("commit") == 1.0
+            // Few rows go with the COMMIT on PostgreSQL, which fails once where one of them is there already.
+            && steps("commit") >= 1.0
+            && steps("load") + steps("commit") >= 2.0
     })
     .await;
 }

@@ -317,7 +317,7 @@ async fn a_list_by_origin_leaps_over_what_others_created(setup: Setup) {
         calls::Call { first: number(first), last: number(last), request_id, created_by }
     };
     let of_two = [call(5_000, "twice", "ann"), call(70_000, "twice", "ann"), call(70_002, "other", "bob")];
-    calls::commit_with(transaction, organisation_id, &of_two).await.expect("a commit");
+    calls::commit_with(transaction, organisation_id, &of_two, Vec::new()).await.expect("a commit");
     for filter in [json!({"request_id": "twice"}), json!({"created_by": "ann"})] {
         for (order, expected) in
             [("NEWEST_FIRST", [70_001, 70_000, 5_001, 5_000]), ("OLDEST_FIRST", [5_000, 5_001, 70_000, 70_001])]

@@ -110,7 +110,7 @@ async fn a_call_and_its_steps_are_spans_below_that_of_the_caller(setup: Setup) {
     let steps: Vec<Span> = collector.spans().into_iter().filter(|span| span.parent_span_id == call.span_id).collect();
     let mut names: Vec<&str> = steps.iter().map(|step| step.name.as_str()).collect();
     names.dedup();
-    for step in ["read", "queue", "resolve", "turn", "load", "commit"] {
+    for step in ["read", "queue", "resolve", "turn", "decide", "commit"] {
         assert!(names.contains(&step), "{step}: {names:?}");
     }
     for step in &steps {

@@ -1,12 +1,11 @@
 //! One attempt at some calls, in one transaction.
 
 use chrono::{DateTime, Utc};
-use sea_orm::DbErr;
 use uuid::Uuid;
 
 use super::{
     call::Answered,
-    decide::{Decider, Decision, Depth, Optimism},
+    decide::{Decider, Decision, Depth, Optimism, Verdicts},
     interrupted::Interrupted,
     open_calls::{OpenCall, ResolvedCall, ResolvedCalls},
     report::{NewEvents, Report},
@@ -24,9 +23,11 @@ use crate::{
         rules::judge::{CallEvents, Verdict},
     },
     storage::{
-        Callers, Transaction,
+        Callers, Transaction, Uncommitted,
         access_tokens::{self, StaleHash, UsedPassword},
-        bulk_load, calls, is_unclear,
+        bulk_load, calls,
+        entity::referral_event::Model,
+        is_unclear,
     },
 };
 
@@ -45,9 +46,17 @@ type Answers = Vec<(usize, Result<Answered>)>;
 /// What is to be committed, and told then.
 struct Outcome {
     answers: Answers,
-    creations: Vec<Creation>,
+    created: Created,
     /// Whether answers are kept for repeats.
     is_kept: bool,
+}
+
+/// What the calls created.
+#[derive(Default)]
+struct Created {
+    of_each: Vec<Creation>,
+    /// The rows that are not stored yet: they go with the COMMIT.
+    rows: Vec<Model>,
 }
 
 /// What one of the calls created.
@@ -99,8 +108,8 @@ impl Attempt<'_> {
         self.in_turn(transaction, calls, &mut resolved, None).await
     }
 
-    /// Answers the resolved calls in one transaction, optimistically if it is said how. They are used up once there is
-    /// something to tell of them.
+    /// Answers the resolved calls in one transaction, optimistically if it is said how. They are used up once it is known
+    /// what to tell of them.
     async fn in_turn<'c>(
         &self,
         transaction: Transaction,
@@ -110,11 +119,11 @@ impl Attempt<'_> {
     ) -> Result<(), Interrupted> {
         let stale = stale_hashes(&resolved.calls);
         match Box::pin(self.answer(&transaction, calls, resolved, optimistic)).await {
-            Ok(Outcome { answers, creations, is_kept }) => {
-                match is_kept || !creations.is_empty() {
+            Ok(Outcome { answers, created, is_kept }) => {
+                match is_kept || !created.of_each.is_empty() {
                     true => {
                         let timer = Callers::current().timer(Step::Commit);
-                        self.commit(transaction, calls, &creations).await.map_err(Interrupted::at_commit)?;
+                        self.commit(transaction, calls, created).await.map_err(Interrupted::at_commit)?;
                         drop(timer);
                         self.referral_events.renew_hashes(self.organisation_id, stale);
                     }
@@ -136,13 +145,14 @@ impl Attempt<'_> {
         &self,
         transaction: Transaction,
         calls: &[OpenCall<'_>],
-        creations: &[Creation],
-    ) -> Result<(), DbErr> {
-        let created = creations.iter().map(|Creation { index, first, last }| {
+        created: Created,
+    ) -> Result<(), Uncommitted> {
+        let of_each = created.of_each.iter().map(|Creation { index, first, last }| {
             let Sender { request_id, user_name, .. } = &calls[*index].call.sender;
             calls::Call { first: *first, last: *last, request_id, created_by: user_name }
         });
-        calls::commit_with(transaction, self.organisation_id, &created.collect::<Vec<_>>()).await
+        let of_each: Vec<_> = of_each.collect();
+        calls::commit_with(transaction, self.organisation_id, &of_each, created.rows).await
     }
 
     /// Answers the calls within a transaction.
@@ -153,7 +163,7 @@ impl Attempt<'_> {
         resolved: &mut ResolvedCalls<'c>,
         optimistic: Option<Optimism>,
     ) -> Result<Outcome, Interrupted> {
-        let (reports, creations) = match self.carry_out(transaction, calls, resolved, optimistic).await {
+        let (reports, created) = match self.carry_out(transaction, calls, resolved, optimistic).await {
             // An import has changed the directory until the calls had their turn.
             Err(Interrupted::DirectoryChanged) => {
                 *resolved = self.referral_events.resolve(transaction, self.organisation_id, calls, self.now).await?;
@@ -163,7 +173,7 @@ impl Attempt<'_> {
         };
         let is_kept = self.keep_answers(transaction, calls, &reports).await?;
         let answers = reports.into_iter().map(|(index, report)| (index, Ok(Answered::Now(report))));
-        Ok(Outcome { answers: answers.collect(), creations, is_kept })
+        Ok(Outcome { answers: answers.collect(), created, is_kept })
     }
 
     /// Says what each of the calls would do. All of it is looked up in one transaction, as it was at one moment. Wrong codes
@@ -202,17 +212,17 @@ impl Attempt<'_> {
         }
     }
 
-    /// Decides on the events, optimistically if it is said how, and stores those to create. Answers what became of each
-    /// event of each call, and what each of them created.
+    /// Decides on the events, optimistically if it is said how, and stores those to create, or leaves that to the commit.
+    /// Answers what became of each event of each call, and what was created.
     async fn carry_out(
         &self,
         transaction: &Transaction,
         calls: &[OpenCall<'_>],
         resolved: &mut ResolvedCalls<'_>,
         optimistic: Option<Optimism>,
-    ) -> Result<(Vec<(usize, Report)>, Vec<Creation>), Interrupted> {
+    ) -> Result<(Vec<(usize, Report)>, Created), Interrupted> {
         let ResolvedCalls { calls: resolved, directory_version } = resolved;
-        let mut creations = Vec::new();
+        let (mut decided, mut new, mut created) = (Verdicts::new(), NewEvents::default(), Created::default());
         if resolved.iter().any(|call| !call.events.is_empty()) {
             let judged = judged(resolved, calls);
             let is_optimistic = optimistic.is_some();
@@ -220,34 +230,51 @@ impl Attempt<'_> {
             let Decision { verdicts, first_number } =
                 self.decider(&judged, *directory_version).decide(transaction, optimistic).await?;
             drop(timer);
-            let created: Vec<(&ResolvedEvent<'_>, EventIdentity)> = created(&judged, &verdicts, first_number);
-            if !created.is_empty() {
-                self.store(transaction, &created, is_optimistic).await?;
-            }
-            creations = creations_of(resolved, &verdicts, first_number);
-            let mut new = NewEvents::of(created.into_iter().map(|(_, identity)| identity));
-            for (ResolvedCall { slots, events, .. }, verdicts) in resolved.iter_mut().zip(verdicts) {
-                slots.report(events, verdicts, &mut new);
-            }
+            let events: Vec<(&ResolvedEvent<'_>, EventIdentity)> = to_create(&judged, &verdicts, first_number);
+            // An answer that is kept is of what is stored.
+            let are_kept = resolved.iter().any(|resolved| calls[resolved.index].call.idempotency.is_some());
+            created.rows = self.store(transaction, &events, is_optimistic, !are_kept).await?;
+            created.of_each = creations_of(resolved, &verdicts, first_number);
+            new = NewEvents::of(events.into_iter().map(|(_, identity)| identity));
+            decided = verdicts;
         }
-        let report = |resolved: ResolvedCall<'_>| {
-            let index = resolved.index;
-            Ok((index, resolved.into_report(calls[index].call)?))
-        };
-        let reports: Result<Vec<(usize, Report)>> = std::mem::take(resolved).into_iter().map(report).collect();
-        Ok((reports?, creations))
+        // Where rows are not stored yet, another attempt may need what is known of the events.
+        let may_try_again = !created.rows.is_empty();
+        let verdicts = decided.into_iter().chain(std::iter::repeat_with(Vec::new));
+        let mut reports = Vec::with_capacity(resolved.len());
+        for (ResolvedCall { index, slots, events }, verdicts) in resolved.iter_mut().zip(verdicts) {
+            let mut slots = if may_try_again { slots.clone() } else { std::mem::take(slots) };
+            slots.report(events, verdicts, &mut new);
+            reports.push((*index, slots.into_report(&calls[*index].call.events)?));
+        }
+        if !may_try_again {
+            resolved.clear();
+        }
+        Ok((reports, created))
     }
 
-    /// Inserts the events, and uses up the one-time passwords that identified their parties.
+    /// Inserts the events, and uses up the one-time passwords that identified their parties. Answers the rows where they had
+    /// better go with the COMMIT, and may.
     async fn store(
         &self,
         transaction: &Transaction,
         created: &[(&ResolvedEvent<'_>, EventIdentity)],
         is_optimistic: bool,
-    ) -> Result<(), Interrupted> {
+        may_wait: bool,
+    ) -> Result<Vec<Model>, Interrupted> {
+        if created.is_empty() {
+            return Ok(Vec::new());
+        }
+        let row = |(event, identity): &(&ResolvedEvent<'_>, EventIdentity)| {
+            row(self.organisation_id, *identity, event, self.now)
+        };
+        let rows: Vec<Model> = created.iter().map(row).collect();
+        let used: Vec<UsedPassword<'_>> =
+            created.iter().flat_map(|(event, identity)| used_passwords(event, *identity)).collect();
+        if may_wait && used.is_empty() && bulk_load::go_with_commit(transaction, rows.len()) {
+            return Ok(rows);
+        }
         let _timer = Callers::current().timer(Step::Load);
-        let rows =
-            created.iter().map(|(event, identity)| row(self.organisation_id, *identity, event, self.now)).collect();
         match bulk_load::insert_events(transaction, rows).await {
             Ok(true) => {}
             Ok(false) => return Err(Interrupted::Raced),
@@ -255,13 +282,11 @@ impl Attempt<'_> {
             Err(error) if is_optimistic && is_unclear(&error) => return Err(Interrupted::Raced),
             Err(error) => return Err(error.into()),
         }
-        let used: Vec<UsedPassword<'_>> =
-            created.iter().flat_map(|(event, identity)| used_passwords(event, *identity)).collect();
         if used.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let count = access_tokens::use_one_time_passwords(transaction, self.organisation_id, &used).await?;
-        if count < used.len() as u64 { Err(Interrupted::Raced) } else { Ok(()) }
+        if count < used.len() as u64 { Err(Interrupted::Raced) } else { Ok(Vec::new()) }
     }
 }
 
@@ -284,7 +309,7 @@ fn give(calls: &mut [OpenCall<'_>], answers: Answers) {
 }
 
 /// The events to create, in the order of their numbers, and what each is known by from now on.
-fn created<'a>(
+fn to_create<'a>(
     calls: &[CallEvents<'a>],
     verdicts: &[Vec<Verdict>],
     first_number: Option<EventNumber>,

@@ -5,7 +5,7 @@ use sea_orm::DbErr;
 use crate::{
     error::{Error, ErrorKind, Result},
     retry::Attempts,
-    storage::{is_contention, is_unique_violation},
+    storage::{Uncommitted, is_contention, is_unique_violation},
 };
 
 /// Why a transaction did not come to its end.
@@ -21,8 +21,12 @@ pub enum Interrupted {
 
 impl Interrupted {
     /// What a COMMIT has failed for.
-    pub fn at_commit(error: DbErr) -> Self {
-        if is_contention(&error) { Self::Raced } else { Self::InDoubt(error.into()) }
+    pub fn at_commit(uncommitted: Uncommitted) -> Self {
+        match uncommitted {
+            Uncommitted::RolledBack(error) => error.into(),
+            Uncommitted::InDoubt(error) if is_contention(&error) => Self::Raced,
+            Uncommitted::InDoubt(error) => Self::InDoubt(error.into()),
+        }
     }
 
     /// Comes to the next attempt, if another can come to a better end and there is one left.

@@ -83,6 +83,7 @@ impl NewEvents {
 }
 
 /// A slot for the outcome of each event, each to be filled exactly once.
+#[derive(Clone, Default)]
 pub struct Slots(Vec<Option<Outcome>>);
 
 impl Slots {

@@ -91,8 +91,11 @@ impl StatementLog {
         read.probes.extend(probes);
         statements.retain(|(session, sql)| !read.probes.contains(session) && !is_beside(sql));
         // What is sent with a BEGIN or a COMMIT has its values in it.
-        let text = |(_, sql): (String, String)| match sql.split_once(" (organisation_id, first_number") {
-            Some((begin @ "INSERT INTO calls", _)) => format!("{begin}; COMMIT"),
+        let text = |(_, sql): (String, String)| match sql.split_once("INSERT INTO calls (organisation_id, first_number")
+        {
+            Some(("", _)) => "INSERT INTO calls; COMMIT".to_owned(),
+            Some((rows, _)) if rows.starts_with("INSERT INTO referral_events") => "Rows, calls and COMMIT".to_owned(),
+            None if sql.starts_with("INSERT INTO referral_events (") => "Rows".to_owned(),
             _ if sql.starts_with("BEGIN") && sql.contains("UPDATE counters") => "BEGIN, turn and numbers".to_owned(),
             _ => sql,
         };
