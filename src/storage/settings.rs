@@ -25,8 +25,11 @@ pub(super) const PLANNER: [&str; 6] = [
 const KEEP_NO_PLAN: &str = "plan_cache_mode = force_custom_plan";
 
 /// Statements that stand alone look up the directory, all kinds of names in one, which takes longer to plan than to run.
-/// PostgreSQL would plan it anew for each call of a few names, for which it takes a plan of their own for cheaper.
-const KEEP_A_PLAN: &str = "plan_cache_mode = force_generic_plan";
+/// PostgreSQL would plan it anew for each call of a few names, for which it takes a plan of their own for cheaper. Citus
+/// has no such plan for a statement of several tables, and finds out by itself for which it has.
+const KEEP_A_PLAN: &str = "SELECT set_config('plan_cache_mode', CASE \
+                           WHEN EXISTS (SELECT 1 FROM pg_extension WHERE extname = 'citus') THEN 'auto' \
+                           ELSE 'force_generic_plan' END, FALSE)";
 
 /// Frees the names that sqlx gives to what it prepares, counting from one on each connection.
 pub(super) const DEALLOCATE: &str = "DEALLOCATE ALL";
@@ -88,15 +91,10 @@ impl Limits {
 
 /// What a new session says.
 pub(super) fn of_session(limits: Limits) -> String {
-    let defaults = [
-        "default_transaction_isolation = 'read committed'",
-        "default_transaction_read_only = off",
-        DURABLE,
-        KEEP_A_PLAN,
-    ];
+    let defaults = ["default_transaction_isolation = 'read committed'", "default_transaction_read_only = off", DURABLE];
     let limits = limits.settings();
     let settings = defaults.into_iter().chain(PLANNER).chain(limits.iter().map(String::as_str));
-    settings.map(|setting| format!("SET {setting}; ")).collect()
+    settings.map(|setting| format!("SET {setting}; ")).chain([KEEP_A_PLAN.to_owned()]).collect()
 }
 
 /// What begins a transaction. Where sessions are shared, the one that the transaction gets may hold what others prepared
