@@ -92,7 +92,18 @@ async fn list(database: &Database, as_json: bool) -> Result<(), Failure> {
     let row = |organisation: organisation::Model| {
         [Some(organisation.name), Some(date(organisation.created_on)), organisation.disabled_on.map(date)]
     };
-    listing::print(["name", "created_on", "disabled_on"], organisations.into_iter().map(row).collect(), as_json);
+    if !database.is_citus() {
+        listing::print(["name", "created_on", "disabled_on"], organisations.into_iter().map(row).collect(), as_json);
+        return Ok(());
+    }
+    // By which the metrics and `/readyz` tell who stands still when a worker is lost.
+    let mut rows = Vec::with_capacity(organisations.len());
+    for organisation in organisations {
+        let shard = database.shard_of(organisation.id).await?.map(|shard| shard.to_string());
+        let [name, created_on, disabled_on] = row(organisation);
+        rows.push([name, created_on, disabled_on, shard]);
+    }
+    listing::print(["name", "created_on", "disabled_on", "shard"], rows, as_json);
     Ok(())
 }
 

@@ -312,8 +312,8 @@ impl<'a> Store<'a> {
     pub async fn analyze(&self) {
         let table = self.target.kind.table();
         let analyzed = match &self.dry_run {
-            Some(transaction) => directory::analyze(transaction, table).await,
-            None => directory::analyze(self.target.database.writer(), table).await,
+            Some(transaction) => directory::analyze_within(transaction, table).await,
+            None => directory::analyze(self.target.database, self.target.organisation_id, table).await,
         };
         if let Err(error) = analyzed {
             tracing::warn!(%error, table = table.name, "the table cannot be analyzed");
@@ -336,7 +336,7 @@ impl<'a> Store<'a> {
     /// A help, likewise.
     async fn vacuum(&self) {
         let table = self.target.kind.table();
-        if let Err(error) = directory::vacuum(self.target.database.writer(), table).await {
+        if let Err(error) = directory::vacuum(self.target.database, self.target.organisation_id, table).await {
             tracing::warn!(%error, table = table.name, "the table cannot be vacuumed");
         }
     }

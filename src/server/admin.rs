@@ -22,6 +22,7 @@ use tokio::{
 use tower::ServiceExt;
 
 use super::{health::Health, metrics::Metrics};
+use crate::storage::shards::Shard;
 
 /// How many connections are open at once; a new one ends the oldest.
 const MAXIMUM_CONNECTIONS: usize = 32;
@@ -59,7 +60,13 @@ async fn metrics_text(State(admin): State<Admin>) -> Response {
 async fn readiness(State(admin): State<Admin>) -> Response {
     let reasons = admin.health.reasons();
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    answer_json(status, &json!({"ready": reasons.is_empty(), "reasons": reasons}))
+    let mut answer = json!({"ready": reasons.is_empty(), "reasons": reasons});
+    let lost = admin.health.lost_shards();
+    if !lost.is_empty() {
+        let shard = |Shard { id, worker, .. }| json!({"shard": id, "worker": worker});
+        answer["lost_shards"] = lost.into_iter().map(shard).collect();
+    }
+    answer_json(status, &answer)
 }
 
 fn answer_json(status: StatusCode, body: &Value) -> Response {

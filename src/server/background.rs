@@ -45,6 +45,17 @@ pub async fn remove_old_guesses(guessing: Guessing, memory: Duration) {
     now_and_again(memory, "old guesses", || guessing.remove_old()).await;
 }
 
+/// Looks which workers of a cluster answer. Where the coordinator does not, that is told by its own probe.
+pub async fn watch_workers(database: Database) {
+    let mut watch = database.watch_of_workers();
+    loop {
+        if let Err(error) = watch.look().await {
+            tracing::debug!(?error, "the workers are not looked at");
+        }
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+}
+
 /// Looks whether there is a new certificate.
 pub async fn watch_certificate(tls: Tls, clock: Clock) {
     let mut watch = Watch::new(tls.clone());

@@ -34,7 +34,7 @@ use crate::{
         referral_event_service_server::ReferralEventServiceServer,
     },
     error::{Error, ErrorKind},
-    storage::Database,
+    storage::{Database, shards::Shard},
     transport::{grpc::GrpcService, request::RequestId, rest::Responder},
 };
 
@@ -100,6 +100,11 @@ impl Health {
     pub fn reasons(&self) -> Vec<String> {
         let stopping = self.is_stopping.load(Ordering::SeqCst).then(|| "The service is stopping.".to_owned());
         stopping.into_iter().chain(self.database.fault().map(|fault| fault.to_string())).collect()
+    }
+
+    /// The shards of a cluster whose organisations cannot be served; the others can, so it is ready.
+    pub fn lost_shards(&self) -> Vec<Shard> {
+        self.database.shards().all().into_iter().filter(|shard| shard.is_lost).collect()
     }
 
     async fn tell(&self) {

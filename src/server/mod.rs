@@ -101,6 +101,9 @@ pub async fn run(
     if database.is_sqlite() {
         in_the_background.spawn(background::checkpoint(database.clone()));
     }
+    if database.is_citus() {
+        in_the_background.spawn(background::watch_workers(database.clone()));
+    }
     if let Some(tls) = &config.tls {
         in_the_background.spawn(background::watch_certificate(tls.clone(), config.clock.clone()));
     }

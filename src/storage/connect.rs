@@ -23,6 +23,7 @@ use super::{
     schema::Schema,
     session::PROOF,
     settings::{self, Access, Limits},
+    shards::Shards,
     transaction::{Observer, Transaction},
     url::{postgres_server, sqlite_file},
 };
@@ -39,6 +40,7 @@ pub struct Database {
     write: Pool,
     read: Pool,
     condition: Condition,
+    shards: Shards,
 }
 
 /// How connections are kept.
@@ -127,7 +129,7 @@ impl Database {
             let write = sqlite_pool(&file, 1, SQLITE_MAPPED, SQLITE_WRITER_CACHE, options, &condition).await?;
             let read = sqlite_pool(&file, SQLITE_READERS, 0, SQLITE_READER_CACHE, options, &condition).await?;
             condition.know_file(&file);
-            return Ok(Self { write, read, condition });
+            return Ok(Self::of(write, read, condition));
         }
         let server = postgres_server(url)?;
         let waited_for = try_postgres(&server, options.acquire_timeout).await?;
@@ -135,16 +137,20 @@ impl Database {
         connected.map_err(|error| waited_for.unwrap_or(error))
     }
 
+    fn of(write: Pool, read: Pool, condition: Condition) -> Self {
+        Self { write, read, condition, shards: Shards::default() }
+    }
+
     async fn connect_postgres(server: &PgConnectOptions, options: PoolOptions, condition: Condition) -> Result<Self> {
         let readers = options.connections / POSTGRES_CONNECTIONS_PER_READER;
         if readers == 0 {
             let pool = postgres_pool(server, options, &condition).await?;
-            return Ok(Self { write: pool.clone(), read: pool, condition });
+            return Ok(Self::of(pool.clone(), pool, condition));
         }
         let of = |connections| PoolOptions { connections, ..options };
         let write = postgres_pool(server, of(options.connections - readers), &condition).await?;
         let read = postgres_pool(server, of(readers), &condition).await?;
-        Ok(Self { write, read, condition })
+        Ok(Self::of(write, read, condition))
     }
 
     /// Brings the schema up to date, in one transaction, and answers which steps were missing; one that is newer, and
@@ -207,6 +213,11 @@ impl Database {
     /// What the last probe found to be wrong.
     pub fn fault(&self) -> Option<Fault> {
         self.condition.fault()
+    }
+
+    /// The shards of a cluster of Citus, as its workers were found last; none elsewhere.
+    pub fn shards(&self) -> &Shards {
+        &self.shards
     }
 
     /// How many connections there are at most.

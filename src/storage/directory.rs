@@ -6,7 +6,12 @@ use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement, Value};
 use serde::Deserialize;
 use serde_json::Value as Json;
 
-use super::sql::{find_json_rows, json};
+use super::{
+    citus,
+    connect::Database,
+    sql::{find_json_rows, json},
+    transaction::Transaction,
+};
 use crate::id::{EntryKey, OrganisationId, RowKey};
 
 /// A table of the directory.
@@ -229,12 +234,16 @@ fn update(backend: DbBackend, table: &Table, types: &[SqlType], assignments: &st
     )
 }
 
-/// Has PostgreSQL see how many rows the table holds by now; in a transaction, its own rows too. Until it looks by itself,
-/// it takes a new organisation to have a few rows, and reads all of them to find some. SQLite's plans don't depend on
-/// that.
-pub async fn analyze<C: ConnectionTrait>(connection: &C, table: &Table) -> Result<(), DbErr> {
-    if connection.get_database_backend() == DbBackend::Postgres {
-        connection.execute_unprepared(&format!("ANALYZE {}", table.name)).await?;
+/// Has PostgreSQL see how many rows the table holds by now. Until it looks by itself, it takes a new organisation to have a
+/// few rows, and reads all of them to find some. SQLite's plans don't depend on that.
+pub async fn analyze(database: &Database, organisation_id: OrganisationId, table: &Table) -> Result<(), DbErr> {
+    tend(database, organisation_id, table, "ANALYZE").await
+}
+
+/// The same in a transaction, its own rows too.
+pub async fn analyze_within(transaction: &Transaction, table: &Table) -> Result<(), DbErr> {
+    if transaction.get_database_backend() == DbBackend::Postgres {
+        transaction.execute_unprepared(&format!("ANALYZE {}", table.name)).await?;
     }
     Ok(())
 }
@@ -242,9 +251,17 @@ pub async fn analyze<C: ConnectionTrait>(connection: &C, table: &Table) -> Resul
 /// Has PostgreSQL mark the rows of the table as those that all can see, and make its statistics: look-ups then read the
 /// indexes alone, which hold all that is asked for. Until it does so by itself, each row that is looked up for the first
 /// time takes several times as long as its index does.
-pub async fn vacuum<C: ConnectionTrait>(connection: &C, table: &Table) -> Result<(), DbErr> {
-    if connection.get_database_backend() == DbBackend::Postgres {
-        connection.execute_unprepared(&format!("VACUUM (ANALYZE) {}", table.name)).await?;
+pub async fn vacuum(database: &Database, organisation_id: OrganisationId, table: &Table) -> Result<(), DbErr> {
+    tend(database, organisation_id, table, "VACUUM (ANALYZE)").await
+}
+
+/// On a cluster of Citus only the shard is tended that has the organisation: from the coordinator, all of them would be.
+async fn tend(database: &Database, organisation_id: OrganisationId, table: &Table, how: &str) -> Result<(), DbErr> {
+    if database.is_citus() {
+        return citus::run_on_shard(database.writer(), table.name, organisation_id, &format!("{how} %s")).await;
+    }
+    if !database.is_sqlite() {
+        database.writer().execute_unprepared(&format!("{how} {}", table.name)).await?;
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ pub mod bulk_load;
 mod caller;
 pub mod calls;
 mod checkup;
+mod citus;
 mod condition;
 mod connect;
 pub mod counters;
@@ -47,6 +48,7 @@ pub mod referral_tree;
 pub mod schema;
 mod session;
 mod settings;
+pub mod shards;
 mod sql;
 mod transaction;
 pub mod unprocessed_events;
@@ -54,7 +56,7 @@ mod url;
 pub mod users;
 
 pub use caller::{Callers, to_its_end};
-
+pub use citus::{Cluster, Said, Worker};
 pub use connect::{Database, PoolOptions, PoolUse};
 pub use error::{is_contention, is_unclear, is_unique_violation};
 pub use fault::Fault;

@@ -84,6 +84,10 @@ impl Pool {
         self.limits
     }
 
+    pub(super) fn is_citus(&self) -> bool {
+        self.terms.is_citus
+    }
+
     pub(super) fn shares_sessions(&self) -> bool {
         self.shares_sessions
     }

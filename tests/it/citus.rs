@@ -6,13 +6,16 @@ use referral_events::directory::DirectoryKind;
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use serde_json::{Value, json};
 
-use crate::support::{Server, Setup, event, numbers, tests};
+use crate::support::{Server, Setup, Workplace, doctor::Report, event, numbers, tests, until};
 
 tests! {
     Citus:
         a_schema_is_made_whose_organisations_lie_on_one_shard_each,
         calls_of_two_organisations_are_answered_as_anywhere,
-        of_callers_who_race_one_succeeds_and_the_others_are_told_so;
+        of_callers_who_race_one_succeeds_and_the_others_are_told_so,
+        an_import_tends_the_shard_of_its_organisation_alone,
+        the_doctor_finds_what_is_wrong_with_a_cluster,
+        an_operator_is_told_which_shards_a_lost_worker_stops;
 }
 
 /// The rows of a query, whose columns are texts.
@@ -107,4 +110,84 @@ async fn of_callers_who_race_one_succeeds_and_the_others_are_told_so(setup: Setu
     }
     let stored: Vec<Value> = server.stored_events().await.iter().map(|event| json!(event.number)).collect();
     assert_eq!(stored.len(), 10);
+}
+
+async fn an_import_tends_the_shard_of_its_organisation_alone(setup: Setup) {
+    let server = Server::start(setup).await;
+    let tended = "SELECT sum(result::int)::text AS tended FROM run_command_on_workers('SELECT count(*) FROM pg_stat_user_tables \
+                  WHERE relname LIKE ''accounts_receivable_%'' AND last_analyze IS NOT NULL')";
+    let rows_of_many: String = (0..2000).map(|n| format!("N{n}\n")).collect();
+    server.import("acme", DirectoryKind::AccountsReceivable, format!("number\n{rows_of_many}")).await;
+    // Those of the two organisations that have accounts, of 32.
+    until("statistics are told of", async || rows(&server, tended, ["tended"]).await == [["2".to_owned()]]).await;
+}
+
+/// Moves a worker to another port in what the coordinator of this database knows, where nobody answers, or back.
+async fn move_worker(server: &Server, from: i32, to: i32) {
+    let sql = format!("UPDATE pg_dist_node SET nodeport = {to} WHERE nodeport = {from}");
+    server.database.writer().execute_unprepared(&sql).await.expect("a node");
+}
+
+async fn a_port(server: &Server) -> i32 {
+    let sql = "SELECT max(nodeport)::text AS port FROM pg_dist_node WHERE groupid > 0";
+    let [[port]] = &rows(server, sql, ["port"]).await[..] else { panic!("no worker") };
+    port.parse().expect("a port")
+}
+
+const NOBODY: i32 = 1;
+
+async fn the_doctor_finds_what_is_wrong_with_a_cluster(setup: Setup) {
+    let server = Server::start(setup).await;
+    let mut workplace = Workplace::new();
+    workplace.set("DATABASE_URL", &server.database_url());
+    workplace.set("REFERRAL_EVENTS_TOKEN_KEY", &"70".repeat(32));
+    workplace.set("REFERRAL_EVENTS_HASH_KEY", &"4a".repeat(32));
+    let report = Report::of(&workplace, &[]);
+    for check in ["workers", "distribution", "commits in doubt"] {
+        assert_eq!(report.says(check).0, "ok", "{:?}", report.lines);
+    }
+    let shards = workplace.run_well(&["organisation", "list"], "").stdout;
+    assert!(shards.lines().next().is_some_and(|line| line.ends_with("shard")), "{shards}");
+
+    let port = a_port(&server).await;
+    move_worker(&server, port, NOBODY).await;
+    let report = Report::of(&workplace, &[]);
+    let (outcome, message) = report.says("workers");
+    assert!(outcome == "failed" && message.contains(":1 (") && message.contains("cannot be served"), "{message}");
+    move_worker(&server, NOBODY, port).await;
+
+    // A table that was made before the extension.
+    for sql in
+        ["SELECT undistribute_table('calls')", "ALTER DATABASE CURRENT SET citus.propagate_set_commands = 'local'"]
+    {
+        let sql = sql.replace("CURRENT", server.database_url().rsplit('/').next().expect("a name"));
+        server.database.writer().execute_unprepared(&sql).await.expect("a statement");
+    }
+    let report = Report::of(&workplace, &[]);
+    let (outcome, message) = report.says("distribution");
+    assert!(outcome == "failed" && message.starts_with("the coordinator alone has calls, "), "{message}");
+    let (outcome, message) = report.says("cluster settings");
+    assert!(outcome == "warning" && message.contains("citus.propagate_set_commands = 'none'"), "{message}");
+}
+
+async fn an_operator_is_told_which_shards_a_lost_worker_stops(setup: Setup) {
+    let server = Server::start(setup).await;
+    let ready = async || serde_json::from_str::<Value>(&server.ask_admin("readyz").await.1).expect("JSON");
+    let lost = async || {
+        let scrape = server.scrape().await;
+        scrape.sum("referral_events_shard_lost", &[])
+    };
+    assert_eq!(ready().await, json!({"ready": true, "reasons": []}));
+    let port = a_port(&server).await;
+    move_worker(&server, port, NOBODY).await;
+    until("the worker is lost", async || ready().await["lost_shards"].as_array().is_some_and(|lost| !lost.is_empty()))
+        .await;
+    let told = ready().await;
+    assert_eq!(told["ready"], true);
+    let shards = told["lost_shards"].as_array().expect("shards");
+    assert!(shards.iter().all(|shard| shard["worker"].as_str().is_some_and(|worker| worker.ends_with(":1"))), "{told}");
+    assert_eq!(lost().await, shards.len() as f64);
+    move_worker(&server, NOBODY, port).await;
+    until("the worker is back", async || ready().await == json!({"ready": true, "reasons": []})).await;
+    assert_eq!(lost().await, 0.0);
 }

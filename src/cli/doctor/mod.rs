@@ -1,5 +1,6 @@
 //! `doctor`: looks whether all that `serve` needs is there, and says how to mend what is not. It changes nothing.
 
+mod cluster;
 mod database;
 mod finding;
 mod machine;
@@ -47,6 +48,9 @@ async fn look(arguments: &DoctorArguments, settings: &Settings) -> Vec<Finding> 
     findings.push(found);
     if let Some(database) = database {
         findings.extend(database::look(&database).await);
+        if database.is_citus() {
+            findings.extend(cluster::look(&database).await);
+        }
         findings.extend(settings::hash_key(&database, settings, &addresses).await);
         // It has answered; how it ends is no finding.
         _ = database.close().await;

@@ -4,12 +4,16 @@ use std::fmt;
 
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeMetric},
+    encoding::{DescriptorEncoder, EncodeLabelValue, EncodeMetric},
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
 };
 
 use crate::{
-    logging, referral::ReferralEvents, server::connections::Open, storage::Database, transport::admission::Admission,
+    logging,
+    referral::ReferralEvents,
+    server::connections::Open,
+    storage::{Database, shards::Shard},
+    transport::admission::Admission,
 };
 
 /// Who knows.
@@ -31,12 +35,12 @@ impl fmt::Debug for Gauges {
 type Described = (&'static str, &'static str);
 
 /// Labels and a value.
-type Value<const N: usize> = ([(&'static str, &'static str); N], u64);
+type Value<L, const N: usize> = ([(&'static str, L); N], u64);
 
-fn gauges<const N: usize>(
+fn gauges<L: EncodeLabelValue, const N: usize>(
     encoder: &mut DescriptorEncoder<'_>,
     (name, help): Described,
-    values: impl IntoIterator<Item = Value<N>>,
+    values: impl IntoIterator<Item = Value<L, N>>,
 ) -> fmt::Result {
     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
     for (labels, value) in values {
@@ -48,7 +52,7 @@ fn gauges<const N: usize>(
 fn counters<const N: usize>(
     encoder: &mut DescriptorEncoder<'_>,
     (name, help): Described,
-    values: impl IntoIterator<Item = Value<N>>,
+    values: impl IntoIterator<Item = Value<&'static str, N>>,
 ) -> fmt::Result {
     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
     for (labels, value) in values {
@@ -85,6 +89,14 @@ impl Collector for Gauges {
         gauges(encoder, ("referral_events_database_connections_maximum", help), maximum)?;
         let failures = self.database.failures().map(|(kind, count)| ([("kind", kind)], count));
         counters(encoder, ("referral_events_database_errors", "Failures of the database, by kind."), failures)?;
+
+        let shards = self.database.shards().all();
+        if !shards.is_empty() {
+            let lost =
+                |Shard { id, worker, is_lost }| ([("shard", id.to_string()), ("worker", worker)], u64::from(is_lost));
+            let help = "Shards of a cluster of Citus whose worker does not answer (1) or does (0).";
+            gauges(encoder, ("referral_events_shard_lost", help), shards.into_iter().map(lost))?;
+        }
 
         let left_out = [([], self.referral_events.unprocessed_left_out())];
         let help = "Unprocessed events that are not kept.";
