@@ -158,9 +158,10 @@ async fn a_replica_that_freezes_while_it_loads_events_loses_its_turn(setup: Setu
     proxy.delay(Duration::from_millis(100));
     let call = {
         let url = format!("http://{}/{BULK}", frozen.address);
-        // One event alone would go in by an INSERT.
+        // Few events would go in by an INSERT.
         let mut body = request(&acme, 0);
-        body["referral_customer_events_set"] = json!([event("1", "00", "49"), event("2", "02", "49")]);
+        let many = ["00", "02", "03", "04", "05"].map(|referred| event(referred, referred, "49"));
+        body["referral_customer_events_set"] = json!(many);
         tokio::spawn(async move { reqwest::Client::new().post(url).json(&body).send().await })
     };
     let started = Instant::now();

@@ -12,6 +12,7 @@ use crate::support::{Server, Setup, TestDatabase, event, tests};
 tests! {
     Postgres:
         nothing_hangs_on_a_default_of_the_database,
+        what_is_refused_with_its_commit_is_not_there,
         a_refused_load_that_citus_does_not_explain_is_a_lost_race_once,
         a_worker_that_is_lost_at_the_end_makes_the_service_unavailable;
     NoCalls:
@@ -94,11 +95,40 @@ async fn raise(server: &Server, code: &str, timing: &str, condition: &str) {
     execute(database, &format!("CREATE {timing} FOR EACH ROW EXECUTE FUNCTION refuse()")).await;
 }
 
-async fn a_refused_load_that_citus_does_not_explain_is_a_lost_race_once(setup: Setup) {
+/// When the rows of a statement are refused, and when those of a transaction are, as it ends.
+const AT_ONCE: &str = "TRIGGER refuse BEFORE INSERT ON referral_events";
+const AT_THE_END: &str = "CONSTRAINT TRIGGER refuse AFTER INSERT ON referral_events DEFERRABLE INITIALLY DEFERRED";
+
+async fn what_is_refused_with_its_commit_is_not_there(setup: Setup) {
     let server = Server::start(setup).await;
+    let mut refused = event("1", "01", "02");
+    refused["description"] = json!("never");
+    for timing in [AT_ONCE, AT_THE_END] {
+        raise(&server, "P0001", timing, "NEW.description = 'never'").await;
+        // The others of its call are not there either; the next call finds the session in order.
+        server.send(json!([event("2", "03", "02"), refused])).await.assert_refused("Internal");
+        assert_eq!(server.stored_events().await.len(), 0, "{timing}");
+        execute(server.database.writer(), "DROP TRIGGER refuse ON referral_events").await;
+    }
+    server.send(json!([event("2", "03", "02"), refused])).await.assert_outcome(&["2", "1"], &[]);
+}
+
+/// A server that takes its database for a cluster of Citus, whose errors are then raised in it.
+async fn start_as_on_citus(setup: Setup) -> Server {
+    let files = setup.engine.create_world();
+    let database = Database::connect(&files.url).await.expect("a database");
+    let extension = "INSERT INTO pg_extension (oid, extname, extowner, extnamespace, extrelocatable, extversion) \
+                     VALUES (999999, 'citus', 10, 11, FALSE, '0')";
+    execute(database.writer(), extension).await;
+    database.close().await.expect("a close");
+    Server::start_over(setup, files, Config::default()).await
+}
+
+async fn a_refused_load_that_citus_does_not_explain_is_a_lost_race_once(setup: Setup) {
+    let server = start_as_on_citus(setup).await;
     let taken = "EXISTS (SELECT 1 FROM referral_events e WHERE e.referred_account_key = NEW.referred_account_key) \
                  OR NEW.description = 'never'";
-    raise(&server, "XX000", "TRIGGER refuse BEFORE INSERT ON referral_events", taken).await;
+    raise(&server, "XX000", AT_ONCE, taken).await;
     let told = |identifier: &str, referred: &str, description: &str| {
         let mut event = event(identifier, referred, "02");
         event["description"] = json!(description);
@@ -114,11 +144,10 @@ async fn a_refused_load_that_citus_does_not_explain_is_a_lost_race_once(setup: S
 }
 
 async fn a_worker_that_is_lost_at_the_end_makes_the_service_unavailable(setup: Setup) {
-    let server = Server::start(setup).await;
+    let server = start_as_on_citus(setup).await;
     let never = |code: &str| format!("NEW.description = '{code}'");
-    let at_the_end = "CONSTRAINT TRIGGER refuse AFTER INSERT ON referral_events DEFERRABLE INITIALLY DEFERRED";
     for code in ["XX000", "58030"] {
-        raise(&server, code, at_the_end, &never(code)).await;
+        raise(&server, code, AT_THE_END, &never(code)).await;
         let mut lost: Value = event("1", "01", "02");
         lost["description"] = json!(code);
         server.send(json!([lost])).await.assert_refused("ServiceUnavailable");
