@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, FromQueryResult};
 
 use super::{
     bulk_load,
@@ -34,14 +34,17 @@ pub async fn commit_with(
     calls: &[Call<'_>],
     rows: Vec<Model>,
 ) -> Result<(), Uncommitted> {
-    if calls.is_empty() {
-        return transaction.commit_after(&[]).await;
-    }
-    let backend = transaction.get_database_backend();
     let mut along = Vec::with_capacity(2);
     if !rows.is_empty() {
         along.push(bulk_load::insertion(rows).map_err(Uncommitted::RolledBack)?);
     }
+    if !calls.is_empty() {
+        along.push(insertion(transaction.get_database_backend(), organisation_id, calls));
+    }
+    transaction.commit_after(&along).await
+}
+
+fn insertion(backend: DbBackend, organisation_id: OrganisationId, calls: &[Call<'_>]) -> Along {
     let mut insert = format!("{INSERT} (organisation_id, first_number, last_number, request_id, created_by) VALUES");
     for (n, Call { first, last, request_id, created_by }) in calls.iter().enumerate() {
         let comma = if n == 0 { "" } else { "," };
@@ -49,8 +52,7 @@ pub async fn commit_with(
         // Writing to a text cannot fail.
         _ = write!(insert, "{comma} ({organisation_id}, {first}, {last}, {request_id}, {created_by})");
     }
-    along.push(Along { told: INSERT.to_owned(), text: insert });
-    transaction.commit_after(&along).await
+    Along { told: INSERT.to_owned(), text: insert }
 }
 
 const INSERT: &str = "INSERT INTO calls";
