@@ -202,7 +202,9 @@ async fn a_disk_with_little_room_is_warned_of_and_one_with_none_fails(_: Setup) 
         "The database has no room left, or cannot write to its disk; try again. Make room on the database's disk.";
     report.expect("database", "failed", full);
     disk.free();
-    assert_eq!(Report::of(&workplace, &["--database-url", &url]).says("database").0, "ok");
+    // A machine that has much else to do may not write at once.
+    let is_well = async || Report::of(&workplace, &["--database-url", &url]).says("database").0 == "ok";
+    until("the disk has room again", is_well).await;
     drop(server);
 }
 
