@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use referral_events::config::{Config, ConnectionLimits};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, sync::oneshot};
 use tonic::{Code, transport::Channel};
 use tonic_types::StatusExt;
 
@@ -78,9 +78,17 @@ async fn a_chunk_under_way_is_answered_before_the_server_stops(setup: Setup) {
     let (address, held) = (server.address, server.hold_at("COMMIT"));
     load.send_chunk(0, &one(0));
     load.send_chunk(1, &one(1));
-    let stopping = server.stop();
+    let (under_way, is_under_way) = oneshot::channel();
+    let stopping = async {
+        is_under_way.await.expect("a chunk under way");
+        server.stop().await;
+    };
     let loading = async {
-        held.meanwhile(until("nobody is taken any more", async || TcpStream::connect(address).await.is_err())).await;
+        held.meanwhile(async {
+            under_way.send(()).expect("a server to stop");
+            until("nobody is taken any more", async || TcpStream::connect(address).await.is_err()).await;
+        })
+        .await;
         load.answer().await.assert_outcome(&["0"], &[]);
         let (code, reason, wait) = refusal(&mut load).await;
         assert_eq!((code, reason.as_str()), (Code::Unavailable, "ServiceUnavailableException"));

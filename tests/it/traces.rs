@@ -133,6 +133,7 @@ async fn a_call_of_nobody_begins_a_trace_that_its_line_of_the_log_names(_: Setup
     let span = span_of(&collector, "lost").await;
     assert_eq!(span.name, "_OTHER _OTHER");
     assert!(span.parent_span_id.is_empty());
+    server.wait_for_output("\"request_id\":\"lost\"").await;
     let line = server.log_lines().into_iter().find(|line| line["request_id"] == "lost").expect("a line");
     assert_eq!(line["trace_id"], hex::encode(&span.trace_id));
     assert_eq!(collector.resources().remove(0)["service.name"], "referrals-of-the-shop");
