@@ -137,7 +137,7 @@ async fn an_event_without_attributes_is_told_which_it_needs(setup: Setup) {
     let server = Server::start(setup).await;
     let answer = server.create(json!({}), json!({})).await;
     answer.assert_refused("MissingMandatoryAttribute");
-    assert!(answer.message.contains("performed_on") || answer.message.contains("performed_by_"), "{answer:?}");
+    assert!(answer.message.contains("One of the attributes performed_by_business_unit_identifier, "), "{answer:?}");
     let answer = server.create(json!({}), json!({"referral_customer_event": event("1", "01", "02")})).await;
     answer.assert_refused("UnknownAttribute");
     assert!(answer.message.ends_with("; its attributes stand by themselves here."), "{answer:?}");
