@@ -44,8 +44,8 @@ pub fn shown_short(value: &str) -> String {
 /// Names in a sentence: `a, b and c`.
 pub fn listed(names: &[&str]) -> String {
     match names {
-        [first @ .., before, last] if !first.is_empty() => format!("{}, {before} and {last}", first.join(", ")),
-        names => names.join(" and "),
+        [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),
+        names => names.concat(),
     }
 }
 
