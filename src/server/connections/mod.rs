@@ -160,7 +160,12 @@ impl Connections {
                     self.open.lock().values().for_each(|connection| connection.review(now));
                 }
                 () = tokio::time::sleep(RETRY), if newcomer.is_some() || has_failed => has_failed = false,
-                outcome = &mut stop => return outcome,
+                outcome = &mut stop => {
+                    // While it still listens: who finds nobody listening can rely on nothing being begun any more.
+                    let now = Instant::now();
+                    self.open.lock().values().for_each(|connection| connection.drain(now, now));
+                    return outcome;
+                }
             }
         }
     }
