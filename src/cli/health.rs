@@ -106,11 +106,17 @@ pub fn of_address(mut address: SocketAddr) -> String {
 /// Whether a server of ours serves; or why that is not known.
 pub async fn ask(server: Endpoint, service: String, patience: Duration) -> Result<bool, String> {
     let asking = async {
+        let is_plain = server.uri().scheme_str() == Some("http");
         let channel = server.connect().await.map_err(|error| format!("cannot be connected to: {}", cause(&error)))?;
         let answer = HealthClient::new(channel).check(HealthCheckRequest { service: service.clone() }).await;
         match answer {
             Ok(answer) => Ok(answer.into_inner().status() == ServingStatus::Serving),
             Err(status) if status.code() == Code::NotFound => Err(format!("has no service {service}")),
+            // A status with a source was made here, of what came instead of an answer.
+            Err(status) if is_plain && status.source().is_some() => Err(format!(
+                "does not speak gRPC in plain text: {}; where it serves TLS, ask https:// with --authority FILE",
+                cause(&status)
+            )),
             Err(status) => Err(format!("does not tell its health: {}", status.message())),
         }
     };

@@ -152,6 +152,9 @@ async fn a_server_that_takes_certificates_alone_is_shown_one(_: Setup) {
     let shown = ["--client-certificate", "watch/tls.crt", "--client-key", "watch/tls.key"];
     assert_eq!(workplace.run_well(&[&ask[..], &shown[..]].concat(), "").stdout, "serving\n");
     assert_eq!(workplace.run(&ask).code, Some(1));
+    let in_plain_text = workplace.run(&["health", "--server", &url.replace("https:", "http:")]);
+    let hint = "; where it serves TLS, ask https:// with --authority FILE\n";
+    assert_eq!((in_plain_text.code, in_plain_text.stderr.ends_with(hint)), (Some(1), true), "{in_plain_text:?}");
     let missing =
         workplace.run(&[&ask[..], &["--client-certificate", "watch/tls.crt", "--client-key", "no.key"]].concat());
     assert_eq!((missing.code, missing.stderr.contains("no.key: No such file")), (Some(1), true), "{missing:?}");
