@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
-use super::{Failure, generated::print};
+use super::{Failure, output::print};
 use crate::{description, error::Error};
 
 #[derive(Args, Debug)]
@@ -28,5 +28,6 @@ pub fn run(arguments: &DescribeArguments) -> Result<(), Failure> {
         Form::Reference => description::reference(),
         Form::Requests => description::requests(),
     };
-    print(described.map_err(Error::internal)?.as_bytes())
+    print(described.map_err(Error::internal)?.as_bytes());
+    Ok(())
 }

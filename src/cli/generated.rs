@@ -1,12 +1,10 @@
 //! `completions` and `man`: what is made of the definition of the command line.
 
-use std::io::{self, Write};
-
 use clap::{Args, Command};
 use clap_complete::Shell;
 use clap_mangen::Man;
 
-use super::Failure;
+use super::{Failure, output::print};
 use crate::config::SettingError;
 
 #[derive(Args, Debug)]
@@ -22,14 +20,14 @@ pub struct ManArguments {
 }
 
 /// Prints a script that completes the command line in a shell.
-pub fn completions(arguments: &CompletionsArguments, mut command: Command) -> Result<(), Failure> {
+pub fn completions(arguments: &CompletionsArguments, mut command: Command) {
     let name = command.get_name().to_owned();
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut command, name, &mut script);
     if arguments.shell == Shell::Bash {
         script = String::from_utf8_lossy(&script).replace(MISNAMED, NAMED).into_bytes();
     }
-    print(&script)
+    print(&script);
 }
 
 /// In a script for bash clap calls a program with a hyphen by two names, and nothing after a command is completed: issue
@@ -50,18 +48,11 @@ pub fn man(arguments: &ManArguments, command: Command) -> Result<(), Failure> {
     }
     let mut page = Vec::new();
     Man::new(command).source(source.trim_end()).render(&mut page)?;
-    print(&page)
+    print(&page);
+    Ok(())
 }
 
 /// The page leaves out what is told of arguments that the short help leaves out.
 fn told_in_full(command: Command) -> Command {
     command.mut_args(|argument| argument.hide_short_help(false)).mut_subcommands(told_in_full)
-}
-
-/// If nobody reads it to its end, the command has still succeeded.
-pub fn print(text: &[u8]) -> Result<(), Failure> {
-    match io::stdout().write_all(text) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(()),
-    }
 }

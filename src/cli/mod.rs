@@ -22,6 +22,7 @@ mod load;
 mod migrate;
 mod operator;
 mod organisation;
+mod output;
 mod serve;
 mod settings;
 mod show;
@@ -51,6 +52,7 @@ use crate::{
 use config_file::ConfigFile;
 use config_show::ConfigCommand;
 use key_settings::KeyArguments;
+use output::{say, unprinted};
 use settings::{Settings, check_schema};
 use values::DAY;
 
@@ -249,8 +251,16 @@ pub async fn run(cli: Cli) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    // A server serves whether or not it can say so.
+    let is_heard = !matches!(cli.command, Command::Serve(_));
     match dispatch(cli).await {
-        Ok(code) => code,
+        Ok(code) => match unprinted() {
+            Some(error) if is_heard => {
+                log.say(&format!("error: it was done, but what there is to say cannot be written: {error}"));
+                ExitCode::FAILURE
+            }
+            _ => code,
+        },
         Err(failure) => {
             log.say(&format!("error: {failure}"));
             ExitCode::FAILURE
@@ -262,11 +272,6 @@ fn start_log(levels: &str, format: logging::Format) -> Result<Log, Failure> {
     let filter = logging::filter(levels)
         .map_err(|reason| SettingError::new(format!("the log setting cannot be read: {reason}")))?;
     Ok(Log::start(filter, format)?)
-}
-
-/// Prints a line for the operator. If it cannot be written, the command has still succeeded.
-fn say(line: &str) {
-    _ = writeln!(io::stdout(), "{line}");
 }
 
 async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
@@ -288,7 +293,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Health(arguments) => health::run(arguments).await?,
         Command::Config(command) => config_show::run(command),
         Command::Describe(arguments) => describe::run(&arguments)?,
-        Command::Completions(arguments) => generated::completions(&arguments, Cli::command())?,
+        Command::Completions(arguments) => generated::completions(&arguments, Cli::command()),
         Command::Man(arguments) => generated::man(&arguments, Cli::command())?,
     }
     Ok(ExitCode::SUCCESS)

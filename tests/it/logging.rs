@@ -22,6 +22,7 @@ tests! {
         calls_are_answered_when_the_log_has_no_room_on_its_disk,
         a_server_whose_output_is_closed_serves,
         commands_whose_output_is_closed_do_their_work,
+        a_command_fails_where_what_it_says_cannot_be_written,
         lines_that_found_no_place_are_counted,
         lines_that_could_not_be_written_are_counted,
         who_leaves_in_the_middle_of_a_body_is_no_failure_of_the_server;
@@ -188,4 +189,35 @@ async fn who_leaves_in_the_middle_of_a_body_is_no_failure_of_the_server(_: Setup
     drop(caller);
     server.wait_for_output("\"code\":\"400\"").await;
     assert!(!server.output().contains("ERROR"), "{}", server.output());
+}
+
+async fn a_command_fails_where_what_it_says_cannot_be_written(_: Setup) {
+    let workplace = Workplace::new();
+    workplace.add_caller("seven green kettles");
+    // It makes the keys.
+    drop(workplace.serve(&[]));
+    let error =
+        "error: it was done, but what there is to say cannot be written: No space left on device (os error 28)\n";
+    for line in [
+        "key new",
+        "key check",
+        "config show",
+        "organisation list",
+        "user list --organisation acme --json",
+        "audit list",
+        "describe openapi",
+        "man",
+        "completions bash",
+    ] {
+        let arguments: Vec<&str> = line.split_whitespace().collect();
+        let run = |stdout: Stdio| {
+            workplace.spawn(&arguments, stdout, Stdio::piped()).wait_with_output().expect("an end of the command")
+        };
+        let full = File::options().write(true).open("/dev/full").expect("a device");
+        let ended = run(full.into());
+        assert_eq!(ended.status.code(), Some(1), "{line}: {ended:?}");
+        assert!(String::from_utf8_lossy(&ended.stderr).ends_with(error), "{line}: {ended:?}");
+        // Who reads no further has what was wanted.
+        assert!(run(closed()).status.success(), "{line}");
+    }
 }

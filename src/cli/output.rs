@@ -1,0 +1,26 @@
+//! What commands print on standard output.
+
+use std::{
+    io::{self, Write},
+    sync::OnceLock,
+};
+
+/// Why a line could not be printed: the first that could not.
+static UNPRINTED: OnceLock<io::Error> = OnceLock::new();
+
+/// Prints a line for the operator. Whether it could be is asked once, when the command is over: [`unprinted`].
+pub fn say(line: &str) {
+    print(format!("{line}\n").as_bytes());
+}
+
+/// As [`say`], of text as it is.
+pub fn print(text: &[u8]) {
+    if let Err(error) = io::stdout().write_all(text).and_then(|()| io::stdout().flush()) {
+        _ = UNPRINTED.set(error);
+    }
+}
+
+/// Why not all was printed. Where nobody reads to the end, there is nothing to say.
+pub fn unprinted() -> Option<&'static io::Error> {
+    UNPRINTED.get().filter(|error| error.kind() != io::ErrorKind::BrokenPipe)
+}
