@@ -13,7 +13,10 @@ use clap::Args;
 use tempfile::{NamedTempFile, TempDir, TempPath};
 
 use super::{
-    Failure, Settings, key_files, say,
+    COMMAND_TIME_LIMIT, Failure, Settings, key_files,
+    key_settings::{KeySettings, MissingKeys},
+    keys::check_fit,
+    say,
     stop::{STOPPED, told_to_stop},
 };
 use crate::{
@@ -75,7 +78,23 @@ pub async fn run(arguments: BackupArguments, settings: &Settings) -> Result<Exit
             say(&format!("it has no file of keys: keep {HASH_KEY} with the copy, without which no code in it matches"))
         }
     }
+    // A copy that cannot be used is better than none, and has to be known.
+    check_keys(settings).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Refuses keys that are not those of the codes in the database. One of an older program has nothing to tell by.
+async fn check_keys(settings: &Settings) -> Result<(), Failure> {
+    let keys = KeySettings::read(&settings.keys, &settings.database_url, MissingKeys::KeepBesideDatabase)?;
+    let Some((keys, source)) = keys.hash_keys()? else { return Ok(()) };
+    let database = settings.connect(COMMAND_TIME_LIMIT).await?;
+    let checked = match database.schema().await {
+        Ok(schema) if schema.missing.is_empty() => check_fit(&database, &keys, &source).await,
+        Ok(_) => Ok(()),
+        Err(error) => Err(error.into()),
+    };
+    database.close().await?;
+    checked
 }
 
 fn target(database: &Path, target: PathBuf) -> PathBuf {

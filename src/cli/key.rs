@@ -7,7 +7,7 @@ use clap::{Subcommand, ValueEnum};
 use super::{
     COMMAND_TIME_LIMIT, Failure, Settings, key_files,
     key_settings::{FoundKeys, KeySettings, MissingKeys, Source},
-    keys::{check_in_use, find_wrong_key, missing_key},
+    keys::{check_fit, check_in_use},
     say,
 };
 use crate::{
@@ -180,12 +180,7 @@ async fn check_against(database: &Database, keys: &KeyRing, source: &Source) -> 
     for (number, hashes) in &stored {
         say(&format!("{hashes} codes are hashed with the hash key {number}"));
     }
-    if let Some(refusal) = find_wrong_key(&known, keys, source) {
-        return Err(refusal.into());
-    }
-    if let Some((number, hashes)) = stored.iter().find(|(number, _)| keys.find(**number).is_none()) {
-        return Err(missing_key(*number, *hashes).into());
-    }
+    check_fit(database, keys, source).await?;
     for key in keys.all().filter(|key| !known.contains_key(&key.number)) {
         say(&format!("the hash key {} is new to the database, which knows it once a server has started", key.number));
     }

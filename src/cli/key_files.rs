@@ -1,6 +1,7 @@
 //! Files that hold keys. None is read that others may read, too.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     io::{self, Read, Write},
     os::unix::fs::MetadataExt,
@@ -58,10 +59,21 @@ pub fn read_or_make_beside(file: &Path) -> Result<Keys> {
 
 pub fn read_beside(file: &Path) -> Result<Keys> {
     let text = read(file)?;
+    let refused = |message: String| SettingError::new(format!("the key file {} {message}", file.display()));
+    let mut values = BTreeMap::new();
+    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let (name, value) = line.split_once('=').unwrap_or_default();
+        // What the line holds may be a key.
+        if ![TOKEN_KEY, HASH_KEY].contains(&name) || values.insert(name, value).is_some() {
+            let number = number + 1;
+            return Err(refused(format!(
+                "has to have a line {TOKEN_KEY}=… and a line {HASH_KEY}=…, and nothing else: take line {number} out"
+            )));
+        }
+    }
     let line = |name: &str| {
-        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-        let value = value.ok_or_else(|| SettingError::new(format!("{} has no {name}", file.display())))?;
-        KeyRing::read(value).map_err(|fault| SettingError::new(format!("{name} {fault}")))
+        let value = values.get(name).ok_or_else(|| refused(format!("has no line {name}=…")))?;
+        KeyRing::read(value).map_err(|fault| SettingError::new(format!("{name} in {} {fault}", file.display())))
     };
     Ok(Keys { token: line(TOKEN_KEY)?, hash: line(HASH_KEY)? })
 }

@@ -86,6 +86,19 @@ async fn check_hash_keys(
     Ok(())
 }
 
+/// Refuses keys with which codes in the database match nothing.
+pub async fn check_fit(database: &Database, keys: &KeyRing, source: &Source) -> Result<(), Failure> {
+    let known = key_checks::find_all(database.reader()).await?;
+    if let Some(refusal) = find_wrong_key(&known, keys, source) {
+        return Err(refusal.into());
+    }
+    let stored = access_tokens::count_hashes(database.reader()).await?;
+    match stored.into_iter().find(|(number, _)| keys.find(*number).is_none()) {
+        Some((number, hashes)) => Err(missing_key(number, hashes).into()),
+        None => Ok(()),
+    }
+}
+
 /// Refuses a first hash key that no server has used yet; `act` is what waits for it.
 pub fn check_in_use(known: &BTreeMap<u16, String>, keys: &KeyRing, act: &str) -> Result<(), SettingError> {
     let number = keys.first.number;

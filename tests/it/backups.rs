@@ -26,6 +26,7 @@ tests! {
         a_copy_made_under_load_has_what_was_acknowledged_before_and_is_served_with_its_keys,
         a_copy_takes_no_place_that_is_taken_and_leaves_nothing_where_it_fails,
         a_copy_that_is_told_to_stop_leaves_nothing,
+        keys_that_do_not_fit_are_copied_and_told,
         a_copy_of_an_older_schema_stays_as_it_is,
         the_recipe_for_sqlite_leads_back_to_what_was_there;
     Postgres:
@@ -235,6 +236,35 @@ async fn a_copy_takes_no_place_that_is_taken_and_leaves_nothing_where_it_fails(_
     with_set_keys.run_well(&["migrate"], "");
     let said = with_set_keys.run_well(&["backup", "copy.db"], "").stdout;
     assert!(said.contains("keep REFERRAL_EVENTS_HASH_KEY with the copy"), "{said}");
+}
+
+async fn keys_that_do_not_fit_are_copied_and_told(_: Setup) {
+    let workplace = Workplace::new();
+    fill(&workplace, 1);
+    drop(workplace.serve(&[]));
+    let keys = workplace.path("referral-events.db.keys");
+    let (own, other) = (fs::read_to_string(&keys).expect("keys"), workplace.run_well(&["key", "new"], "").stdout);
+    let hash_key = own.lines().find_map(|line| line.strip_prefix("REFERRAL_EVENTS_HASH_KEY=")).expect("a key");
+    for (text, message) in [
+        (
+            own.replace(hash_key, other.trim_end()),
+            "the codes in the database were hashed with another key and would match nothing: put the key file \
+             referral-events.db.keys back that was there",
+        ),
+        (
+            format!("{own}\ngarbage\n"),
+            "the key file referral-events.db.keys has to have a line REFERRAL_EVENTS_TOKEN_KEY=… and a line \
+             REFERRAL_EVENTS_HASH_KEY=…, and nothing else: take line 4 out",
+        ),
+    ] {
+        fs::write(&keys, &text).expect("other keys");
+        let ended = workplace.run(&["backup", "copy.db", "--overwrite"]);
+        assert_eq!((ended.code, ended.stderr), (Some(1), format!("error: {message}\n")));
+        assert!(ended.stdout.ends_with("copied its keys to copy.db.keys\n"), "{}", ended.stdout);
+        assert_eq!(fs::read_to_string(workplace.path("copy.db.keys")).expect("a copy"), text);
+    }
+    fs::write(&keys, own).expect("its own keys");
+    workplace.run_well(&["backup", "copy.db", "--overwrite"], "");
 }
 
 async fn a_copy_that_is_told_to_stop_leaves_nothing(_: Setup) {

@@ -83,7 +83,7 @@ async fn keys_are_made_once_and_for_their_owners_eyes_alone(_: Setup) {
     fs::write(&file, "REFERRAL_EVENTS_TOKEN_KEY=0011\n").expect("a file");
     let ended = workplace.run(&["serve", "--listen", "127.0.0.1:0"]);
     assert_eq!(ended.code, Some(1));
-    assert_eq!(ended.stderr, "error: REFERRAL_EVENTS_TOKEN_KEY must be 64 hex digits\n");
+    assert_eq!(ended.stderr, "error: REFERRAL_EVENTS_TOKEN_KEY in referral-events.db.keys must be 64 hex digits\n");
 }
 
 async fn a_public_address_needs_keys(_: Setup) {
