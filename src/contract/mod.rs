@@ -5,6 +5,7 @@ use std::{fmt, sync::LazyLock};
 
 use prost::Name;
 use prost_reflect::{DescriptorError, DescriptorPool, MessageDescriptor};
+use tonic_reflection::pb::{v1, v1alpha};
 
 pub use generated::*;
 
@@ -36,10 +37,16 @@ pub const MAXIMUM_REQUEST_SIZE: usize = 48 * 1024 * 1024;
 /// The largest answer as a message of protobuf, in bytes: what clients of gRPC read unless told otherwise.
 pub const MAXIMUM_ANSWER_SIZE: usize = 4 * 1024 * 1024;
 
-/// Every file of the contract. They are read when this is first asked for, which a server does as it starts.
+/// Every file of what is served: of the contract, and of gRPC's own services beside it. They are read once, when this is
+/// first asked for, which a server does as it starts: with their comments they take two megabytes.
 pub fn files() -> Result<&'static DescriptorPool, String> {
-    static FILES: LazyLock<Result<DescriptorPool, DescriptorError>> =
-        LazyLock::new(|| DescriptorPool::decode(DESCRIPTOR_SET));
+    static FILES: LazyLock<Result<DescriptorPool, DescriptorError>> = LazyLock::new(|| {
+        let mut files = DescriptorPool::decode(DESCRIPTOR_SET)?;
+        for beside in [tonic_health::pb::FILE_DESCRIPTOR_SET, v1::FILE_DESCRIPTOR_SET, v1alpha::FILE_DESCRIPTOR_SET] {
+            files.decode_file_descriptor_set(beside)?;
+        }
+        Ok(files)
+    });
     FILES.as_ref().map_err(|error| format!("the contract cannot be read: {error}"))
 }
 

@@ -48,7 +48,7 @@ use crate::{
     auth::Authenticator,
     config::{Config, Keys},
     contract::{
-        MAXIMUM_EVENTS, MAXIMUM_REQUEST_SIZE,
+        self, MAXIMUM_EVENTS, MAXIMUM_REQUEST_SIZE,
         services::{
             authentication_service_server::AuthenticationServiceServer,
             directory_service_server::DirectoryServiceServer,
@@ -56,7 +56,7 @@ use crate::{
         },
     },
     directory::Directory,
-    error::Result,
+    error::{Error, Result},
     guessing::Guessing,
     referral::ReferralEvents,
     secret::CodeHasher,
@@ -129,7 +129,7 @@ pub async fn run(
         database: database.clone(),
         referral_events: referral_events.clone(),
     };
-    let metrics = Arc::new(Metrics::new(&reflection::served_files()?, gauges));
+    let metrics = Arc::new(Metrics::new(contract::files().map_err(Error::internal)?, gauges));
     let observer = Observer {
         responder: Responder { always_ok: config.always_ok },
         metrics: metrics.clone(),

@@ -9,15 +9,12 @@ use axum::{Router, extract::Request, http::Uri};
 use futures_util::{StreamExt, stream::BoxStream};
 use prost_reflect::{DescriptorPool, FileDescriptor};
 use tonic::{Code, Response, Status, Streaming, codec::CompressionEncoding};
-use tonic_reflection::pb::{
-    v1::{
-        self, ErrorResponse, ExtensionNumberResponse, FileDescriptorResponse, ListServiceResponse,
-        ServerReflectionRequest, ServerReflectionResponse, ServiceResponse,
-        server_reflection_request::MessageRequest,
-        server_reflection_response::MessageResponse,
-        server_reflection_server::{ServerReflection, ServerReflectionServer},
-    },
-    v1alpha,
+use tonic_reflection::pb::v1::{
+    ErrorResponse, ExtensionNumberResponse, FileDescriptorResponse, ListServiceResponse, ServerReflectionRequest,
+    ServerReflectionResponse, ServiceResponse,
+    server_reflection_request::MessageRequest,
+    server_reflection_response::MessageResponse,
+    server_reflection_server::{ServerReflection, ServerReflectionServer},
 };
 use tower::ServiceExt;
 
@@ -43,27 +40,18 @@ pub fn router() -> Result<Router> {
     Ok(Router::new().route_service(V1, service).route_service(V1ALPHA, as_v1))
 }
 
-/// The files of all that is served.
-pub fn served_files() -> Result<DescriptorPool> {
-    let mut files = contract::files().map_err(Error::internal)?.clone();
-    for more in [tonic_health::pb::FILE_DESCRIPTOR_SET, v1::FILE_DESCRIPTOR_SET, v1alpha::FILE_DESCRIPTOR_SET] {
-        files.decode_file_descriptor_set(more).map_err(Error::internal)?;
-    }
-    Ok(files)
-}
-
-/// What they say, by what is asked for.
+/// What the files of all that is served say, by what is asked for.
 #[derive(Clone)]
 struct Reflection {
-    files: DescriptorPool,
+    files: &'static DescriptorPool,
     /// The file of whatever has a name.
     files_by_symbol: Arc<HashMap<String, FileDescriptor>>,
 }
 
 impl Reflection {
     fn new() -> Result<Self> {
-        let files = served_files()?;
-        let files_by_symbol = Arc::new(files_by_symbol(&files));
+        let files = contract::files().map_err(Error::internal)?;
+        let files_by_symbol = Arc::new(files_by_symbol(files));
         Ok(Self { files, files_by_symbol })
     }
 
