@@ -22,6 +22,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// A client of one server. A clone shares its connection and its token.
 #[derive(Clone)]
 pub struct Client {
+    pub(super) channel: Channel,
     pub(super) service: ReferralEventServiceClient<Channel>,
     pub(super) tokens: TokenSource,
     pub(super) settings: Settings,
@@ -33,7 +34,8 @@ impl Client {
         let channel = endpoint(url, &settings)?.connect_lazy();
         Ok(Self {
             service: ReferralEventServiceClient::new(channel.clone()),
-            tokens: TokenSource::new(tokens, channel, settings.deadline),
+            tokens: TokenSource::new(tokens, channel.clone(), settings.deadline),
+            channel,
             settings,
         })
     }

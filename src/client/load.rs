@@ -2,9 +2,12 @@
 
 use std::collections::VecDeque;
 
+use axum::http::uri::PathAndQuery;
 use futures_util::{FutureExt, stream};
+use prost::{Message, bytes::Bytes};
 use tokio::sync::mpsc;
-use tonic::{Code, Request, Streaming};
+use tonic::{Code, Request, Status, Streaming, client::Grpc};
+use tonic_prost::ProstCodec;
 
 use super::{
     attempts::Attempts,
@@ -14,12 +17,23 @@ use super::{
 };
 use crate::{
     contract::{
-        LoadChunkRequest, LoadChunkResponse, LoadReferralEventsRequest, LoadReferralEventsResponse, OpenLoadRequest,
-        OpenLoadResponse, ReferralCustomerEvent, load_referral_events_request::Message as Sent,
-        load_referral_events_response::Message as Answered,
+        LoadChunkResponse, LoadReferralEventsResponse, OpenLoadRequest, OpenLoadResponse, ReferralCustomerEvent,
+        load_referral_events_response::Message as Answered, services::RawLoadChunkRequest,
     },
     secret::Secret,
 };
+
+const PATH: &str = "/referral.v1.ReferralEventService/LoadReferralEvents";
+
+/// A `LoadReferralEventsRequest`, of which one field is set. Its events are written when they are given to it, so that a
+/// chunk is kept for a further attempt without a copy of each text in it.
+#[derive(Clone, PartialEq, Message)]
+struct LoadRequest {
+    #[prost(message, optional, tag = "1")]
+    open: Option<OpenLoadRequest>,
+    #[prost(message, optional, tag = "2")]
+    chunk: Option<RawLoadChunkRequest>,
+}
 
 /// Messages that wait to be sent: the one that opens the load, and the chunks under way.
 const QUEUE: usize = 16;
@@ -42,7 +56,7 @@ pub struct Load {
     options: LoadOptions,
     stream: Option<Stream>,
     /// The chunks that have no answer, the oldest first.
-    under_way: VecDeque<LoadChunkRequest>,
+    under_way: VecDeque<RawLoadChunkRequest>,
     /// How many of them are sent by the stream that is open.
     sent: usize,
     next_offset: u64,
@@ -55,7 +69,7 @@ pub struct Load {
 
 /// A stream that is open.
 struct Stream {
-    messages: mpsc::Sender<LoadReferralEventsRequest>,
+    messages: mpsc::Sender<LoadRequest>,
     answers: Streaming<LoadReferralEventsResponse>,
     request_id: Option<String>,
 }
@@ -111,13 +125,18 @@ impl Load {
     /// Sends 1 to 1000 events as the next chunk. Where as many are under way as may be, it waits for the answer to the
     /// oldest first, and gives it.
     pub async fn send(&mut self, events: Vec<ReferralCustomerEvent>) -> Result<Option<LoadChunkResponse>, Error> {
+        self.send_encoded(events.iter().map(|event| event.encode_to_vec().into()).collect()).await
+    }
+
+    /// The same of events as their messages are written.
+    pub(crate) async fn send_encoded(&mut self, events: Vec<Bytes>) -> Result<Option<LoadChunkResponse>, Error> {
         let answer = if self.under_way.len() < self.max_in_flight { None } else { self.next().await? };
         if self.under_way.is_empty() {
             self.leave_ended_stream();
         }
         let offset = self.next_offset;
         self.next_offset += events.len() as u64;
-        self.under_way.push_back(LoadChunkRequest { offset: Some(offset), referral_customer_events_set: events });
+        self.under_way.push_back(RawLoadChunkRequest { offset: Some(offset), referral_customer_events_set: events });
         self.send_waiting();
         Ok(answer)
     }
@@ -162,7 +181,7 @@ impl Load {
         let Some(stream) = &self.stream else { return };
         for chunk in self.under_way.iter().skip(self.sent) {
             // Where the stream has ended, its answers say why.
-            _ = stream.messages.try_send(LoadReferralEventsRequest { message: Some(Sent::Chunk(chunk.clone())) });
+            _ = stream.messages.try_send(LoadRequest { open: None, chunk: Some(chunk.clone()) });
         }
         self.sent = self.under_way.len();
     }
@@ -195,7 +214,7 @@ impl Load {
     }
 
     fn first_offset(&self) -> Option<u64> {
-        self.under_way.front().map(LoadChunkRequest::offset)
+        self.under_way.front().map(RawLoadChunkRequest::offset)
     }
 
     async fn open_stream(&mut self) -> Result<OpenLoadResponse, Error> {
@@ -223,11 +242,13 @@ impl Load {
             all_or_nothing: Some(all_or_nothing),
             fields_set,
         };
-        _ = messages.try_send(LoadReferralEventsRequest { message: Some(Sent::Open(open)) });
+        _ = messages.try_send(LoadRequest { open: Some(open), chunk: None });
         let waiting = stream::unfold(waiting, |mut waiting| async { Some((waiting.recv().await?, waiting)) });
         let mut request = Request::new(waiting);
         request.metadata_mut().insert("authorization", bearer(token)?);
-        let answer = self.client.service.clone().load_referral_events(request).await?;
+        let mut grpc = Grpc::new(self.client.channel.clone());
+        grpc.ready().await.map_err(|error| Status::from_error(error.into()))?;
+        let answer = grpc.streaming(request, PathAndQuery::from_static(PATH), ProstCodec::default()).await?;
         Ok(Stream { messages, request_id: request_id(&answer), answers: answer.into_inner() })
     }
 

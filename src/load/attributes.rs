@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use prost::{
-    DecodeError, Message,
+    bytes::Bytes,
     encoding::{self, WireType},
 };
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Value};
@@ -35,6 +35,9 @@ pub enum Content {
     Number,
     Date,
 }
+
+/// The room, in bytes, that most events need as a message.
+const USUAL_LENGTH: usize = 512;
 
 /// A value that an attribute takes.
 #[derive(Clone, Debug)]
@@ -95,19 +98,15 @@ impl Attributes {
 
     /// The event that has these values, as its message is written.
     pub fn encode(&self, values: &Values) -> Vec<u8> {
-        let mut event = Vec::new();
+        let mut event = Vec::with_capacity(USUAL_LENGTH);
         encode(&self.all, 0, values, &mut event);
         event
     }
 
-    pub fn event(&self, values: &Values) -> Result<ReferralCustomerEvent, DecodeError> {
-        ReferralCustomerEvent::decode(self.encode(values).as_slice())
-    }
-
-    /// What an event has, each attribute with its value as a text, in the contract's order. Secrets are not told.
-    pub fn of<'a>(&'a self, event: &ReferralCustomerEvent) -> Result<Vec<(&'a Attribute, String)>, String> {
-        let mut message = DynamicMessage::new(self.event.clone());
-        message.transcode_from(event).map_err(|error| error.to_string())?;
+    /// What the event of a message has, each attribute with its value as a text, in the contract's order. Secrets are not
+    /// told.
+    pub fn of(&self, event: Bytes) -> Result<Vec<(&Attribute, String)>, String> {
+        let message = DynamicMessage::decode(self.event.clone(), event).map_err(|error| error.to_string())?;
         Ok(self.all().filter_map(|attribute| Some((attribute.as_ref(), attribute.told_of(&message)?))).collect())
     }
 }

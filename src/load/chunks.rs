@@ -12,6 +12,7 @@ use std::{
     },
 };
 
+use prost::bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc::Sender;
@@ -20,10 +21,7 @@ use super::{
     fault::{Fault, Trouble},
     mapping::{Column, Mapping},
 };
-use crate::{
-    contract::{MAXIMUM_EVENTS, ReferralCustomerEvent},
-    rows::refused::Format,
-};
+use crate::{contract::MAXIMUM_EVENTS, rows::refused::Format};
 
 /// A chunk ends with the row that brings it to so many bytes, so that the memory for it is bounded.
 const CHUNK_BYTES: usize = 1 << 21;
@@ -52,8 +50,8 @@ pub enum Part {
 #[derive(Default)]
 pub struct Chunk {
     pub rows: Vec<Row>,
-    /// Those of the rows without a fault.
-    pub events: Vec<ReferralCustomerEvent>,
+    /// Those of the rows without a fault, as their messages are written.
+    pub events: Vec<Bytes>,
     pub end: Position,
     /// How many bytes of the file were read when it was full; some of them are of later chunks.
     pub bytes_read: u64,
@@ -107,7 +105,7 @@ impl<'a> Chunks<'a> {
         &mut self,
         line: u64,
         raw: &[u8],
-        event: impl FnOnce(&Mapping, u64) -> Result<ReferralCustomerEvent, Fault>,
+        event: impl FnOnce(&Mapping, u64) -> Result<Bytes, Fault>,
         source: impl FnOnce() -> Box<[u8]>,
     ) -> Flow {
         self.rows += 1;

@@ -5,19 +5,18 @@ use std::{
     ops::ControlFlow,
 };
 
+use prost::bytes::Bytes;
+
 use super::{
     chunks::{Chunks, Flow},
     fault::{Code, Fault, Trouble},
     mapping::{Column, Mapping},
 };
-use crate::{
-    contract::ReferralCustomerEvent,
-    rows::{
-        MAXIMUM_ROW_BYTES,
-        csv::{Next, Quoting, Record, Records},
-        delimiter::{find_delimiter, told_delimiter},
-        refused::{Format, OwnColumns},
-    },
+use crate::rows::{
+    MAXIMUM_ROW_BYTES,
+    csv::{Next, Quoting, Record, Records},
+    delimiter::{find_delimiter, told_delimiter},
+    refused::{Format, OwnColumns},
 };
 
 pub fn unreadable(cause: io::Error) -> Trouble {
@@ -109,12 +108,7 @@ fn open_quote<R: Read>(records: &mut Records<R>, own: &OwnColumns, chunks: &mut 
     chunks.add(line, first, |_, _| Err(fault), || own.row_of_text(first))
 }
 
-fn event(
-    mapping: &Mapping,
-    columns: &[Column],
-    record: &Record<'_>,
-    number: u64,
-) -> Result<ReferralCustomerEvent, Fault> {
+fn event(mapping: &Mapping, columns: &[Column], record: &Record<'_>, number: u64) -> Result<Bytes, Fault> {
     if record.width() != columns.len() {
         let reason = format!("{} cells where the header has {}", record.width(), columns.len());
         return Err(Fault::new(Code::CellCount, reason));
@@ -128,5 +122,5 @@ fn event(
             mapping.give(&mut event, attribute, text)?;
         }
     }
-    mapping.finish(event, number)
+    Ok(mapping.finish(event, number))
 }

@@ -10,6 +10,7 @@ use std::{
     rc::Rc,
 };
 
+use prost::bytes::Bytes;
 use serde::{
     Deserializer,
     de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
@@ -23,14 +24,11 @@ use super::{
     fault::{Code, Fault, Trouble},
     mapping::Mapping,
 };
-use crate::{
-    contract::ReferralCustomerEvent,
-    rows::{
-        ERROR_COLUMNS, MAXIMUM_ROW_BYTES,
-        csv::count_line_ends,
-        ndjson::{Line, Lines, Object, Text},
-        refused::Format,
-    },
+use crate::rows::{
+    ERROR_COLUMNS, MAXIMUM_ROW_BYTES,
+    csv::count_line_ends,
+    ndjson::{Line, Lines, Object, Text},
+    refused::Format,
 };
 
 /// The attribute of the body that has the events.
@@ -112,11 +110,11 @@ fn in_one_line(raw: &[u8]) -> Box<[u8]> {
     raw.trim_ascii().iter().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte }).collect()
 }
 
-fn event(mapping: &Mapping, raw: &[u8], number: u64) -> Result<ReferralCustomerEvent, Fault> {
+fn event(mapping: &Mapping, raw: &[u8], number: u64) -> Result<Bytes, Fault> {
     let text = std::str::from_utf8(raw).map_err(|_| Fault::new(Code::WrongEncoding, "not UTF-8"))?;
     let mut event = mapping.begin();
     give_object(mapping, &mut event, "", text.trim_end())?;
-    mapping.finish(event, number)
+    Ok(mapping.finish(event, number))
 }
 
 /// Gives an event what an object holds, whose name and a dot are `prefix`.

@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use prost::bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use super::{
@@ -13,7 +14,6 @@ use super::{
     fault::{Code, Fault},
 };
 use crate::{
-    contract::ReferralCustomerEvent,
     rows::delimiter::is_error_column,
     text::{printable, quoted},
 };
@@ -48,6 +48,8 @@ pub struct Mapping {
     named: Vec<String>,
     constants: Values,
     reference: Option<Reference>,
+    reference_number: Arc<Attribute>,
+    identifier: Arc<Attribute>,
     dates: Dates,
 }
 
@@ -91,7 +93,17 @@ impl Mapping {
                 return Err(format!("{path} is set twice"));
             }
         }
-        let mapping = Self { attributes, names, named: all_named, constants, reference: named.reference, dates };
+        let (reference_number, identifier) = (find(REFERENCE)?, find(IDENTIFIER)?);
+        let mapping = Self {
+            attributes,
+            names,
+            named: all_named,
+            constants,
+            reference: named.reference,
+            reference_number,
+            identifier,
+            dates,
+        };
         if mapping.reference.is_some() && mapping.is_set(REFERENCE) {
             return Err(format!("--reference-from and --set both give {REFERENCE}: leave one out"));
         }
@@ -105,7 +117,10 @@ impl Mapping {
 
     /// What a name of the file is, where it is known; nothing where it is passed over.
     pub fn attributes_of(&self, name: &str) -> Option<&[Arc<Attribute>]> {
-        let attributes = self.names.get(name).or_else(|| self.names.get(&key(name)));
+        let as_it_is = self.names.get(name);
+        // Most names are as they are compared, and objects have names that are none of an attribute.
+        let is_key = name.bytes().all(|byte| byte.is_ascii_graphic() && !byte.is_ascii_uppercase());
+        let attributes = if is_key { as_it_is } else { as_it_is.or_else(|| self.names.get(&key(name))) };
         attributes.map(Vec::as_slice)
     }
 
@@ -220,21 +235,17 @@ impl Mapping {
         Ok(())
     }
 
-    /// Ends the event of the row of that number.
-    pub fn finish(&self, mut values: Values, number: u64) -> Result<ReferralCustomerEvent, Fault> {
-        if self.reference == Some(Reference::Hash)
-            && let (Some(reference), Some(identifier)) =
-                (self.attributes.find(REFERENCE), self.attributes.find(IDENTIFIER))
-            && !values.has(reference)
-        {
+    /// Ends the event of the row of that number; answers it as its message is written.
+    pub fn finish(&self, mut values: Values, number: u64) -> Bytes {
+        if self.reference == Some(Reference::Hash) && !values.has(&self.reference_number) {
             // A message is written in one way only, so that the same row has the same hash in any file.
-            let hash = Sha256::digest(self.attributes.encode(&values.without(identifier)));
-            values.give(reference, Given::Text(hex::encode(&hash[..16])));
+            let hash = Sha256::digest(self.attributes.encode(&values.without(&self.identifier)));
+            values.give(&self.reference_number, Given::Text(hex::encode(&hash[..16])));
         }
-        let event = self.attributes.event(&values);
-        let mut event = event.map_err(|cause| Fault::new(Code::WrongType, cause.to_string()))?;
-        event.request_unique_identifier.get_or_insert_with(|| number.to_string());
-        Ok(event)
+        if !values.has(&self.identifier) {
+            values.give(&self.identifier, Given::Text(number.to_string()));
+        }
+        self.attributes.encode(&values).into()
     }
 }
 

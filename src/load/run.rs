@@ -155,7 +155,7 @@ impl Run {
         if events.is_empty() {
             return Ok(());
         }
-        match load.send(events).await.map_err(|error| self.explain(&error))? {
+        match load.send_encoded(events).await.map_err(|error| self.explain(&error))? {
             Some(answer) => self.settle_answered(under_way, answer),
             None => Ok(()),
         }

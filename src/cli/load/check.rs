@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use prost::bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::FINISHED_WITH_FAILURES;
@@ -41,7 +42,7 @@ pub async fn run(source: &Source, reading: Reading, as_json: bool) -> Result<u8,
             Ok(Part::End) => {}
             Ok(Part::Header { columns: found, .. }) => columns = found,
             Ok(Part::Chunk(chunk)) => {
-                let mut events = chunk.events.iter();
+                let mut events = chunk.events.into_iter();
                 for row in chunk.rows {
                     let becomes = match row.fault {
                         Some(fault) => Err(fault),
@@ -64,10 +65,7 @@ pub async fn run(source: &Source, reading: Reading, as_json: bool) -> Result<u8,
     ended.map(|()| if is_sound { 0 } else { FINISHED_WITH_FAILURES })
 }
 
-fn told(
-    attributes: &Attributes,
-    event: &crate::contract::ReferralCustomerEvent,
-) -> Result<Vec<(String, String)>, Trouble> {
+fn told(attributes: &Attributes, event: Bytes) -> Result<Vec<(String, String)>, Trouble> {
     let told = attributes.of(event).map_err(Trouble::unusable)?;
     Ok(told.into_iter().map(|(attribute, value)| (attribute.path.clone(), value)).collect())
 }
