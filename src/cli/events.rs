@@ -10,7 +10,9 @@ use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{
-    COMMAND_TIME_LIMIT, Failure, Settings, organisation, say,
+    COMMAND_TIME_LIMIT, Failure, Settings, organisation,
+    output::print,
+    say,
     stop::{STOPPED, told_to_stop},
 };
 use crate::{
@@ -77,8 +79,7 @@ pub async fn run(command: EventsCommand, settings: &Settings) -> Result<ExitCode
     let arguments = match command {
         EventsCommand::Archive(arguments) => arguments,
         EventsCommand::Read { file } => {
-            let archive = Archive::open(&file)?;
-            io::copy(&mut archive.text()?, &mut io::stdout().lock())?;
+            Archive::open(&file)?.read(print)?;
             return Ok(ExitCode::SUCCESS);
         }
     };

@@ -13,10 +13,14 @@ pub fn say(line: &str) {
     print(format!("{line}\n").as_bytes());
 }
 
-/// As [`say`], of text as it is.
-pub fn print(text: &[u8]) {
-    if let Err(error) = io::stdout().write_all(text).and_then(|()| io::stdout().flush()) {
-        _ = UNPRINTED.set(error);
+/// As [`say`], of text as it is; answers whether it was printed.
+pub fn print(text: &[u8]) -> bool {
+    match io::stdout().write_all(text).and_then(|()| io::stdout().flush()) {
+        Ok(()) => true,
+        Err(error) => {
+            _ = UNPRINTED.set(error);
+            false
+        }
     }
 }
 

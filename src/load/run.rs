@@ -269,8 +269,13 @@ impl Run {
     fn explain(&self, error: &Error) -> Trouble {
         let rows = self.journal.position.rows;
         let helps = match error.code() {
-            Some("InvalidTokenException" | "InvalidCredentialsException") => {
+            Some("InvalidTokenException") => {
                 "Give a token that is valid in REFERRAL_EVENTS_TOKEN or --token-file, or log in with --username"
+                    .to_owned()
+            }
+            Some("InvalidCredentialsException") => {
+                "Look at --username, at --organisation, and at the password, which is that of REFERRAL_EVENTS_PASSWORD where \
+                 it is set and else asked for"
                     .to_owned()
             }
             Some("IdempotencyKeyReusedException") => format!(

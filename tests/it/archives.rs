@@ -201,6 +201,9 @@ async fn what_is_no_whole_archive_of_this_organisation_removes_nothing(setup: Se
         assert!(ended.stderr.contains(&format!("error: {name} cannot be read")), "{name}: {ended:?}");
         assert_eq!(server.stored_events().await.len(), 1, "{name}");
     }
+    let ended = workplace.run(&["events", "read", "cut.ndjson.zst"]);
+    let cut = "error: cut.ndjson.zst cannot be read to its end: it was cut short";
+    assert_eq!((ended.code, ended.stderr.starts_with(cut)), (Some(1), true), "{ended:?}");
     fs::write(workplace.path("old.ndjson"), format!("{line}\n")).expect("a file");
     let before = text(Utc::now());
     let of_other = ["events", "archive", "--organisation", "other", "--before", &before, "--output", "old.ndjson"];

@@ -40,6 +40,7 @@ async fn a_load_stops_without_a_valid_token_and_goes_on_with_one(setup: Setup) {
     let ended = loader.load(&["load.csv", "--journal", "other.json"]);
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(ended.stderr.contains("InvalidCredentialsException") && !ended.stderr.contains("opensesame"), "{ended:?}");
+    assert!(ended.stderr.contains("Look at --username, at --organisation, and at the password"), "{ended:?}");
 }
 
 async fn a_server_that_is_not_there_or_knows_no_loads_is_named(setup: Setup) {
