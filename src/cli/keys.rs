@@ -111,7 +111,7 @@ pub fn check_in_use(known: &BTreeMap<u16, String>, keys: &KeyRing, act: &str) ->
 }
 
 /// What is said where one of the keys is not the one of its number that the database knows.
-pub fn find_wrong_key(known: &BTreeMap<u16, String>, keys: &KeyRing, source: &Source) -> Option<SettingError> {
+fn find_wrong_key(known: &BTreeMap<u16, String>, keys: &KeyRing, source: &Source) -> Option<SettingError> {
     let is_wrong = |number, check| known.get(&number).is_some_and(|known| *known != check);
     keys.all().find(|key| is_wrong(key.number, key_check(key)))?;
     let remedy = match source {
@@ -124,7 +124,7 @@ pub fn find_wrong_key(known: &BTreeMap<u16, String>, keys: &KeyRing, source: &So
 }
 
 /// What is said where codes are stored with a key that is not set.
-pub fn missing_key(number: u16, hashes: i64) -> SettingError {
+fn missing_key(number: u16, hashes: i64) -> SettingError {
     SettingError::new(format!(
         "{hashes} codes in the database are hashed with the hash key {number}, which is not set, and would match nothing: \
          set it after the one that is, as `key check` shows, until these codes are used or imported again"

@@ -6,7 +6,7 @@ use super::{
     super::{
         Settings,
         key_settings::{KeySettings, MissingKeys},
-        keys::{find_wrong_key, missing_key},
+        keys::check_fit,
         tls::TlsArguments,
     },
     finding::Finding,
@@ -14,7 +14,7 @@ use super::{
 use crate::{
     config::{HASH_KEY, SettingError},
     logging,
-    storage::{Database, access_tokens, key_checks},
+    storage::{Database, key_checks},
 };
 
 const CONFIGURATION: &str = "configuration";
@@ -83,13 +83,8 @@ pub async fn hash_key(database: &Database, settings: &Settings, addresses: &[Soc
             ),
         ));
     };
-    if let Some(refusal) = find_wrong_key(&known, &keys, &source) {
-        return Some(Finding::failed(OF_DATABASE, refusal.to_string()));
-    }
-    let stored = access_tokens::count_hashes(database.reader()).await.unwrap_or_default();
-    let missing = stored.iter().find(|(number, _)| keys.find(**number).is_none());
-    Some(match missing {
-        Some((number, hashes)) => Finding::failed(OF_DATABASE, missing_key(*number, *hashes).to_string()),
-        None => Finding::ok(OF_DATABASE, "it is the one that the codes in the database were stored with"),
+    Some(match check_fit(database, &keys, &source).await {
+        Ok(()) => Finding::ok(OF_DATABASE, "it is the one that the codes in the database were stored with"),
+        Err(refusal) => Finding::failed(OF_DATABASE, refusal.to_string()),
     })
 }
